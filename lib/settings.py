@@ -1,0 +1,203 @@
+"""The only reader of the environment. Names and meanings: docs/configuration.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from lib.errors import ConfigurationError
+
+MIB = 1024 * 1024
+VERCEL_MAX_DURATION_S = 300.0
+"""The Hobby plan's longest function; a paid plan's owner sets MAX_DURATION_S."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, typed; hashable, so that what is built from it can be kept by it."""
+
+    refresh_tokens: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = ()
+    allow_passthrough: bool = True
+    base_url: str = "https://chatglm.cn/chatglm"
+    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - public, in every copy of the web application
+    app_version: str = "0.0.1"
+    user_agent: str = (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/140.0.0.0 Safari/537.36"
+    )
+    assistant_id: str = "65940acff94777010aa6b796"
+    drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
+    default_model: str = "glm-5.3-flash"
+    web_search: bool = False
+    store_url: str = "memory://"
+    max_duration_s: float | None = None
+    on_lambda: bool = False
+    """AWS Lambda tells each invocation's own deadline; its header is believed only there."""
+    connect_timeout_s: float = 10.0
+    first_content_timeout_s: float = 60.0
+    idle_timeout_s: float = 120.0
+    heartbeat_s: float = 15.0
+    account_wait_s: float = 30.0
+    max_body_bytes: int = 32 * MIB
+    max_file_bytes: int = 100 * MIB
+    fetch_allow_hosts: tuple[str, ...] = ()
+    capture_dir: str | None = None
+    log_level: str = "INFO"
+
+    def __repr__(self) -> str:
+        return f"Settings(accounts={len(self.refresh_tokens)}, api_keys={len(self.api_keys)}, …)"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone."""
+        values: dict[str, Any] = {
+            "allow_passthrough": not environ.get("API_KEYS", "").strip(),
+            "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
+            "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")),
+        }
+        mistakes: list[str] = []
+        for field, (name, parse) in _FIELDS.items():
+            text = environ.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                values[field] = parse(text)
+            except ValueError as error:
+                mistakes.append(f"{name} {error}")
+        if mistakes:
+            raise ConfigurationError("Wrong settings: " + "; ".join(mistakes) + ".")
+        return cls(**values)
+
+    def gaps(self) -> list[str]:
+        """What is configured in a way that its owner will wonder about, a sentence each."""
+        found: list[str] = []
+        if self.refresh_tokens and not self.api_keys:
+            found.append(
+                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: nobody can use the owner's accounts until "
+                "API_KEYS names at least one key."
+            )
+        if self.api_keys and not self.refresh_tokens:
+            found.append(
+                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: there is no account behind the keys."
+            )
+        if not self.refresh_tokens and not self.allow_passthrough:
+            found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
+        if self.store_url.startswith("memory:"):
+            found.append(
+                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and instances "
+                "do not know of each other's use of an account."
+            )
+        return found
+
+
+def current() -> Settings:
+    """Return the settings of the environment as it is now; parsed again only when a value changed."""
+    environ = os.environ
+    return _parsed(tuple(environ.get(name) for name in _NAMES))
+
+
+@lru_cache(maxsize=8)
+def _parsed(values: tuple[str | None, ...]) -> Settings:
+    return Settings.from_env(
+        {name: value for name, value in zip(_NAMES, values, strict=True) if value is not None}
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (piece.strip() for piece in text.split(",")) if name)
+
+
+def _boolean(text: str) -> bool:
+    known = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
+    if text.lower() not in known:
+        raise ValueError(f"must be true or false, not {text!r}")
+    return known[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    seconds = _seconds_from_zero(text)
+    if seconds == 0:
+        raise ValueError("must be more than 0 seconds")
+    return seconds
+
+
+def _seconds_from_zero(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError(f"must be a number of seconds, not {text!r}") from None
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"must be a number of seconds from 0, not {text!r}")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise ValueError(f"must be a whole number of bytes, not {text!r}")
+    return int(text)
+
+
+def _http_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return text.rstrip("/")
+
+
+def _header_value(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be printable ASCII, since it is sent in a header")
+    return text
+
+
+def _store_url(text: str) -> str:
+    if not text.startswith(("memory://", "sqlite:///")):
+        raise ValueError("must be memory:// or sqlite:///path")
+    return text
+
+
+def _log_level(text: str) -> str:
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    if text.upper() not in levels:
+        raise ValueError(f"must be one of {', '.join(levels)}, not {text!r}")
+    return text.upper()
+
+
+_FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "refresh_tokens": ("CHATGLM_REFRESH_TOKENS", _names),
+    "api_keys": ("API_KEYS", _names),
+    "allow_passthrough": ("ALLOW_PASSTHROUGH", _boolean),
+    "base_url": ("CHATGLM_BASE_URL", _http_url),
+    "sign_secret": ("CHATGLM_SIGN_SECRET", _header_value),
+    "app_version": ("CHATGLM_APP_VERSION", _header_value),
+    "user_agent": ("CHATGLM_USER_AGENT", _header_value),
+    "assistant_id": ("CHATGLM_ASSISTANT_ID", _header_value),
+    "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
+    "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
+    "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
+    "store_url": ("STORE_URL", _store_url),
+    "max_duration_s": ("MAX_DURATION_S", _seconds),
+    "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
+    "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),
+    "idle_timeout_s": ("IDLE_TIMEOUT_S", _seconds),
+    "heartbeat_s": ("HEARTBEAT_S", _seconds),
+    "account_wait_s": ("ACCOUNT_WAIT_S", _seconds_from_zero),
+    "max_body_bytes": ("MAX_BODY_BYTES", _count),
+    "max_file_bytes": ("MAX_FILE_BYTES", _count),
+    "fetch_allow_hosts": ("FETCH_ALLOW_HOSTS", _names),
+    "capture_dir": ("CAPTURE_DIR", str),
+    "log_level": ("LOG_LEVEL", _log_level),
+}
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME")
