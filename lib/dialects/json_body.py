@@ -1,0 +1,67 @@
+"""Decode a request's JSON into a struct, and say precisely what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from lib.errors import InvalidRequest
+
+T = TypeVar("T")
+
+_BOM = b"\xef\xbb\xbf"
+_MAX_SHOWN = 60
+"""Characters of a refused value in a message: enough to find it, too few to carry a prompt into a log."""
+
+_MSGSPEC_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
+_JSON_NAMES = {"`str": "`string", "`int": "`integer", "`bool": "`boolean", "`float": "`number"}
+
+
+def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Raise InvalidRequest: invalid_json, or missing_field and invalid_value with their `param`."""
+    try:
+        return decoder.decode(body.removeprefix(_BOM))  # which Windows editors write, and curl then sends
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except RecursionError as error:
+        raise InvalidRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
+    except ValueError as error:  # DecodeError, and UnicodeDecodeError that msgspec lets through
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+
+
+def missing_field(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required field '{param}'.", code="missing_field", param=param)
+
+
+def invalid_value(param: str, expected: str, value: str | int | None) -> InvalidRequest:
+    return InvalidRequest(
+        f"Invalid value for '{param}': expected {expected}, got {shown(value)}.", param=param
+    )
+
+
+def unsupported(param: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported '{param}': {what}.", code="unsupported_parameter", param=param)
+
+
+def shown(value: str | int | None) -> str:
+    """Write a refused value for a message, cut short."""
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _invalid(message: str) -> InvalidRequest:
+    """Translate msgspec's words: "Expected `str`, got `int` - at `$.messages[0].role`"."""
+    match = _MSGSPEC_ERROR.fullmatch(message)
+    assert match is not None  # every text matches
+    what, path = match["what"], match["path"] or ""
+    path = path.partition("[...]")[0]  # a key of an object that has no struct
+    if missing := _MSGSPEC_MISSING.fullmatch(what):
+        return missing_field(f"{path}.{missing['field']}" if path else missing["field"])
+    for python, json in _JSON_NAMES.items():
+        what = what.replace(python, json)
+    what = what[:1].lower() + what[1:]
+    where = f"value for '{path}'" if path else "body"
+    return InvalidRequest(f"Invalid {where}: {what}.", param=path or None)

@@ -1,0 +1,226 @@
+"""The body of POST /v1/chat/completions, as OpenAI documents it and as clients really send it.
+
+Fields that are not listed here are ignored, whatever their type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from lib.chat.request import ChatRequest, Effort, Message, Part, Role, TextPart, ToolCall
+from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
+from lib.errors import InvalidRequest
+
+MAX_STOP_SEQUENCES = 64
+"""OpenAI takes 4, and some clients send more; each is searched for in every piece of the answer."""
+
+_EFFORTS: dict[str, Effort] = {
+    "none": "none",
+    "minimal": "minimal",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "xhigh",
+    "max": "max",
+}
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_NEED_CONTENT = ("system", "developer", "user")
+"""An assistant may have only called tools, and a tool may have said nothing."""
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | UnsetType | None = UNSET
+    refusal: str | UnsetType | None = UNSET
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str = ""
+
+
+class _ToolCall(msgspec.Struct):
+    id: str
+    function: _Function
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | UnsetType | None = UNSET
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+    function_call: _Function | None = None
+    """What `tool_calls` was before 2023-11: without an id, answered by a message of the role `function`."""
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _WebSearchOptions(msgspec.Struct):
+    """Every field is ignored: that they are sent is the wish."""
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str
+
+
+class _Body(msgspec.Struct):
+    messages: list[_Message]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    reasoning_effort: str | None = None
+    reasoning: Any = None
+    """Not of this endpoint, but sent to it in the form of /v1/responses: {"effort": …}."""
+    web_search_options: _WebSearchOptions | None = None
+    store: bool | None = None
+    conversation_id: str | None = None
+    n: int | None = None
+    tools: list[msgspec.Raw] | None = None
+    functions: list[msgspec.Raw] | None = None
+    response_format: _ResponseFormat | None = None
+    modalities: list[str] | None = None
+    audio: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def parse_request(body: bytes) -> ChatRequest:
+    """Raise InvalidRequest, and nothing else, for whatever is wrong with the body."""
+    wire = decode_body(body, _decoder)
+    _refuse_unsupported(wire)
+    return ChatRequest(
+        model=wire.model or "",
+        messages=_messages(wire.messages),
+        stream=bool(wire.stream),
+        include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
+        stop=_stop(wire.stop),
+        max_tokens=_max_tokens(wire),
+        effort=_effort(wire),
+        web_search=None if wire.web_search_options is None else True,
+        conversation_id="" if wire.conversation_id == "none" else wire.conversation_id,
+        store=bool(wire.store),
+    )
+
+
+def _refuse_unsupported(wire: _Body) -> None:
+    """Refuse what would change the answer's form, and whose absence the client could not see in it."""
+    if wire.n is not None and wire.n != 1:
+        raise unsupported("n", "one choice is made per request; send 1, or several requests")
+    if wire.tools:
+        raise unsupported("tools", "tools cannot be called yet")
+    if wire.functions:
+        raise unsupported("functions", "functions cannot be called yet")
+    if wire.response_format is not None and wire.response_format.type != "text":
+        raise unsupported("response_format", "only the type 'text' can be promised yet")
+    if wire.modalities is not None and "audio" in wire.modalities:
+        raise unsupported("modalities", "answers are text, there is no audio")
+    if wire.audio is not None:
+        raise unsupported("audio", "answers are text, there is no audio")
+
+
+def _messages(wire: list[_Message]) -> tuple[Message, ...]:
+    if not wire:
+        raise InvalidRequest(
+            "Invalid value for 'messages': expected at least one message, got none.", param="messages"
+        )
+    messages = tuple([_message(message, f"messages[{index}]") for index, message in enumerate(wire)])
+    if not any(message.parts for message in messages):
+        raise InvalidRequest(
+            "Invalid value for 'messages': expected a message with any text.", param="messages"
+        )
+    return messages
+
+
+def _message(wire: _Message, param: str) -> Message:
+    role = _ROLES.get(wire.role)
+    if role is None:
+        raise invalid_value(f"{param}.role", f"one of {', '.join(_ROLES)}", wire.role)
+    if not wire.content and role in _NEED_CONTENT:
+        if wire.content is UNSET:
+            raise missing_field(f"{param}.content")
+        if wire.content is None:
+            raise invalid_value(f"{param}.content", "a string or an array of parts", None)
+    calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in wire.tool_calls or ()]
+    if wire.function_call is not None:
+        calls.append(ToolCall("", wire.function_call.name, wire.function_call.arguments))
+    return Message(
+        role=role,
+        parts=_parts(wire.content or wire.refusal or "", f"{param}.content"),
+        tool_calls=tuple(calls),
+        tool_call_id=wire.tool_call_id,
+        name=wire.name,
+    )
+
+
+def _parts(content: str | list[_Part], param: str) -> tuple[Part, ...]:
+    """Empty texts are left out: a message without parts says nothing."""
+    if isinstance(content, str):
+        return (TextPart(content),) if content else ()
+    parts = [_part(part, f"{param}[{index}]") for index, part in enumerate(content)]
+    return tuple([part for part in parts if part != TextPart("")])
+
+
+def _part(wire: _Part, param: str) -> Part:
+    match wire.type:
+        case "text" | "input_text" | "output_text":
+            return TextPart(_required(wire.text, f"{param}.text"))
+        case "refusal":
+            return TextPart(_required(wire.refusal, f"{param}.refusal"))
+        case _:
+            raise unsupported(param, f"parts of the type {shown(wire.type)} cannot be taken; send text")
+
+
+def _required(text: str | UnsetType | None, param: str) -> str:
+    if text is UNSET:
+        raise missing_field(param)
+    if text is None:
+        raise invalid_value(param, "a string", None)
+    return text
+
+
+def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
+    sequences = tuple([text for text in ([stop] if isinstance(stop, str) else stop or ()) if text])
+    if len(sequences) > MAX_STOP_SEQUENCES:
+        raise invalid_value("stop", f"at most {MAX_STOP_SEQUENCES} sequences", len(sequences))
+    return sequences
+
+
+def _max_tokens(wire: _Body) -> int | None:
+    limits = {"max_tokens": wire.max_tokens, "max_completion_tokens": wire.max_completion_tokens}
+    for param, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise invalid_value(param, "an integer of at least 1", limit)
+    return wire.max_tokens if wire.max_completion_tokens is None else wire.max_completion_tokens
+
+
+def _effort(wire: _Body) -> Effort | None:
+    if wire.reasoning_effort is not None:
+        return _known_effort(wire.reasoning_effort, "reasoning_effort")
+    if isinstance(wire.reasoning, dict) and wire.reasoning.get("effort") is not None:
+        return _known_effort(wire.reasoning["effort"], "reasoning.effort")
+    return None
+
+
+def _known_effort(value: object, param: str) -> Effort:
+    word = value if isinstance(value, str) else type(value).__name__
+    if word not in _EFFORTS:
+        raise invalid_value(param, f"one of {', '.join(_EFFORTS)}", word)
+    return _EFFORTS[word]

@@ -1,0 +1,116 @@
+"""What is wrong with a body is said precisely, and without much of the body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
+from lib.errors import InvalidRequest
+
+
+class Inner(msgspec.Struct):
+    text: str
+
+
+class Outer(msgspec.Struct):
+    inner: list[Inner] = []
+    number: float | None = None
+    anything: Any = None
+
+
+DECODER = msgspec.json.Decoder(Outer)
+
+
+def refusal(body: bytes) -> tuple[str | None, str | None, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(body, DECODER)
+    return caught.value.code, caught.value.param, caught.value.message
+
+
+def test_a_byte_order_mark_is_forgiven() -> None:
+    assert decode_body(b"\xef\xbb\xbf{}", DECODER) == Outer()
+
+
+def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
+    assert decode_body(b'{"seed": 1e999, "note": "\xff"}', DECODER) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The body is not valid JSON: Input data was truncated."),
+        (b"{", "The body is not valid JSON: Input data was truncated."),
+        (b"model=x", "The body is not valid JSON: JSON is malformed: invalid character (byte 0)."),
+        (
+            b'{"a": "x",}',
+            "The body is not valid JSON: JSON is malformed: trailing comma in object (byte 10).",
+        ),
+        (b"{} {}", "The body is not valid JSON: JSON is malformed: trailing characters"),
+        (b'{"anything": "\xff"}', "The body is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
+        (b'{"anything": "\\ud83d"}', "The body is not valid JSON: "),
+        (b'{"anything":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
+        (b'{"unknown":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
+    ],
+)
+def test_what_is_not_json(body: bytes, message: str) -> None:
+    code, param, said = refusal(body)
+    assert (code, param) == ("invalid_json", None)
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param", "message"),
+    [
+        (b"[]", "invalid_value", None, "Invalid body: expected `object`, got `array`."),
+        (b'"x"', "invalid_value", None, "Invalid body: expected `object`, got `string`."),
+        (
+            b'{"number": "x"}',
+            "invalid_value",
+            "number",
+            "Invalid value for 'number': expected `number | null`, got `string`.",
+        ),
+        (
+            b'{"inner": [{"text": ""}, {}]}',
+            "missing_field",
+            "inner[1].text",
+            "Missing required field 'inner[1].text'.",
+        ),
+        (
+            b'{"inner": [{"text": true}]}',
+            "invalid_value",
+            "inner[0].text",
+            "Invalid value for 'inner[0].text': expected `string`, got `boolean`.",
+        ),
+        (
+            b'{"anything": {"a": [1e999]}}',
+            "invalid_value",
+            "anything",
+            "Invalid value for 'anything': number out of range.",
+        ),
+    ],
+)
+def test_what_is_json_but_not_what_was_expected(
+    body: bytes, code: str, param: str | None, message: str
+) -> None:
+    assert refusal(body) == (code, param, message)
+
+
+def test_a_missing_field_of_the_body_itself() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(b"{}", msgspec.json.Decoder(Inner))
+    assert (caught.value.code, caught.value.param) == ("missing_field", "text")
+
+
+def test_refusals_have_their_codes() -> None:
+    refusals = [missing_field("a"), invalid_value("a", "b", "c"), unsupported("a", "no")]
+    assert [error.code for error in refusals] == ["missing_field", "invalid_value", "unsupported_parameter"]
+    assert {error.param for error in refusals} == {"a"}
+
+
+def test_a_refused_value_is_cut_short() -> None:
+    assert [shown(value) for value in (None, 0, "a\n")] == ["null", "0", "'a\\n'"]
+    assert shown("x" * 58) == repr("x" * 58)
+    assert shown("x" * 59) == "'" + "x" * 59 + "…"
