@@ -1,0 +1,123 @@
+"""Sources of a reply, and the markers in its text that name them.
+
+Until 2025 `【12†source】` counts through the pages of `quote_result`; since 2026 `【turn0search3】`, or
+`turn0search3` alone, names a search result by its `match_key`. A marker is often cut by the borders of
+increments, so text that may be the beginning of one is held back. A marker that names no known source
+is somebody's text and stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lib.chat.events import Citation, TextDelta
+
+MAX_MARKER_CHARS = 64
+"""The longest text held back for a closing bracket; real markers have up to some 30 characters."""
+
+_MARKER = re.compile(r"【(?:(\d{1,4})†[^】]{0,40}|([^】]{1,62}))】|(?<![0-9A-Za-z])(turn\d+[a-z]+\d+)")
+_KEY = re.compile(r"turn\d+[a-z]+\d+")
+_BARE_BEGINNING = re.compile(r"(?<![0-9A-Za-z])(?:t|tu|tur|turn(?:\d+(?:[a-z]+\d*)?)?)$")
+_MAX_BARE_CHARS = 24
+
+
+class Sources:
+    """The pages that a reply was made from; each URL has one number, given at its first mention."""
+
+    def __init__(self) -> None:
+        self._pages: list[tuple[str, str]] = []
+        self._by_key: dict[str, tuple[str, str]] = {}
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def have_keys(self) -> bool:
+        return bool(self._by_key)
+
+    def add(self, url: str, title: str, key: str | None) -> None:
+        page = (url, title or url)
+        if page not in self._pages:
+            self._pages.append(page)
+        if key:
+            self._by_key[key] = page
+
+    def by_key(self, key: str) -> Citation | None:
+        page = self._by_key.get(key)
+        return self._cite(page) if page else None
+
+    def by_position(self, position: int) -> Citation | None:
+        """Find the n-th page, counted from 1."""
+        return self._cite(self._pages[position - 1]) if 0 < position <= len(self._pages) else None
+
+    def unmentioned(self) -> list[Citation]:
+        """Return every page, unmarked, where the text mentions none; else nothing: the text chose."""
+        if self._numbers:
+            return []
+        return [self._cite(page, marked=False) for page in self._pages]
+
+    def _cite(self, page: tuple[str, str], *, marked: bool = True) -> Citation:
+        url, title = page
+        number = self._numbers.setdefault(url, len(self._numbers) + 1)
+        return Citation(number=number, url=url, title=title, marked=marked)
+
+
+class MarkerReader:
+    """Turns the markers of one text into citations, whatever way the text is cut."""
+
+    __slots__ = ("_before", "_held", "_sources")
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._held = ""
+        self._before = ""  # the last character let through: a bare marker does not begin within a word
+
+    def feed(self, text: str) -> list[TextDelta | Citation]:
+        if not self._held and "【" not in text and not self._sources.have_keys:
+            return [TextDelta(text)]
+        text = self._held + text
+        cut = self._uncertain_from(text)
+        self._held = text[cut:]
+        return self._read(text[:cut])
+
+    def end(self) -> list[TextDelta | Citation]:
+        held, self._held = self._held, ""
+        return self._read(held)
+
+    def _uncertain_from(self, text: str) -> int:
+        """Return where text begins that the next fragment may turn into a marker."""
+        opened = text.rfind("【")
+        if opened > text.rfind("】") and len(text) - opened <= MAX_MARKER_CHARS:
+            return opened
+        if self._sources.have_keys:
+            begun = _BARE_BEGINNING.search(text, max(0, len(text) - _MAX_BARE_CHARS))
+            if begun is not None:
+                return begun.start()
+        return len(text)
+
+    def _read(self, text: str) -> list[TextDelta | Citation]:
+        events: list[TextDelta | Citation] = []
+        done = 0
+        context = self._before + text
+        shift = len(self._before)
+        for marker in _MARKER.finditer(context, shift):
+            cited = self._cited(marker)
+            if not cited:
+                continue
+            if marker.start() - shift > done:
+                events.append(TextDelta(text[done : marker.start() - shift]))
+            events += cited
+            done = marker.end() - shift
+        if done < len(text):
+            events.append(TextDelta(text[done:]))
+        self._before = text[-1:] or self._before
+        return events
+
+    def _cited(self, marker: re.Match[str]) -> list[Citation]:
+        position, inner, bare = marker.groups()
+        if position is not None:
+            citation = self._sources.by_position(int(position))
+            return [citation] if citation else []
+        keys = [bare] if bare is not None else _KEY.findall(inner)
+        if bare is None and _KEY.sub("", inner).strip(" ,，、;；"):
+            return []  # more than keys between the brackets: not a marker
+        found = [self._sources.by_key(key) for key in keys]
+        return [citation for citation in found if citation] if all(found) else []

@@ -1,0 +1,300 @@
+"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and what its refusals mean.
+
+Every field is optional and every unknown one ignored: there is no contract, and what is absent must not stop us.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from lib.chatglm.models import Mode, Target
+from lib.errors import (
+    AccessTokenRefused,
+    AccountBusy,
+    GatewayError,
+    InvalidRequest,
+    Throttled,
+    UpstreamProtocolError,
+    UpstreamRejected,
+)
+
+REFRESH = "/user-api/user/refresh"
+USER_INFO = "/user-api/user/info"
+AVAILABLE_MODELS = "/agent-api/operation/detail?tag=available_models"
+CHAT_STREAM = "/backend-api/assistant/stream"
+STOP_STREAM = "/mainchat-api/stream/stop_stream"
+BULK_DELETE = "/mainchat-api/conversation/bulk_delete"
+DELETE_2025 = "/backend-api/assistant/conversation/delete"
+
+T = TypeVar("T")
+
+MAIN_REFERER = "https://chatglm.cn/main/alltoolsdetail"
+AGENT_REFERER = "https://chatglm.cn/main/gdetail/"
+
+THROTTLED_S = 30.0
+"""How long to leave an account alone after "too frequent" (two observers, 2026)."""
+
+_CHAT_MODES: dict[Mode, tuple[str, str]] = {
+    "fast": ("", "low"),
+    "thinking": ("thinking", "high"),
+    "deep_thinking": ("deep_thinking", "max"),
+    "deep_research": ("deep_research", ""),
+}
+
+
+class ToolResult(msgspec.Struct):
+    title: Any = None
+    url: Any = None
+    match_key: Any = None
+
+
+class ToolResultExtra(msgspec.Struct):
+    search_results: list[ToolResult] | None = None
+
+
+class PartMeta(msgspec.Struct):
+    tool_result_extra: ToolResultExtra | None = None
+    metadata_list: list[ToolResult] | None = None
+
+
+class Item(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    think: str | None = None
+    code: str | None = None
+    content: Any = None
+    image: Any = None
+
+
+class Part(msgspec.Struct):
+    id: str | None = None
+    logic_id: str | None = None
+    role: str | None = None
+    content: list[Item] | None = None
+    model: str | None = None
+    meta_data: PartMeta | None = None
+    status: str | None = None
+
+
+class EventMeta(msgspec.Struct):
+    if_increase_push: bool | None = None
+
+
+class Event(msgspec.Struct):
+    id: str | None = None
+    conversation_id: str | None = None
+    parts: list[Part] | None = None
+    status: str | None = None
+    last_error: Any = None
+    error: Any = None
+    meta_data: EventMeta | None = None
+
+
+class Envelope(msgspec.Struct):
+    """What every JSON endpoint answers; 0 is success, and what 2024 called `code`."""
+
+    status: Any = None
+    code: Any = None
+    message: Any = None
+    result: Any = None
+    validation_error: Any = None
+
+    @property
+    def number(self) -> int | None:
+        value = self.code if self.status is None else self.status
+        return value if isinstance(value, int) else None
+
+    @property
+    def words(self) -> str:
+        return str(self.message)[:200] if self.message else "no message"
+
+
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_event = msgspec.json.Decoder(Event).decode
+
+
+def decode_event(payload: bytes) -> Event | None:
+    """Decode one event; None for a line that is none (keep-alive, junk)."""
+    try:
+        return _decode_event(payload)
+    except msgspec.ValidationError:
+        return _decode_piecewise(payload)
+    except _UNDECODABLE:
+        return None
+
+
+def _decode_piecewise(payload: bytes) -> Event | None:
+    """Save what is well-formed of an event in which something has another type than we know."""
+    try:
+        raw = msgspec.json.decode(payload)
+    except _UNDECODABLE:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    parts = raw.get("parts")
+    event = Event(
+        id=_text_or_none(raw.get("id")),
+        conversation_id=_text_or_none(raw.get("conversation_id")),
+        status=_text_or_none(raw.get("status")),
+        last_error=raw.get("last_error"),
+        error=raw.get("error"),
+        meta_data=_converted(raw.get("meta_data"), EventMeta),
+    )
+    event.parts = [_part(part) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return event
+
+
+def _part(raw: dict[str, Any]) -> Part:
+    content = raw.get("content")
+    items = [_converted(item, Item) for item in content] if isinstance(content, list) else []
+    return Part(
+        id=_text_or_none(raw.get("id")),
+        logic_id=_text_or_none(raw.get("logic_id")),
+        role=_text_or_none(raw.get("role")),
+        # An item that cannot be read keeps its place: texts are told apart by their index.
+        content=[item or Item() for item in items],
+        model=_text_or_none(raw.get("model")),
+        meta_data=_converted(raw.get("meta_data"), PartMeta),
+        status=_text_or_none(raw.get("status")),
+    )
+
+
+def _converted(value: Any, shape: type[T]) -> T | None:
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def app_headers(*, app_version: str, user_agent: str, device_id: str, request_id: str) -> dict[str, str]:
+    """Return what the web application sends with every request."""
+    return {
+        "App-Name": "chatglm",
+        "X-App-Platform": "pc",
+        "X-App-Version": app_version,
+        "X-App-fr": "default",
+        "X-Lang": "zh",
+        "X-Device-Id": device_id,
+        "X-Device-Model": "",
+        "X-Device-Brand": "",
+        "X-Request-Id": request_id,
+        "Origin": "https://chatglm.cn",
+        "Accept": "application/json, text/plain, */*",
+        "User-Agent": user_agent,
+    }
+
+
+def chat_body(prompt: str, target: Target, *, assistant_id: str, conversation_id: str) -> bytes:
+    """Build a chat turn; the server keeps the history of a conversation and honours one user message."""
+    chat_mode, reasoning_effort = _CHAT_MODES[target.mode]
+    return msgspec.json.encode(
+        {
+            "assistant_id": assistant_id,
+            "conversation_id": conversation_id,
+            "project_id": "",
+            "chat_type": "user_chat",
+            "meta_data": {
+                "cogview": {"rm_label_watermark": False},
+                "is_test": False,
+                "input_question_type": "xxxx",
+                "channel": "",
+                "draft_id": "",
+                "chat_mode": chat_mode,
+                "reasoning_effort": reasoning_effort,
+                "selected_model": target.model,
+                "is_networking": target.web_search,
+                "quote_log_id": "",
+                "platform": "pc",
+            },
+            "messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}],
+        }
+    )
+
+
+def read_envelope(status_code: int, content_type: str, body: bytes) -> Envelope:
+    """Return a JSON endpoint's successful answer; raise what any other one means."""
+    try:
+        envelope = _decode_envelope(body)
+    except _UNDECODABLE:
+        raise unreadable(status_code, content_type) from None
+    if status_code == 200 and envelope.number == 0:
+        return envelope
+    raise refusal(status_code, envelope)
+
+
+def unreadable(status_code: int, content_type: str) -> GatewayError:
+    """Say what an answer without JSON means, most often a firewall's page."""
+    kind = content_type.partition(";")[0].strip() or "nothing that names its type"
+    if status_code == 429:
+        return Throttled("The upstream answered HTTP 429.", retry_after_s=THROTTLED_S)
+    return UpstreamProtocolError(
+        f"The upstream answered HTTP {status_code} with {kind} instead of JSON.",
+        retry="again" if status_code >= 500 else "never",  # a firewall that refuses wants no second try
+    )
+
+
+def refusal(status_code: int, envelope: Envelope) -> GatewayError:
+    """Say what a JSON answer that is no success means."""
+    if envelope.validation_error is not None:
+        return UpstreamProtocolError("The upstream did not accept the form of our request.", retry="never")
+    if envelope.number:
+        return coded_error(envelope.number, envelope.words)
+    if status_code == 429:
+        return Throttled("The upstream answered HTTP 429.", retry_after_s=THROTTLED_S)
+    return UpstreamRejected(
+        f"The upstream answered HTTP {status_code}: {envelope.words}.",
+        retry="again" if status_code >= 500 else "never",
+    )
+
+
+def coded_error(number: int, words: str) -> GatewayError:
+    """Say what one of the upstream's error numbers means, from JSON or from inside a stream."""
+    message = f"The upstream answered {number}: {words}."
+    match number:
+        case 40102 | 40103:
+            return AccessTokenRefused(message)
+        case 40012:  # after bursts; to try again soon makes it worse
+            return Throttled(message, retry_after_s=THROTTLED_S)
+        case 10061 if "其他对话" in words:
+            return AccountBusy(message, retry_after_s=3)
+        case 10061 | 10062:
+            return Throttled(message, retry_after_s=THROTTLED_S)
+        case 10040:
+            return InvalidRequest(message, code="context_length_exceeded", param="messages")
+        case 40001 | 40002 | 40011 | 40014:
+            return UpstreamRejected(f"{message} The signature or a header is no longer what it expects.")
+        case _:  # 10025 and its like pass
+            return UpstreamRejected(message, retry="again")
+
+
+def stream_error(event: Event) -> GatewayError:
+    """Say what an event of status `error` means."""
+    for said in (event.last_error, event.error):
+        if isinstance(said, dict) and said:
+            number, words = said.get("error_code"), str(said.get("err_msg") or "no message")[:200]
+            return coded_error(number if isinstance(number, int) else 0, words)
+    return UpstreamRejected(
+        "The upstream ended its answer with an error that it did not explain.", retry="again"
+    )
+
+
+def intervention_text(event: Event) -> str:
+    """Return the words that moderation puts in place of a withdrawn answer."""
+    for said in (event.last_error, event.error):
+        if isinstance(said, dict) and isinstance(said.get("intervene_text"), str):
+            return str(said["intervene_text"])
+    return ""
+
+
+def image_urls(item: Item) -> list[str]:
+    """Return the addresses in an `image` item, tolerating entries of other shapes."""
+    images = item.image if isinstance(item.image, list) else []
+    urls = [image.get("image_url") for image in images if isinstance(image, dict)]
+    return [url for url in urls if isinstance(url, str) and url]
