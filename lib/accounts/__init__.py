@@ -1,0 +1,1 @@
+"""Whose turn it is, and with which token: accounts, access tokens, leases."""

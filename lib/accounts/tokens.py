@@ -1,0 +1,213 @@
+"""Access tokens: fetched once for all who wait, from a chain of refresh tokens that must not break.
+
+Every refresh makes a new refresh token and may end the old one (protocol.md §1.2), so between the upstream's
+answer and the store nothing may come in between, and no two refreshes of a chain may run at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.accounts.account import Account, read_expiry, token_expiry
+from lib.accounts.shared import SharedState
+from lib.errors import AccountRefused, UpstreamTimeout
+from lib.store import Store
+
+CHAIN_TTL_S = 180 * 86400.0
+"""As long as a refresh token lives."""
+EARLY_S = 300.0
+LOCK_TTL_S = 30.0
+"""The refresh that is handed in should give up before: then another process tries."""
+LONGEST_WAIT_S = 2 * LOCK_TTL_S
+POLL_FIRST_S = 0.05
+POLL_LONGEST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one refresh gives."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    is_guest: bool = False
+
+
+Refresh = Callable[[Account, str], Awaitable[Grant]]
+"""Refresh with this token of the chain. Raises AccountRefused where the upstream answers 40102 or 40103."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """How far the chain of one given refresh token has come."""
+
+    refresh_token: str
+    access_token: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A refresh under way, and the access token that it is to replace."""
+
+    task: asyncio.Task[str]
+    refused: str
+
+
+class AccessTokens:
+    """The access token of each account; serves one event loop. Who shares the store shares the chains."""
+
+    def __init__(
+        self,
+        store: Store,
+        refresh: Refresh,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._state = SharedState(store, now=now)
+        self._refresh = refresh
+        self._now = now
+        self._sleep = sleep
+        self._chance = chance
+        self._flights: dict[str, _Flight] = {}
+
+    async def get(self, account: Account) -> str:
+        """Return a token that lives for some minutes; where there is one, without asking anybody.
+
+        Raise AccountRefused where the upstream accepts no token of the chain, or it is a guest's.
+        """
+        return await self._current(account, refused="")
+
+    async def renew(self, account: Account, refused: str) -> str:
+        """Return another token than the one that the upstream refused; raise as get() does."""
+        return await self._current(account, refused)
+
+    async def peek(self, account: Account) -> float | None:
+        """Tell when the chain's current refresh token ends; None where it does not say."""
+        chain = await self._recall(account)
+        return account.expires_at if chain is None else read_expiry(chain.refresh_token)
+
+    async def _current(self, account: Account, refused: str) -> str:
+        key = _store_key(account)
+        chain = _decode(self._state.copy(key))
+        if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(key):
+            return chain.access_token
+        while True:
+            flight = self._flights.get(account.key) or self._take_off(account, refused)
+            token = await asyncio.shield(flight.task)
+            if token != refused or flight.refused == refused:
+                return token
+
+    def _take_off(self, account: Account, refused: str) -> _Flight:
+        """Start a task of its own: whoever waits may be cancelled, a rotation under way may not."""
+        flight = _Flight(asyncio.create_task(self._obtain(account, refused)), refused)
+        self._flights[account.key] = flight
+        flight.task.add_done_callback(lambda task: self._land(account.key, task))
+        return flight
+
+    def _land(self, key: str, task: asyncio.Task[str]) -> None:
+        """Make room for the next flight before those who waited for this one go on."""
+        del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # looked at: where all who waited are gone, asyncio would complain
+
+    async def _obtain(self, account: Account, refused: str) -> str:
+        chain = await self._recall(account)
+        if chain is None or not self._serves(chain, refused):
+            chain = await self._refresh_among_processes(account, refused)
+        return chain.access_token
+
+    async def _refresh_among_processes(self, account: Account, refused: str) -> _Chain:
+        key, mark = f"refresh:{account.key}", secrets.token_hex(8)
+        waited_s, poll_s = 0.0, POLL_FIRST_S
+        while not await self._state.add(key, mark, ttl_s=LOCK_TTL_S):
+            if waited_s >= LONGEST_WAIT_S:
+                raise UpstreamTimeout(
+                    f"account {account.label}: another process has not finished its refresh"
+                )
+            delay_s = poll_s * (0.5 + self._chance() / 2)
+            await self._sleep(delay_s)
+            waited_s, poll_s = waited_s + delay_s, min(2 * poll_s, POLL_LONGEST_S)
+            chain = await self._recall(account)
+            if chain is not None and self._serves(chain, refused):
+                return chain
+        try:
+            chain = await self._recall(account)  # another process may have finished just before
+            if chain is not None and self._serves(chain, refused):
+                return chain
+            return await self._go_on(account, chain, refused)
+        finally:
+            await self._state.remove(key, mark)
+
+    async def _go_on(self, account: Account, chain: _Chain | None, refused: str) -> _Chain:
+        """Refresh with the chain's last token; where that is refused, once with the given one.
+
+        The given one is worth it: some upstreams are lax, and a store may be older than a new login.
+        """
+        last = account.refresh_token if chain is None else chain.refresh_token
+        try:
+            grant = await self._refresh(account, last)
+        except AccountRefused:
+            latest = await self._recall(account)
+            if latest is not None and self._serves(latest, refused):
+                return latest  # another process took over while this one was held up
+            if last == account.refresh_token:
+                raise
+            last = account.refresh_token
+            grant = await self._refresh(account, last)
+        return await self._persist(account, grant, refreshed_with=last)
+
+    async def _persist(self, account: Account, grant: Grant, *, refreshed_with: str) -> _Chain:
+        """Keep the chain before anybody uses it; a guest's too, but none of its access tokens."""
+        chain = _Chain(
+            refresh_token=grant.refresh_token or refreshed_with,
+            access_token="" if grant.is_guest else grant.access_token,
+            expires_at=token_expiry(grant.access_token, now=self._now()),
+        )
+        await self._state.keep(_store_key(account), _encode(chain), ttl_s=CHAIN_TTL_S)
+        if grant.is_guest:
+            raise AccountRefused(
+                f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
+                code="guest_account",
+            )
+        return chain
+
+    async def _recall(self, account: Account) -> _Chain | None:
+        return _decode(await self._state.recall(_store_key(account), restore_ttl_s=CHAIN_TTL_S))
+
+    def _serves(self, chain: _Chain, refused: str) -> bool:
+        is_live = chain.expires_at - EARLY_S > self._now()
+        return is_live and chain.access_token not in ("", refused)
+
+
+def _store_key(account: Account) -> str:
+    return f"token:{account.key}"
+
+
+def _encode(chain: _Chain) -> str:
+    return json.dumps(
+        {
+            "refresh_token": chain.refresh_token,
+            "access_token": chain.access_token,
+            "expires_at": chain.expires_at,
+        }
+    )
+
+
+def _decode(text: str | None) -> _Chain | None:
+    """Read a record; a foreign or broken one is none."""
+    if text is None:
+        return None
+    try:
+        record: Any = json.loads(text)
+        return _Chain(str(record["refresh_token"]), str(record["access_token"]), float(record["expires_at"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None

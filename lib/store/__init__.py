@@ -1,0 +1,51 @@
+"""State that outlives a request: four atomic operations on texts, each with a time to live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+SCHEMES = "memory://, sqlite:///<path>"
+
+
+class Store(Protocol):
+    """What every backend promises (tests/lib/store/test_contract.py); an expired entry is an absent one.
+
+    Keys and values are any str. An operation that is cancelled may or may not have happened.
+    """
+
+    async def get(self, key: str) -> str | None: ...
+
+    async def put(self, key: str, value: str, *, ttl_s: float) -> None: ...
+
+    async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+        """Write only where nothing is; say whether it was written. This is how a lease is taken."""
+        ...
+
+    async def remove(self, key: str, value: str) -> bool:
+        """Remove only what still holds `value`; say whether it did. This is how a lease is given back."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def open_store(url: str, *, now: Callable[[], float] = time.time) -> Store:
+    """Make the store that `url` names; nothing is opened before the first operation.
+
+    `now` is the wall clock, since processes that share a store must agree on it. Raise ValueError
+    for a URL that names no store; the message holds nothing of it but the scheme (it may hold a password).
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "memory":
+        from lib.store.memory import MemoryStore
+
+        return MemoryStore(now=now)
+    if separator and scheme == "sqlite":
+        from lib.store.sqlite import SqliteStore  # sqlite3 costs a cold start 10 ms: only where it is used
+
+        if not rest.startswith("/") or rest == "/":
+            raise ValueError("expected sqlite:///relative/path or sqlite:////absolute/path, got no path")
+        return SqliteStore(rest[1:], now=now)
+    named = f"scheme {scheme!r}" if separator else "no scheme"
+    raise ValueError(f"expected a store URL, one of {SCHEMES}, got {named}")

@@ -1,0 +1,158 @@
+"""sqlite:///path — what the processes of one machine share, and what survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    """
+    CREATE TABLE entries (
+        key BLOB PRIMARY KEY, value BLOB NOT NULL, expires_at REAL NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX entries_by_expiry ON entries (expires_at)",
+)
+BUSY_TIMEOUT_S = 5.0
+PURGE_EVERY = 500
+"""Writes between two purges; one is made at opening too."""
+
+GET = "SELECT value FROM entries WHERE key = ? AND expires_at > ?"
+PUT = """
+INSERT INTO entries (key, value, expires_at) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+"""
+ADD = PUT + "WHERE entries.expires_at <= ?"
+REMOVE = "DELETE FROM entries WHERE key = ? AND value = ? AND expires_at > ?"
+PURGE = "DELETE FROM entries WHERE expires_at <= ?"
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """Every statement is one transaction; all run on one thread of its own, never on an event loop."""
+
+    def __init__(
+        self, path: str, *, now: Callable[[], float] = time.time, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self._path = Path(path).absolute()  # a later chdir must not make a second database
+        self._now = now
+        self._busy_timeout_s = busy_timeout_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
+        self._connection: sqlite3.Connection | None = None
+        self._writes = 0
+
+    async def get(self, key: str) -> str | None:
+        now = self._now()
+        return await self._run(lambda: self._get(_bytes(key), now))
+
+    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+        now = self._now()
+        await self._run(lambda: self._write(PUT, _bytes(key), _bytes(value), now + ttl_s))
+
+    async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+        now = self._now()
+        return await self._run(lambda: self._write(ADD, _bytes(key), _bytes(value), now + ttl_s, now))
+
+    async def remove(self, key: str, value: str) -> bool:
+        now = self._now()
+        return await self._run(lambda: self._write(REMOVE, _bytes(key), _bytes(value), now))
+
+    async def close(self) -> None:
+        """Close the database; twice is once, and what else comes afterwards is a RuntimeError."""
+        with suppress(RuntimeError):  # closed before
+            await self._run(self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _get(self, key: bytes, now: float) -> str | None:
+        row = self._connected().execute(GET, (key, now)).fetchone()
+        return None if row is None else bytes(row[0]).decode("utf-8", "surrogatepass")
+
+    def _write(self, statement: str, *parameters: bytes | float) -> bool:
+        connection = self._connected()
+        changed = connection.execute(statement, parameters).rowcount
+        self._writes += 1
+        if self._writes % PURGE_EVERY == 0:
+            connection.execute(PURGE, (self._now(),))
+        return changed == 1
+
+    def _connected(self) -> sqlite3.Connection:
+        """Open at the first use, and again at the next where that failed."""
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        _make_private_file(self._path)
+        connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+        try:
+            _use_wal(connection, self._busy_timeout_s)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            _prepare_schema(connection)
+            connection.execute(PURGE, (self._now(),))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _bytes(text: str) -> bytes:
+    """As BLOB: TEXT takes no lone surrogate, which JSON can carry."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _make_private_file(path: Path) -> None:
+    """The file holds refresh tokens: nobody else may read it. sqlite gives -wal and -shm the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        with suppress(OSError):  # a mounted volume may not know modes
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch the journal; where two processes do so at once sqlite does not wait, so we do."""
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _prepare_schema(connection: sqlite3.Connection) -> None:
+    with connection:
+        connection.execute(
+            "BEGIN IMMEDIATE"
+        )  # of several new processes one makes the table, the others find it
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise RuntimeError(
+                f"expected a store of schema {SCHEMA_VERSION}, got {version}: a newer gateway's?"
+            )
+        if version == 0:
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

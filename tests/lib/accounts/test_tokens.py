@@ -1,0 +1,521 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from lib.accounts.account import Account
+from lib.accounts.tokens import AccessTokens, Grant
+from lib.errors import AccountRefused, UpstreamTimeout, UpstreamUnreachable
+from lib.store import Store
+from tests.lib.accounts.fakes import EPOCH, Clock, FaultyStore, make_account, make_jwt
+
+pytestmark = pytest.mark.anyio
+
+ACCOUNT = make_account("a")
+KEY = f"token:{ACCOUNT.key}"
+LOCK = f"refresh:{ACCOUNT.key}"
+
+
+class Upstream:
+    """Rotates: with each refresh the token that it was made with stops working, unless it is lax."""
+
+    def __init__(self, clock: Clock, *, is_lax: bool = False) -> None:
+        self.clock = clock
+        self.is_lax = is_lax
+        self.is_guest = False
+        self.valid = {ACCOUNT.refresh_token}
+        self.asked: list[str] = []
+        self.during: Callable[[], Awaitable[None]] | None = None
+
+    async def refresh(self, account: Account, refresh_token: str) -> Grant:
+        assert account is ACCOUNT
+        self.asked.append(refresh_token)
+        if self.during is not None:
+            await self.during()
+        if refresh_token not in self.valid:
+            raise AccountRefused("40102")
+        if not self.is_lax:
+            self.valid.discard(refresh_token)
+        number = len(self.asked)
+        new = make_jwt(type="refresh", jti=number, exp=self.clock.time + 180 * 86400)
+        self.valid.add(new)
+        access = make_jwt(type="access", jti=number, exp=self.clock.time + 86400)
+        return Grant(access, new, is_guest=self.is_guest)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> FaultyStore:
+    return FaultyStore(now=clock)
+
+
+@pytest.fixture
+def upstream(clock: Clock) -> Upstream:
+    return Upstream(clock)
+
+
+class Sleeper:
+    """Passes the fake clock's time in place of sleeping."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.slept: list[float] = []
+        self.during: Callable[[], Awaitable[None]] | None = None
+
+    async def __call__(self, delay_s: float) -> None:
+        self.slept.append(delay_s)
+        self.clock.time += delay_s
+        if self.during is not None:
+            await self.during()
+
+
+@pytest.fixture
+def sleeper(clock: Clock) -> Sleeper:
+    return Sleeper(clock)
+
+
+@pytest.fixture
+def tokens(store: FaultyStore, upstream: Upstream, clock: Clock, sleeper: Sleeper) -> AccessTokens:
+    return AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 1.0)
+
+
+async def stored(store: Store) -> dict[str, object]:
+    text = await store.get(KEY)
+    assert text is not None
+    record = json.loads(text)
+    assert isinstance(record, dict)
+    return record
+
+
+async def test_a_token_is_fetched_once_and_then_known_without_asking_anybody(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    store.take_asked()
+    assert await tokens.get(ACCOUNT) == token
+    assert upstream.asked == [ACCOUNT.refresh_token]
+    assert store.asked == []
+
+
+async def test_the_record_holds_the_new_tokens_for_180_days(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    assert await stored(store) == {
+        "refresh_token": next(iter(upstream.valid)),
+        "access_token": token,
+        "expires_at": EPOCH + 86400,
+    }
+    clock.time += 180 * 86400 - 1
+    assert await store.get(KEY) is not None
+    clock.time += 1
+    assert await store.get(KEY) is None
+
+
+async def test_a_token_is_replaced_5_minutes_before_its_end_with_the_rotated_refresh_token(
+    tokens: AccessTokens, upstream: Upstream, clock: Clock
+) -> None:
+    first = await tokens.get(ACCOUNT)
+    clock.time += 86400 - 301
+    assert await tokens.get(ACCOUNT) == first
+    (rotated,) = upstream.valid
+    clock.time += 1
+    assert await tokens.get(ACCOUNT) != first
+    assert upstream.asked == [ACCOUNT.refresh_token, rotated]
+
+
+async def test_another_process_finds_the_token_in_the_store(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    other = AccessTokens(store, upstream.refresh, now=clock)
+    assert await other.get(ACCOUNT) == token
+    assert len(upstream.asked) == 1
+
+
+async def test_the_rotated_token_is_in_the_store_before_anybody_has_the_access_token(
+    upstream: Upstream, clock: Clock
+) -> None:
+    order = []
+
+    class Watched(FaultyStore):
+        async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+            await asyncio.sleep(0)
+            await super().put(key, value, ttl_s=ttl_s)
+            order.append("persisted")
+
+    tokens = AccessTokens(Watched(now=clock), upstream.refresh, now=clock)
+
+    async def use() -> None:
+        await tokens.get(ACCOUNT)
+        order.append("used")
+
+    await asyncio.gather(use(), use())
+    assert order == ["persisted", "used", "used"]
+
+
+async def test_many_who_ask_at_once_cost_one_refresh(tokens: AccessTokens, upstream: Upstream) -> None:
+    got = await asyncio.gather(*(tokens.get(ACCOUNT) for _ in range(20)))
+    assert len(set(got)) == 1
+    assert len(upstream.asked) == 1
+
+
+async def test_a_failing_refresh_is_an_exception_for_all_who_wait_and_the_next_may_succeed(
+    tokens: AccessTokens, upstream: Upstream
+) -> None:
+    async def fail() -> None:
+        raise UpstreamUnreachable("no route")
+
+    upstream.during = fail
+    got = await asyncio.gather(*(tokens.get(ACCOUNT) for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in got] == [UpstreamUnreachable] * 5
+    assert len(upstream.asked) == 1
+    upstream.during = None
+    assert await tokens.get(ACCOUNT)
+
+
+async def test_the_lock_is_given_back_after_success_and_failure(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    seen = []
+
+    async def look() -> None:
+        seen.append(await store.get(LOCK))
+
+    upstream.during = look
+    await tokens.get(ACCOUNT)
+    assert seen[0] is not None
+    assert await store.get(LOCK) is None
+    upstream.valid.clear()
+    with pytest.raises(AccountRefused):
+        await tokens.renew(ACCOUNT, await tokens.get(ACCOUNT))
+    assert await store.get(LOCK) is None
+
+
+async def test_a_first_caller_who_is_cancelled_cancels_nobody_else_and_loses_no_rotation(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    answer = asyncio.Event()
+
+    async def wait() -> None:
+        await answer.wait()
+
+    upstream.during = wait
+    first = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0.001)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    answer.set()
+    token = await second
+    assert (await stored(store))["access_token"] == token
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_where_all_callers_are_gone_the_rotation_is_kept_and_a_failure_disturbs_nobody(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, fails: bool
+) -> None:
+    answer = asyncio.Event()
+
+    async def wait() -> None:
+        await answer.wait()
+        if fails:
+            raise UpstreamUnreachable("no route")
+
+    before = asyncio.all_tasks()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    upstream.during = wait
+    caller = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0.001)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    answer.set()
+    await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == before
+    assert (await store.get(KEY) is None) is fails
+    upstream.during = None
+    await tokens.get(ACCOUNT)
+    assert len(upstream.asked) == (2 if fails else 1)
+    assert complaints == []
+
+
+async def test_a_flight_that_is_cancelled_with_its_loop_leaves_room_for_the_next(
+    tokens: AccessTokens, upstream: Upstream
+) -> None:
+    before = asyncio.all_tasks()
+    caller = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0)
+    (flight,) = asyncio.all_tasks() - before - {caller}
+    flight.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await tokens.get(ACCOUNT)
+
+
+async def test_a_refused_token_costs_one_refresh_whoever_had_it(
+    tokens: AccessTokens, upstream: Upstream
+) -> None:
+    old = await tokens.get(ACCOUNT)
+    renewed = await asyncio.gather(*(tokens.renew(ACCOUNT, old) for _ in range(5)))
+    assert set(renewed) != {old}
+    assert len(set(renewed)) == 1
+    assert await tokens.renew(ACCOUNT, old) == renewed[0]
+    assert len(upstream.asked) == 2
+
+
+async def test_a_refused_token_that_another_process_has_replaced_costs_no_refresh(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    old = await tokens.get(ACCOUNT)
+    other = AccessTokens(store, upstream.refresh, now=clock)
+    new = await other.renew(ACCOUNT, old)
+    assert await tokens.renew(ACCOUNT, old) == new
+    assert len(upstream.asked) == 2
+
+
+async def test_who_renews_does_not_accept_the_refused_token_from_a_look_up_under_way(
+    upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    old = await AccessTokens(store, upstream.refresh, now=clock).get(ACCOUNT)
+    tokens = AccessTokens(store, upstream.refresh, now=clock)  # knows nothing yet
+    got, renewed = await asyncio.gather(tokens.get(ACCOUNT), tokens.renew(ACCOUNT, old))
+    assert got == old
+    assert renewed != old
+
+
+async def test_a_refresh_that_gives_the_refused_token_again_ends_all_the_same(
+    store: FaultyStore, clock: Clock
+) -> None:
+    async def refresh(account: Account, refresh_token: str) -> Grant:
+        return Grant("opaque", "next")
+
+    tokens = AccessTokens(store, refresh, now=clock)
+    assert await tokens.get(ACCOUNT) == "opaque"
+    assert await tokens.renew(ACCOUNT, "opaque") == "opaque"
+
+
+async def test_a_token_without_a_date_lives_an_hour_and_a_grant_without_rotation_keeps_the_chain(
+    store: FaultyStore, clock: Clock
+) -> None:
+    asked = []
+
+    async def refresh(account: Account, refresh_token: str) -> Grant:
+        asked.append(refresh_token)
+        return Grant(f"opaque {len(asked)}", "")
+
+    tokens = AccessTokens(store, refresh, now=clock)
+    assert await tokens.get(ACCOUNT) == "opaque 1"
+    clock.time += 3600 - 301
+    assert await tokens.get(ACCOUNT) == "opaque 1"
+    clock.time += 1
+    assert await tokens.get(ACCOUNT) == "opaque 2"
+    assert asked == [ACCOUNT.refresh_token] * 2
+
+
+async def test_a_rotated_token_that_is_refused_gives_the_given_one_a_last_chance(
+    tokens: AccessTokens, upstream: Upstream
+) -> None:
+    old = await tokens.get(ACCOUNT)
+    (rotated,) = upstream.valid
+    upstream.valid = {ACCOUNT.refresh_token}
+    assert await tokens.renew(ACCOUNT, old) != old
+    assert upstream.asked == [ACCOUNT.refresh_token, rotated, ACCOUNT.refresh_token]
+
+
+async def test_where_the_given_one_is_refused_too_the_account_is(
+    tokens: AccessTokens, upstream: Upstream
+) -> None:
+    old = await tokens.get(ACCOUNT)
+    upstream.valid.clear()
+    with pytest.raises(AccountRefused):
+        await tokens.renew(ACCOUNT, old)
+    assert len(upstream.asked) == 3
+
+
+async def test_a_given_token_that_is_refused_is_tried_once(tokens: AccessTokens, upstream: Upstream) -> None:
+    upstream.valid.clear()
+    with pytest.raises(AccountRefused):
+        await tokens.get(ACCOUNT)
+    assert upstream.asked == [ACCOUNT.refresh_token]
+
+
+async def test_who_was_overtaken_in_the_middle_of_a_refresh_uses_the_other_process_token(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    other = AccessTokens(store, upstream.refresh, now=clock)
+    new = []
+
+    async def pause() -> None:
+        upstream.during = None
+        clock.time += 31  # longer than the lock lives
+        new.append(await other.get(ACCOUNT))
+
+    upstream.during = pause
+    assert await tokens.get(ACCOUNT) == new[0]
+    assert len(upstream.asked) == 2
+
+
+async def test_a_guest_is_refused_and_its_rotated_token_kept_all_the_same(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    upstream.is_guest = True
+    for _ in range(2):
+        with pytest.raises(AccountRefused, match="log in at chatglm") as caught:
+            await tokens.get(ACCOUNT)
+        assert caught.value.code == "guest_account"
+        record = await stored(store)
+        assert {record["refresh_token"]} == upstream.valid
+        assert record["access_token"] == ""
+    assert len(upstream.asked) == 2
+
+
+async def test_who_finds_another_process_refreshing_waits_for_its_token(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock, sleeper: Sleeper
+) -> None:
+    other = AccessTokens(store, upstream.refresh, now=clock)
+    await store.add(LOCK, "other", ttl_s=30)
+
+    async def finish() -> None:
+        if len(sleeper.slept) == 3:
+            await store.remove(LOCK, "other")
+            await other.get(ACCOUNT)
+            await store.add(LOCK, "other", ttl_s=30)
+
+    sleeper.during = finish
+    token = await tokens.get(ACCOUNT)
+    assert token == await other.get(ACCOUNT)
+    assert len(upstream.asked) == 1
+    assert sleeper.slept == [0.05, 0.1, 0.2]
+    assert await store.get(LOCK) == "other"
+
+
+async def test_polling_is_jittered_and_bounded(
+    store: FaultyStore, upstream: Upstream, clock: Clock, sleeper: Sleeper
+) -> None:
+    tokens = AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 0.0)
+
+    async def hold() -> None:
+        await store.put(LOCK, "other", ttl_s=30)
+
+    await hold()
+    sleeper.during = hold
+    with pytest.raises(UpstreamTimeout, match=ACCOUNT.label):
+        await tokens.get(ACCOUNT)
+    assert sleeper.slept[:2] == [0.025, 0.05]
+    assert max(sleeper.slept) == 0.5
+    assert 60 <= sum(sleeper.slept) < 61
+    assert upstream.asked == []
+
+
+async def test_a_lock_of_a_crashed_process_is_taken_over_when_it_expires(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, sleeper: Sleeper
+) -> None:
+    await store.add(LOCK, "crashed", ttl_s=30)
+    assert await tokens.get(ACCOUNT)
+    assert 30 <= sum(sleeper.slept) <= 31
+
+
+async def test_who_gets_the_lock_looks_once_more_whether_the_work_is_done(
+    upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    done = []
+
+    class Late(FaultyStore):
+        async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+            other = AccessTokens(store, upstream.refresh, now=clock)
+            done.append(await other.get(ACCOUNT))
+            text = await store.get(KEY)
+            assert text is not None
+            await self.put(KEY, text, ttl_s=60)
+            return await super().add(key, value, ttl_s=ttl_s)
+
+    tokens = AccessTokens(Late(now=clock), upstream.refresh, now=clock)
+    assert await tokens.get(ACCOUNT) == done[0]
+    assert len(upstream.asked) == 1
+
+
+async def test_two_processes_at_once_refresh_once(
+    store: FaultyStore, upstream: Upstream, clock: Clock, sleeper: Sleeper
+) -> None:
+    async def yield_() -> None:
+        await asyncio.sleep(0)
+
+    upstream.during = sleeper.during = yield_
+    processes = [AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper) for _ in range(5)]
+    got = await asyncio.gather(*(tokens.get(ACCOUNT) for tokens in processes))
+    assert len(set(got)) == 1
+    assert len(upstream.asked) == 1
+
+
+async def test_a_lost_store_loses_no_rotated_token(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    store.is_lost = True
+    first = await tokens.get(ACCOUNT)
+    assert await tokens.get(ACCOUNT) == first
+    second = await tokens.renew(ACCOUNT, first)
+    clock.time += 86400
+    third = await tokens.get(ACCOUNT)
+    assert len({first, second, third}) == 3
+    assert len(upstream.asked) == 3  # each with the token of the one before, else it had been refused
+
+
+async def test_a_token_that_the_store_could_not_take_is_given_to_it_when_it_is_back(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    store.is_lost = True
+    token = await tokens.get(ACCOUNT)
+    store.is_lost = False
+    clock.time += 31
+    assert await tokens.get(ACCOUNT) == token
+    assert (await stored(store))["access_token"] == token
+    assert len(upstream.asked) == 1
+
+
+async def test_a_store_that_forgot_is_told_again_and_the_chain_goes_on(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    await tokens.get(ACCOUNT)
+    text = await store.get(KEY)
+    assert text is not None
+    await store.remove(KEY, text)
+    clock.time += 86400
+    assert await tokens.get(ACCOUNT)
+    assert len(upstream.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "junk", "[]", "{}", '{"refresh_token":"","access_token":"","expires_at":{}}']
+)
+async def test_a_record_that_is_not_ours_is_none(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, text: str
+) -> None:
+    await store.put(KEY, text, ttl_s=60)
+    assert await tokens.get(ACCOUNT)
+    assert upstream.asked == [ACCOUNT.refresh_token]
+
+
+async def test_peek_tells_the_end_of_the_chains_current_refresh_token_and_asks_nobody(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    clock.time += 1000
+    assert await tokens.peek(ACCOUNT) == ACCOUNT.expires_at == EPOCH + 180 * 86400
+    await tokens.get(ACCOUNT)
+    assert await tokens.peek(ACCOUNT) == EPOCH + 1000 + 180 * 86400
+    assert len(upstream.asked) == 1
+
+
+def test_a_grant_hides_its_tokens() -> None:
+    assert repr(Grant("secret", "secret")) == "Grant(is_guest=False)"
