@@ -1,0 +1,1 @@
+"""An imitation of chatglm.cn, as strict as the real thing; imports nothing of lib/."""
