@@ -1,11 +1,11 @@
 """What the gateway says when it cannot answer; the table of statuses and codes is docs/errors.md.
 
 GatewayError
-├── InvalidRequest 400          RequestTooLarge 413 · ConversationNotFound 404 · NotFound 404 · MethodNotAllowed 405
+├── InvalidRequest 400          RequestTooLarge 413 · NotFound 404 · MethodNotAllowed 405
 ├── AuthenticationFailed 401    AccountRefused 401: an account that the upstream will not serve
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
-└── UpstreamError 502           UpstreamRejected · UpstreamProtocolError · UpstreamUnreachable · UpstreamTimeout 504
+└── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -Timeout 504
 
 A message may reach any client and any log: it holds no token and nothing of a prompt.
 """

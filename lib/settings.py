@@ -88,8 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
         if self.store_url.startswith("memory:"):
             found.append(
-                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and instances "
-                "do not know of each other's use of an account."
+                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and "
+                "instances do not know of each other's use of an account."
             )
         return found
 

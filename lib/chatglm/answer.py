@@ -53,7 +53,7 @@ class Answer:
         return self._is_disordered or any(block.followed.rewritten for block in self._blocks)
 
     def write(self, block: Block, fresh: str) -> list[Told]:
-        """Add what is new of a text or a thought. Code waits for `complete`: its fence depends on all of it."""
+        """Add what is new of a text or a thought; code waits for `complete`, its fence depends on it all."""
         if not fresh:
             return []
         told = self._enter(block) if block is not self._current else []
@@ -111,7 +111,9 @@ class Answer:
         told = self.complete_current()
         self._current = block
         if block.is_begun:
-            self._is_disordered = True  # an earlier block goes on: told where it came, retold where it belongs
+            self._is_disordered = (
+                True  # an earlier block goes on: told where it came, retold where it belongs
+            )
             return told
         block.is_begun = True
         self._blocks.append(block)

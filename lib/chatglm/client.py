@@ -150,12 +150,13 @@ class ChatGLM:
     ) -> UpstreamStream:
         """Ask, and return once the first bytes of an answer are there; a refusal raises what it means."""
         assistant_id = target.agent_id or self._config.assistant_id
-        referer = protocol.AGENT_REFERER + target.agent_id if target.agent_id else protocol.MAIN_REFERER
+        is_main = assistant_id == self._config.assistant_id
+        referer = protocol.MAIN_REFERER if is_main else protocol.AGENT_REFERER + assistant_id
         headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
-        body = protocol.chat_body(
-            prompt, target, assistant_id=assistant_id, conversation_id=conversation_id
+        body = protocol.chat_body(prompt, target, assistant_id=assistant_id, conversation_id=conversation_id)
+        request = self._http.build_request(
+            "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
         )
-        request = self._http.build_request("POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body)
         with _errors_of_http():
             response = await self._http.send(request, stream=True)
         try:
@@ -182,9 +183,7 @@ class ChatGLM:
         """End a running generation; its stream then closes with error 10024."""
         await self._call(protocol.STOP_STREAM, session, body={"history_id": history_id})
 
-    async def delete_conversation(
-        self, session: Session, conversation_id: str, agent_id: str | None
-    ) -> None:
+    async def delete_conversation(self, session: Session, conversation_id: str, agent_id: str | None) -> None:
         """Delete by the path of 2026, and by the older one where that fails."""
         assistant_id = agent_id or self._config.assistant_id
         try:
@@ -199,9 +198,7 @@ class ChatGLM:
             body = {"assistant_id": assistant_id, "conversation_id": conversation_id}
             await self._call(protocol.DELETE_2025, session, body=body)
 
-    async def _call(
-        self, path: str, session: Session, body: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    async def _call(self, path: str, session: Session, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make one call of the kind that answers in JSON; return its `result`, an empty one if it is null."""
         content = None if body is None else msgspec.json.encode(body)
         headers = self._headers(session, protocol.MAIN_REFERER)

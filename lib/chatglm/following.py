@@ -31,7 +31,7 @@ class FollowedText:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.rewritten = False
-        """The upstream changed what was already sent: `whole` is right, what was sent is not its beginning."""
+        """The upstream changed what was sent already: only `whole` is right."""
         self._fragments: list[str] = []  # joined: everything sent (or, once rewritten, the whole text)
         self._length = 0
         self._doubtful: list[str] = []  # the values since the beginning, while either reading is possible

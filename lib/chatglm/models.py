@@ -57,7 +57,7 @@ def is_agent_id(name: str) -> bool:
 def resolve(
     request: ChatRequest, *, known: tuple[str, ...], default_model: str, default_web_search: bool
 ) -> Target:
-    """Decide what serves the request; what the request says in the standard way wins over its model's name."""
+    """Decide what serves the request; what it says in the standard way wins over its model's name."""
     words = _Words(request.model, known)
     search = words.web_search if request.web_search is None else request.web_search
     return Target(
@@ -70,7 +70,7 @@ def resolve(
 
 
 def names_unknown_model(name: str, known: tuple[str, ...]) -> bool:
-    """Tell whether the name means one of the upstream's models, but none that we know: a newer one, perhaps."""
+    """Tell whether the name means one of the upstream's models, but none that we know: a newer one?"""
     words = _Words(name, known)
     return words.model is None and words.agent_id is None and words.base.startswith("glm")
 

@@ -1,6 +1,7 @@
-"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and what its refusals mean.
+"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and what refusals mean.
 
-Every field is optional and every unknown one ignored: there is no contract, and what is absent must not stop us.
+Every field is optional and every unknown one ignored: there is no contract, and what is absent must not
+stop us.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -37,7 +37,7 @@ def test_unmarked_snapshots_are_told_in_full_by_their_settling(values: list[str]
 @given(fragments)
 def test_unmarked_increments_are_told_in_full_unless_each_repeats_the_one_before(values: list[str]) -> None:
     told = [value for value in values if value]
-    chained = any(later.startswith(earlier) for earlier, later in zip(told, told[1:], strict=False))
+    chained = any(later.startswith(earlier) for earlier, later in pairwise(told))
     followed = FollowedText(Reading.UNDECIDED)
     sent = "".join(map(followed.take, values))
     sent += followed.settle("".join(values))

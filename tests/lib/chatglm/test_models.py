@@ -34,7 +34,10 @@ def target(model: str, *, search_by_default: bool = False, **request: Any) -> Ta
         ("deep-research", Target(model="the-default", mode="deep_research")),
         ("glm-5.3-search", Target(model="glm-5.3", web_search=True)),
         ("gpt-4o-search-preview", Target(model="the-default", web_search=True)),
-        ("glm-5.3-think-search-silent", Target(model="glm-5.3", mode="thinking", web_search=True, silent=True)),
+        (
+            "glm-5.3-think-search-silent",
+            Target(model="glm-5.3", mode="thinking", web_search=True, silent=True),
+        ),
         (AGENT, Target(model="the-default", agent_id=AGENT)),
         (f"{AGENT}-think", Target(model="the-default", agent_id=AGENT, mode="thinking")),
         ("research-max-deep", Target(model="the-default", mode="deep_thinking")),

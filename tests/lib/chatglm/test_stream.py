@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -61,18 +61,22 @@ def snapshots(values: list[str]) -> list[bytes]:
 
 def cut_at(stream: bytes, positions: list[int]) -> list[bytes]:
     borders = sorted({0, len(stream), *(position for position in positions if position < len(stream))})
-    return [stream[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(borders)]
 
 
 @given(fragments, cuts)
-def test_increments_joined_are_the_text_however_the_bytes_are_cut(values: list[str], positions: list[int]) -> None:
+def test_increments_joined_are_the_text_however_the_bytes_are_cut(
+    values: list[str], positions: list[int]
+) -> None:
     events = decode(*cut_at(b"".join(increments(values)), positions))
     assert streamed_text(events) == "".join(values) == final_text(events)
     assert isinstance(events[-1], Finished)
 
 
 @given(fragments, cuts)
-def test_snapshots_joined_are_the_text_however_the_bytes_are_cut(values: list[str], positions: list[int]) -> None:
+def test_snapshots_joined_are_the_text_however_the_bytes_are_cut(
+    values: list[str], positions: list[int]
+) -> None:
     events = decode(*cut_at(b"".join(snapshots(values)), positions))
     assert streamed_text(events) == "".join(values) == final_text(events)
 
@@ -85,13 +89,18 @@ def test_every_byte_by_itself_gives_the_same(values: list[str]) -> None:
 
 
 @given(fragments, fragments)
-def test_thought_in_snapshots_and_text_in_increments_are_both_whole(thought: list[str], said: list[str]) -> None:
+def test_thought_in_snapshots_and_text_in_increments_are_both_whole(
+    thought: list[str], said: list[str]
+) -> None:
     stream = [
         event(),
         *(event(part("T", think(value))) for value in accumulate(thought)),
         event(part("T", think("".join(thought)), status="finish")),
         *(flagged(part("L", text(value))) for value in said),
-        finish(part("T", think("".join(thought)), status="finish"), part("L", text("".join(said)), status="finish")),
+        finish(
+            part("T", think("".join(thought)), status="finish"),
+            part("L", text("".join(said)), status="finish"),
+        ),
     ]
     events = decode(*stream)
     assert streamed_reasoning(events) == "".join(thought)
@@ -127,14 +136,19 @@ def test_parts_keep_the_order_of_their_arrival() -> None:
 
 def test_a_part_that_goes_on_after_the_next_began_is_told_in_place_at_the_end() -> None:
     events = decode(
-        flagged(part("a", text("one "))), flagged(part("b", text("two"))), flagged(part("a", text("more"))), finish()
+        flagged(part("a", text("one "))),
+        flagged(part("b", text("two"))),
+        flagged(part("a", text("more"))),
+        finish(),
     )
     assert streamed_text(events) == "one \ntwomore"  # a stream has it where it came: nothing is lost
     assert final_text(events) == "one more\ntwo"
 
 
 def test_text_that_only_the_terminal_event_holds_counts() -> None:
-    assert streamed_text(decode(event(), finish(part("L1", text("all of it"), status="finish")))) == "all of it"
+    assert (
+        streamed_text(decode(event(), finish(part("L1", text("all of it"), status="finish")))) == "all of it"
+    )
     late = decode(flagged(part("L1", text("begin"))), finish(part("L1", text("begin, end"), status="finish")))
     assert streamed_text(late) == "begin, end"
 
@@ -203,7 +217,9 @@ def test_finished_parts_without_a_logic_id_are_told_apart_and_repeated_ones_are_
     events = decode(
         event(part(None, think("thought"), status="finish")),
         event(part(None, text("begun"))),
-        finish(part(None, think("thought"), status="finish"), part(None, text("begun, ended"), status="finish")),
+        finish(
+            part(None, think("thought"), status="finish"), part(None, text("begun, ended"), status="finish")
+        ),
     )
     assert streamed_reasoning(events) == "thought"
     assert streamed_text(events) == "begun, ended"
@@ -247,7 +263,11 @@ def test_code_that_nothing_finishes_is_told_at_the_end() -> None:
 
 
 def test_code_and_images_are_retold_with_a_rewritten_text() -> None:
-    image = {"type": "image", "image": [{"image_url": "https://sfile.example/h_0_0.jpg"}], "code": "a red cat"}
+    image = {
+        "type": "image",
+        "image": [{"image_url": "https://sfile.example/h_0_0.jpg"}],
+        "code": "a red cat",
+    }
     events = decode(
         event(part("C", {"type": "code", "code": "x = 1"}, status="finish")),
         event(part("I", image)),
@@ -256,9 +276,7 @@ def test_code_and_images_are_retold_with_a_rewritten_text() -> None:
         finish(part("L", text("right"), status="finish")),
     )
     assert events.count(ImageMade("https://sfile.example/h_0_0.jpg", prompt="a red cat")) == 1
-    assert final_text(events) == (
-        "```python\nx = 1\n```\n![image](https://sfile.example/h_0_0.jpg)\nright"
-    )
+    assert final_text(events) == ("```python\nx = 1\n```\n![image](https://sfile.example/h_0_0.jpg)\nright")
 
 
 def test_images_come_once_each_and_in_whatever_order() -> None:
@@ -279,7 +297,9 @@ def test_sources_of_both_generations_are_cited_over_fragment_borders() -> None:
     old = part(
         "Q",
         {"type": "quote_result"},
-        meta_data={"metadata_list": [{"type": "webpage", "title": "One", "url": "https://one.example", "text": ""}]},
+        meta_data={
+            "metadata_list": [{"type": "webpage", "title": "One", "url": "https://one.example", "text": ""}]
+        },
     )
     new = part(
         "S",
@@ -316,7 +336,9 @@ def test_junk_between_the_events_is_passed_over() -> None:
         b"data:\n\n: comment\n\ndata: [DONE]\n\ndata: not json\n\ndata: []\n\ndata: \xff\n\n",
         flagged(part("L", text("text"))),
         b'data: {"parts": "none", "status": 7}\n\n',
-        b"data:  " + json.dumps({"parts": None, "status": "processing", "new_field": {}}).encode() + b"\r\n\r\n",
+        b"data:  "
+        + json.dumps({"parts": None, "status": "processing", "new_field": {}}).encode()
+        + b"\r\n\r\n",
         finish(),
     )
     assert events == [TextDelta("text"), Finished("stop")]
@@ -388,7 +410,10 @@ def test_an_early_close_is_never_a_stop() -> None:
 
 
 def test_an_event_that_only_the_close_ends_counts() -> None:
-    assert decode(finish(part("L", text("all"), status="finish")).rstrip()) == [TextDelta("all"), Finished("stop")]
+    assert decode(finish(part("L", text("all"), status="finish")).rstrip()) == [
+        TextDelta("all"),
+        Finished("stop"),
+    ]
 
 
 def test_a_stream_of_no_bytes_means_an_unknown_conversation() -> None:
@@ -401,7 +426,9 @@ def test_a_stream_of_no_bytes_means_an_unknown_conversation() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [(), (part("T", think("I must not")),), (part("L", text("")),)], ids=["nothing", "reasoning", "empty text"]
+    "said",
+    [(), (part("T", think("I must not")),), (part("L", text("")),)],
+    ids=["nothing", "reasoning", "empty text"],
 )
 def test_a_finish_without_an_answer_is_an_error(said: tuple[dict[str, Any], ...]) -> None:
     failed = decode(event(), flagged(*said), finish())[-1]
@@ -456,7 +483,9 @@ def test_an_interrupted_reply_gives_what_it_held_back() -> None:
 
 
 def test_doubtful_values_are_told_before_another_part_begins() -> None:
-    events = decode(event(part("T", think("ab"))), event(part("T", think("abc"))), event(part("L", text("x"))), finish())
+    events = decode(
+        event(part("T", think("ab"))), event(part("T", think("abc"))), event(part("L", text("x"))), finish()
+    )
     assert events == [ReasoningDelta("ab"), ReasoningDelta("c"), TextDelta("x"), Finished("stop")]
 
 

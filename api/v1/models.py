@@ -1,0 +1,33 @@
+"""GET /v1/models and GET /v1/models/{id}: what can be asked for."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lib.dialects.openai_errors import error_body
+from lib.dialects.openai_models import render_model, render_models
+from lib.flows.models import find_model, list_models
+from lib.settings import current
+from lib.web.app import create_app
+from lib.web.caller import identify
+
+LISTED_SINCE = 1790640000  # 2026-09-29, when the upstream's list was observed; it tells no dates itself
+
+
+async def get_models(request: Request) -> Response:
+    settings = current()
+    names = await list_models(identify(request, settings), settings)
+    return Response(render_models(names, LISTED_SINCE), media_type="application/json")
+
+
+async def get_model(request: Request) -> Response:
+    settings = current()
+    name = await find_model(request.path_params["name"], identify(request, settings), settings)
+    return Response(render_model(name, LISTED_SINCE), media_type="application/json")
+
+
+app = create_app(
+    Route("/v1/models", get_models),
+    Route("/v1/models/{name}", get_model),
+    error_body=error_body,
+)

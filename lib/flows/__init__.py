@@ -1,0 +1,1 @@
+"""One use case each: what happens between a neutral request and its events. Time and retries live here."""

@@ -1,0 +1,302 @@
+"""Answering a chat request: on which account, how long, what to try again, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import uniform
+
+from lib.accounts.account import Account
+from lib.chat.caller import Caller
+from lib.chat.events import Content, Failed, Finished, ReplyEvent
+from lib.chat.history import merge, new_messages
+from lib.chat.limits import ReplyLimiter
+from lib.chat.request import ChatRequest
+from lib.chat.usage import prompt_tokens
+from lib.chatglm.models import names_unknown_model, resolve
+from lib.errors import (
+    AccountBusy,
+    AccountRefused,
+    ConversationNotFound,
+    GatewayError,
+    NoAccountAvailable,
+    Throttled,
+    UpstreamTimeout,
+)
+from lib.flows.endings import run_to_end
+from lib.flows.gateway import Gateway, gateway_of
+from lib.flows.turn import Ask, Turn
+from lib.settings import Settings
+
+PATIENCE_S = 1.0
+"""How long a stream's status waits for the first content once the upstream has accepted. Refusals follow
+acceptance within milliseconds and become a real HTTP status; a model that thinks longer must not keep a
+client without headers."""
+
+RETRY_PAUSE_S = (0.3, 0.8)
+"""Before an account is asked a second time within one request."""
+
+DEADLINE_MARGIN_S = 10.0
+"""Left of the host's time for the last words and the clean-up; a tenth of it where that is less."""
+
+_LABELLED_ID = re.compile(r"(?P<id>.+)-(?P<label>[0-9a-f]{8})")
+
+log = logging.getLogger("glm_gateway")
+
+
+@asynccontextmanager
+async def open_reply(
+    request: ChatRequest, caller: Caller, settings: Settings, *, deadline_at: float | None = None
+) -> AsyncIterator[Reply]:
+    """Begin a reply; it has begun when its first content is there, or soon after the upstream accepted.
+
+    Raises what refuses it. At the end everything that the upstream holds for it is ended and cleaned up,
+    also when the caller is cancelled. `deadline_at` is when the host ends the request, in the loop's time.
+    """
+    reply = Reply(gateway_of(settings), request, caller, deadline_at=deadline_at)
+    try:
+        await reply.begin(min(PATIENCE_S, settings.heartbeat_s) if request.stream else None)
+        yield reply
+    finally:
+        await run_to_end(reply.close())
+
+
+class Reply:
+    """The batches of neutral events that answer one request, the last one ending in Finished or Failed."""
+
+    def __init__(
+        self, gateway: Gateway, request: ChatRequest, caller: Caller, *, deadline_at: float | None
+    ) -> None:
+        self.ended = False
+        self.timings: dict[str, float] = {}
+        """Seconds: `wait` for an account, `first` from there to the first content."""
+        self._gateway = gateway
+        self._settings = gateway.settings
+        self._request = request
+        self._caller = caller
+        self._stop_at = None if deadline_at is None else _stop_time(deadline_at)
+        self._accounts = gateway.accounts_of(caller)
+        self._conversation_id, self._candidates = self._addressed(request.conversation_id or "")
+        self._turn: Turn | None = None
+        self._first: asyncio.Task[list[ReplyEvent]] | None = None
+        self._accepted = asyncio.Event()
+        self._has_content = False
+        self._quiet_until = 0.0
+
+    @property
+    def id(self) -> str:
+        """The answer's id: names the conversation and, where the caller has several accounts, its account."""
+        turn = self._current
+        conversation_id = turn.conversation_id
+        return f"{conversation_id}-{turn.account.label}" if len(self._accounts) > 1 else conversation_id
+
+    @property
+    def account_label(self) -> str:
+        """The account that answers; empty while none does."""
+        return self._turn.account.label if self._turn is not None else ""
+
+    @property
+    def served_model(self) -> str:
+        return self._turn.served_model if self._turn is not None else ""
+
+    @property
+    def _current(self) -> Turn:
+        assert self._turn is not None, "the reply has not begun"
+        return self._turn
+
+    def __aiter__(self) -> Reply:
+        return self
+
+    async def __anext__(self) -> list[ReplyEvent]:
+        """Return the next batch as soon as there is one, one batch to each read of the upstream."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return await first
+        if self.ended:
+            raise StopAsyncIteration
+        while not (events := await self._read()):
+            pass
+        return events
+
+    async def begin(self, patience_s: float | None) -> None:
+        """Wait for the first content; with `patience_s` no longer than that after the upstream accepted."""
+        self._first = asyncio.ensure_future(self._first_content())
+        if patience_s is not None:
+            accepted = asyncio.ensure_future(self._accepted.wait())
+            await asyncio.wait({self._first, accepted}, return_when=asyncio.FIRST_COMPLETED)
+            accepted.cancel()
+        await asyncio.wait({self._first}, timeout=patience_s)
+        if self._first.done():
+            self._first.result()
+
+    async def close(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.wait({self._first})
+            if not self._first.cancelled():
+                self._first.exception()  # it was raised by `begin`, or nobody is left to be told
+        if self._turn is not None:
+            await self._turn.close()
+
+    def _addressed(self, conversation_id: str) -> tuple[str, tuple[Account, ...]]:
+        """Take the account out of a conversation's id; without one, any account may know it."""
+        if conversation_id == "none":
+            conversation_id = ""
+        labelled = _LABELLED_ID.fullmatch(conversation_id)
+        if labelled is None:
+            return conversation_id, self._accounts
+        owners = tuple(account for account in self._accounts if account.label == labelled["label"])
+        if not owners:
+            raise ConversationNotFound(
+                f"The conversation belongs to account {labelled['label']}, which is none of yours.",
+                param="conversation_id",
+            )
+        return labelled["id"], owners
+
+    async def _first_content(self) -> list[ReplyEvent]:
+        """Try account after account until one begins to answer."""
+        started_at = asyncio.get_running_loop().time()
+        wait_until = started_at + self._settings.account_wait_s
+        tries: Counter[str] = Counter()
+        excluded: set[str] = set()
+        ask = await self._ask()
+        refusal: GatewayError | None = None
+        while True:
+            try:
+                events = await self._try_once(ask, excluded, wait_until, refusal)
+            except GatewayError as error:
+                refusal = error
+                account = await self._give_back(error)
+                if account is None or error.retry == "never":
+                    raise self._for_caller(error) from error
+                tries[account.label] += 1
+                if error.retry == "elsewhere" or tries[account.label] > 1:
+                    excluded.add(account.label)
+                if len(excluded) == len(self._candidates):
+                    raise self._for_caller(error) from error
+                if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
+                    await asyncio.sleep(uniform(*RETRY_PAUSE_S))
+            else:
+                await self._gateway.pool.succeeded(self._current.account)
+                return events
+
+    async def _try_once(
+        self, ask: Ask, excluded: set[str], wait_until: float, refusal: GatewayError | None
+    ) -> list[ReplyEvent]:
+        """Lease an account and read up to its first content, which is returned with all before it."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        try:
+            lease = await self._gateway.pool.acquire(
+                self._candidates, wait_s=max(0.0, wait_until - asked_at), excluded=excluded
+            )
+        except GatewayError as unavailable:
+            raise refusal or unavailable from None
+        leased_at = loop.time()
+        self._turn = Turn(self._gateway, lease, ask, self._limiter(ask))
+        self._quiet_until = leased_at + self._settings.first_content_timeout_s
+        events: list[ReplyEvent] = []
+        while not self._has_content and not self.ended:
+            events += await self._read()
+        if events and isinstance(events[-1], Failed) and not any(isinstance(e, Content) for e in events):
+            self.ended = False
+            raise events[-1].error
+        self.timings = {"wait": leased_at - asked_at, "first": loop.time() - leased_at}
+        return events
+
+    async def _read(self) -> list[ReplyEvent]:
+        turn = self._current
+        loop = asyncio.get_running_loop()
+        until = self._quiet_until
+        if self._stop_at is not None:
+            until = min(until, self._stop_at)
+        try:
+            events = await turn.read(until)
+        except TimeoutError:
+            events = turn.interrupt(self._ending(at_deadline=until == self._stop_at))
+        if turn.accepted:
+            self._accepted.set()
+        if events:
+            self._quiet_until = loop.time() + self._settings.idle_timeout_s
+            self._has_content = self._has_content or any(isinstance(event, Content) for event in events)
+        self.ended = turn.ended
+        if self.ended and self._has_content and isinstance(events[-1], Failed):
+            await self._note(events[-1].error, turn.account)
+        return events
+
+    def _ending(self, *, at_deadline: bool) -> Finished | Failed:
+        if at_deadline and self._has_content:
+            return Finished("length", model=self.served_model)
+        if at_deadline:
+            return Failed(
+                UpstreamTimeout("The host ends this request before the upstream has said anything.")
+            )
+        if self._has_content:
+            silence_s = self._settings.idle_timeout_s
+            return Failed(UpstreamTimeout(f"The upstream fell silent for {silence_s:g} s in mid-answer."))
+        silence_s = self._settings.first_content_timeout_s
+        return Failed(UpstreamTimeout(f"The upstream said nothing for {silence_s:g} s."))
+
+    async def _ask(self) -> Ask:
+        request, settings = self._request, self._settings
+        models = self._gateway.known_models
+        if names_unknown_model(request.model, models):
+            models = await self._gateway.models(self._accounts)
+        target = resolve(
+            request,
+            known=models,
+            default_model=settings.default_model,
+            default_web_search=settings.web_search,
+        )
+        messages = new_messages(request.messages) if self._conversation_id else request.messages
+        return Ask(
+            prompt=merge(messages),
+            target=target,
+            conversation_id=self._conversation_id,
+            keeps_conversation=request.keeps_conversation,
+        )
+
+    def _limiter(self, ask: Ask) -> ReplyLimiter:
+        return ReplyLimiter(
+            stop=self._request.stop,
+            max_tokens=self._request.max_tokens,
+            silent=ask.target.silent,
+            # Counted when the answer is there: a long prompt must not delay it.
+            prompt_tokens=lambda: prompt_tokens(self._request.messages),
+        )
+
+    async def _give_back(self, error: GatewayError) -> Account | None:
+        """End the turn that failed; None where no account was to be had at all."""
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return None
+        await self._note(error, turn.account)
+        await run_to_end(turn.close())
+        return turn.account
+
+    async def _note(self, error: GatewayError, account: Account) -> None:
+        """Remember what a failure says about its account."""
+        pool = self._gateway.pool
+        match error:
+            case AccountBusy():
+                await pool.busy_elsewhere(account)
+            case Throttled():
+                await pool.throttled(account, error.retry_after_s)
+            case AccountRefused():
+                await pool.refused(account, error.code or "")
+
+    def _for_caller(self, error: GatewayError) -> GatewayError:
+        """The owner's accounts are not the caller's fault."""
+        if self._caller.is_owner and isinstance(error, AccountRefused):
+            return NoAccountAvailable(f"No account of this gateway can be used: {error.message}")
+        return error
+
+
+def _stop_time(deadline_at: float) -> float:
+    """Return when to stop the upstream, so that the last words and the clean-up are done by the deadline."""
+    left_s = deadline_at - asyncio.get_running_loop().time()
+    return deadline_at - min(DEADLINE_MARGIN_S, left_s / 10)

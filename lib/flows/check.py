@@ -1,0 +1,69 @@
+"""Checking a refresh token without using it up: through the same rotation as every request."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from lib.accounts.account import Account, parse_account
+from lib.errors import AccountRefused, NoAccountAvailable
+from lib.flows.gateway import Gateway, gateway_of
+from lib.settings import Settings
+
+CHECK_TTL_S = 600.0
+"""How long an answer is remembered: the upstream is asked at most that often for one token."""
+
+_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
+
+
+class TokenStatus(msgspec.Struct, frozen=True):
+    live: bool
+    expires_at: int | None
+    """Unix time at which the account's current refresh token ends, where the token says so."""
+    guest: bool
+    blocked: bool
+
+
+async def check_tokens(refresh_tokens: tuple[str, ...], settings: Settings) -> list[TokenStatus]:
+    """Check each token, one after the other: the upstream dislikes bursts."""
+    if not refresh_tokens:
+        raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
+    return [await _check(token, settings) for token in refresh_tokens]
+
+
+async def _check(refresh_token: str, settings: Settings) -> TokenStatus:
+    """Say whether the token's account can be used; raises where the upstream does not tell."""
+    try:
+        account = parse_account(refresh_token)
+    except AccountRefused:
+        return TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
+    gateway = gateway_of(settings)
+    lock = _locks.setdefault((id(gateway), account.key), asyncio.Lock())
+    async with lock:  # two checks at once ask once
+        key = f"check:{account.key}"
+        known = await gateway.memory.recall(key)
+        if known is not None:
+            return msgspec.json.decode(known, type=TokenStatus)
+        status = await _ask(account, gateway)
+        await gateway.memory.keep(key, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
+        return status
+
+
+async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
+    try:
+        info = await gateway.authorized(account, gateway.upstream.user_info)
+    except AccountRefused as error:
+        return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
+    if info.is_blocked:
+        await gateway.pool.blocked(account)
+    else:
+        await gateway.pool.cleared(account)
+    expires_at = await gateway.tokens.peek(account)
+    return TokenStatus(
+        live=not info.is_blocked and not info.is_guest,
+        expires_at=None if expires_at is None else int(expires_at),
+        guest=info.is_guest,
+        blocked=info.is_blocked,
+    )

@@ -1,0 +1,126 @@
+"""What the requests of one process share: connections, accounts, the store, the list of models.
+
+All of it is a hint that a cold start may lose; nothing is wrong when it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic, time
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from lib.accounts.account import Account, parse_account
+from lib.accounts.pool import Pool
+from lib.accounts.shared import SharedState
+from lib.accounts.tokens import AccessTokens, Grant
+from lib.chat.caller import Caller
+from lib.chatglm.client import ChatGLM, Config, Session
+from lib.chatglm.models import BUILT_IN_MODELS
+from lib.errors import AccessTokenRefused, AccountRefused, GatewayError, NoAccountAvailable
+from lib.settings import Settings
+from lib.store import open_store
+
+T = TypeVar("T")
+
+MODELS_TTL_S = 600.0
+
+log = logging.getLogger("glm_gateway")
+
+
+class Gateway:
+    """The services of one event loop, under one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.upstream = ChatGLM(
+            Config(
+                base_url=settings.base_url,
+                sign_secret=settings.sign_secret,
+                app_version=settings.app_version,
+                user_agent=settings.user_agent,
+                assistant_id=settings.assistant_id,
+                connect_timeout_s=settings.connect_timeout_s,
+            )
+        )
+        self.store = open_store(settings.store_url)
+        self.memory = SharedState(self.store, now=time)
+        self.pool = Pool(self.store)
+        self.tokens = AccessTokens(self.store, self._refresh)
+        self._models: tuple[str, ...] = BUILT_IN_MODELS
+        self._models_fresh_until = float("-inf")
+
+    async def aclose(self) -> None:
+        await self.upstream.aclose()
+        await self.store.close()
+
+    def accounts_of(self, caller: Caller) -> tuple[Account, ...]:
+        """Return the accounts that the caller may use; the owner's key alone opens no account."""
+        accounts: dict[str, Account] = {}
+        refusal: GatewayError = NoAccountAvailable(
+            "No account is configured: CHATGLM_REFRESH_TOKENS is empty."
+        )
+        for token in caller.refresh_tokens:
+            try:
+                account = parse_account(token)
+            except AccountRefused as error:
+                refusal = error  # one wrong token must not shut the door to the others
+                continue
+            accounts.setdefault(account.label, account)
+        if not accounts:
+            raise refusal
+        return tuple(accounts.values())
+
+    async def authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
+        """Make a call with a live access token; one that is refused is renewed, and the call repeated, once."""
+        token = await self.tokens.get(account)
+        try:
+            return await call(Session(token, account.device_id))
+        except AccessTokenRefused:
+            token = await self.tokens.renew(account, token)
+        try:
+            return await call(Session(token, account.device_id))
+        except AccessTokenRefused as error:
+            raise AccountRefused("The upstream refuses this account's fresh access token.") from error
+
+    async def models(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
+        """Return what the upstream offers, asked every ten minutes at most; where that fails, the last list."""
+        if monotonic() >= self._models_fresh_until and accounts:
+            # Set before the call: whoever asks meanwhile takes what is known, and a failure is not repeated.
+            self._models_fresh_until = monotonic() + MODELS_TTL_S
+            try:
+                offered = await self.authorized(accounts[0], self.upstream.available_models)
+            except GatewayError as error:
+                log.warning(
+                    "models not fetched", extra={"error": error.message, "account": accounts[0].label}
+                )
+            else:
+                self._models = offered or self._models
+        return self._models
+
+    @property
+    def known_models(self) -> tuple[str, ...]:
+        return self._models
+
+    async def _refresh(self, account: Account, refresh_token: str) -> Grant:
+        tokens = await self.upstream.refresh(refresh_token, account.device_id)
+        return Grant(tokens.access_token, tokens.refresh_token, tokens.is_guest)
+
+
+_gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Gateway]] = WeakKeyDictionary()
+
+
+def gateway_of(settings: Settings) -> Gateway:
+    """Return the running loop's gateway for these settings, made at its first use."""
+    gateways = _gateways.setdefault(asyncio.get_running_loop(), {})
+    if settings not in gateways:
+        gateways[settings] = Gateway(settings)
+    return gateways[settings]
+
+
+async def close_gateways() -> None:
+    """Close what the running loop has opened, at the end of a server."""
+    for gateway in _gateways.pop(asyncio.get_running_loop(), {}).values():
+        await gateway.aclose()

@@ -1,0 +1,204 @@
+"""One generation on one leased account, from its first byte to its clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from lib.accounts.lease import Lease
+from lib.chat.events import Failed, Finished, ReplyEvent
+from lib.chat.limits import ReplyLimiter
+from lib.chatglm.client import Session, UpstreamStream
+from lib.chatglm.models import Target
+from lib.chatglm.stream import ReplyDecoder
+from lib.errors import GatewayError
+from lib.flows.gateway import Gateway
+
+ACCEPT_TIMEOUT_S = 5.0
+"""How long clean-up waits for the id of a conversation that was asked for; none is deleted without it."""
+
+DRAIN_TIMEOUT_S = 5.0
+"""How long a stopped stream may take to close; the upstream closes it at once."""
+
+CLEAN_UP_TIMEOUT_S = 20.0
+"""The whole clean-up; it is done before the invocation ends, and a client does not wait for it."""
+
+log = logging.getLogger("glm_gateway")
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One chat turn, as the upstream understands it."""
+
+    prompt: str
+    target: Target
+    conversation_id: str = ""
+    keeps_conversation: bool = False
+
+
+class Turn:
+    """Owned by one reply; `close` must be run to its end."""
+
+    def __init__(self, gateway: Gateway, lease: Lease, ask: Ask, limiter: ReplyLimiter) -> None:
+        self.account = lease.account
+        self.ended = False
+        """The reply is complete, or has failed: there is nothing more to read."""
+        self._gateway = gateway
+        self._lease = lease
+        self._ask = ask
+        self._limiter = limiter
+        self._decoder = ReplyDecoder(continues_conversation=bool(ask.conversation_id))
+        self._stream: UpstreamStream | None = None
+        self._stream_is_whole = True
+        self._keeps_conversation = ask.keeps_conversation
+        self._gave_up = False
+        self._early: list[ReplyEvent] = []
+        # A task of its own: a client that leaves now must not take the conversation's id with it.
+        self._opening = asyncio.ensure_future(self._open())
+
+    @property
+    def conversation_id(self) -> str:
+        return self._decoder.conversation_id or self._ask.conversation_id
+
+    @property
+    def served_model(self) -> str:
+        return self._decoder.model or self._ask.target.model
+
+    @property
+    def accepted(self) -> bool:
+        return self._decoder.accepted
+
+    async def read(self, until: float | None) -> list[ReplyEvent]:
+        """Return the next events, at the latest at `until` (loop time), when `TimeoutError` is raised."""
+        if self._early:
+            early, self._early = self._early, []
+            return self._shaped(early)
+        if not self._opening.done():
+            timeout = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+            if not (await asyncio.wait({self._opening}, timeout=timeout))[0]:
+                self._gave_up = True
+                raise TimeoutError
+        self._opening.result()
+        if self._early:
+            return await self.read(until)
+        try:
+            async with asyncio.timeout_at(until):
+                events = await self._read_upstream()
+        except BaseException:
+            self._stream_is_whole = False  # a read that is cut in two cannot be taken up again
+            raise
+        return self._shaped(events)
+
+    def interrupt(self, ending: Finished | Failed) -> list[ReplyEvent]:
+        """End the reply here, with all that was held back; a reply cut short keeps its conversation."""
+        self._keeps_conversation |= isinstance(ending, Finished)
+        return self._shaped([*self._decoder.interrupt(), ending])
+
+    def _shaped(self, events: list[ReplyEvent]) -> list[ReplyEvent]:
+        shaped = self._limiter.feed(events)
+        if shaped and isinstance(shaped[-1], Finished | Failed):
+            self.ended = True
+        return shaped
+
+    async def _open(self) -> None:
+        """Ask, and read until the upstream has begun; whatever came with that waits in `_early`."""
+        ask, upstream = self._ask, self._gateway.upstream
+
+        async def start(session: Session) -> UpstreamStream:
+            return await upstream.start_chat(session, ask.prompt, ask.target, ask.conversation_id)
+
+        self._stream = await self._gateway.authorized(self.account, start)
+        while not self._decoder.accepted and not self._decoder.ended:
+            self._early += await self._read_upstream()
+
+    async def _read_upstream(self) -> list[ReplyEvent]:
+        assert self._stream is not None
+        try:
+            data = await self._stream.read()
+            return self._decoder.feed(data) if data else self._decoder.end()
+        except GatewayError as error:
+            self._stream_is_whole = False
+            return [*self._decoder.interrupt(), Failed(error)]
+
+    async def close(self) -> None:
+        """Stop what still runs, close the stream, give the lease back, delete the conversation."""
+        try:
+            async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+                try:
+                    await self._end_generation()
+                finally:
+                    await self._lease.release()
+                await self._delete_conversation()
+        except TimeoutError:
+            log.warning("clean-up timed out", extra={"account": self.account.label})
+
+    async def _end_generation(self) -> None:
+        await self._settle_opening()
+        if self._stream is None:
+            return
+        try:
+            if self._decoder.accepted and not self._decoder.upstream_ended:
+                await self._stop()
+            if self._stream_is_whole:
+                await self._drain(self._stream)
+        finally:
+            await self._stream.aclose()
+
+    async def _settle_opening(self) -> None:
+        """Learn the conversation's id if the request was sent, unless it has been waited for long enough."""
+        if self._gave_up:
+            self._opening.cancel()
+            # What was asked may go on up there, and cannot be stopped without an id.
+            await self._gateway.pool.busy_elsewhere(self.account)
+        try:
+            async with asyncio.timeout(ACCEPT_TIMEOUT_S):
+                await self._opening
+        except (GatewayError, TimeoutError):
+            pass  # `read` has told it, or nobody is there any more
+        except asyncio.CancelledError:
+            if not self._gave_up:
+                raise
+
+    async def _stop(self) -> None:
+        history_id = self._decoder.history_id
+        try:
+            await self._gateway.authorized(
+                self.account, lambda session: self._gateway.upstream.stop(session, history_id)
+            )
+        except GatewayError as error:
+            log.warning(
+                "generation not stopped", extra={"error": error.message, "account": self.account.label}
+            )
+            await self._gateway.pool.busy_elsewhere(self.account)
+
+    async def _drain(self, stream: UpstreamStream) -> None:
+        """Read to the close: only then is the generation over up there, and the connection free again."""
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while await stream.read():
+                    pass
+        except (GatewayError, TimeoutError):
+            pass  # it is closed all the same
+
+    async def _delete_conversation(self) -> None:
+        conversation_id = self._decoder.conversation_id
+        if self._keeps_conversation or not conversation_id:
+            return
+        agent_id = self._ask.target.agent_id
+        try:
+            await self._gateway.authorized(
+                self.account,
+                lambda session: self._gateway.upstream.delete_conversation(
+                    session, conversation_id, agent_id
+                ),
+            )
+        except GatewayError as error:
+            log.warning(
+                "conversation not deleted",
+                extra={
+                    "error": error.message,
+                    "account": self.account.label,
+                    "conversation_id": conversation_id,
+                },
+            )

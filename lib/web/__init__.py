@@ -1,0 +1,1 @@
+"""Starlette glue that the handlers share."""

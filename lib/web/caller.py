@@ -1,0 +1,49 @@
+"""Who calls, by the credential that came."""
+
+from __future__ import annotations
+
+import hmac
+import re
+
+from starlette.requests import Request
+
+from lib.chat.caller import Caller
+from lib.errors import AuthenticationFailed
+from lib.settings import Settings
+
+_REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+
+
+def identify(request: Request, settings: Settings, *, brought: str | None = None) -> Caller:
+    """Return whose accounts the request may use; raises `AuthenticationFailed` for nobody's.
+
+    `brought` are refresh tokens in the body: a credential too, where no header has one.
+    """
+    credential = credential_of(request) or brought
+    if not credential:
+        raise AuthenticationFailed("No credential: send 'Authorization: Bearer <key>'.")
+    if is_api_key(credential, settings):
+        return Caller(settings.refresh_tokens, is_owner=True)
+    tokens = tuple(token for token in (piece.strip() for piece in credential.split(",")) if token)
+    if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
+        return Caller(tokens, is_owner=False)
+    expected = "a key of API_KEYS"
+    if settings.allow_passthrough:
+        expected += " or one or several comma-separated refresh tokens"
+    raise AuthenticationFailed(f"The credential is not {expected}.")
+
+
+def credential_of(request: Request) -> str:
+    """Find the credential where the clients of the known dialects put it."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    headers = request.headers
+    return headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query_params.get("key", "")
+
+
+def is_api_key(credential: str, settings: Settings) -> bool:
+    """Compare with every key, in a time that tells nothing of any."""
+    given = credential.encode()
+    matches = [hmac.compare_digest(given, key.encode()) for key in settings.api_keys]
+    return any(matches)

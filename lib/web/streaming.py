@@ -1,0 +1,120 @@
+"""Answers that own what they are made from, and event streams with a heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from lib.chat.events import ReplyEvent
+from lib.errors import GatewayError
+
+HEARTBEAT = b": keep-alive\n\n"
+
+STREAM_HEADERS = {
+    "cache-control": "no-cache, no-transform",
+    # nginx and those that copy it buffer a proxied answer unless the answer itself says no.
+    "x-accel-buffering": "no",
+}
+
+
+class Renderer(Protocol):
+    """A dialect's stream: what a batch of neutral events is in bytes."""
+
+    def feed(self, events: Sequence[ReplyEvent]) -> bytes: ...
+
+
+class OwningResponse(Response):
+    """A complete answer, and the resources that are closed once it is sent.
+
+    Closing after sending is part of the request: a serverless host may freeze the process right after it.
+    """
+
+    def __init__(self, content: bytes, headers: dict[str, str], *, resources: AsyncExitStack) -> None:
+        super().__init__(content, headers=headers, media_type="application/json")
+        self._resources = resources
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._resources.aclose()
+
+
+class EventStreamResponse(Response):
+    """Server-sent events, and everything they are read from."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes],
+        headers: dict[str, str],
+        *,
+        resources: AsyncExitStack,
+        heartbeat_s: float,
+    ) -> None:
+        super().__init__(headers={**STREAM_HEADERS, **headers})
+        del self.headers["content-length"]
+        self._frames = frames
+        self._resources = resources
+        self._heartbeat_s = heartbeat_s
+        self._sending = asyncio.Lock()
+        self._sent_at = float("-inf")
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            await self._stream(send)
+        finally:
+            await self._resources.aclose()
+
+    async def _stream(self, send: Send) -> None:
+        # Its first beat is due at once; content that is there already is sent before it gets its turn.
+        heartbeat = asyncio.ensure_future(self._beat(send))
+        try:
+            async with aclosing(self._frames):
+                async for frame in self._frames:
+                    await self._write(send, frame)
+        finally:
+            heartbeat.cancel()
+        async with self._sending:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, send: Send, frame: bytes) -> None:
+        async with self._sending:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+        self._sent_at = asyncio.get_running_loop().time()
+
+    async def _beat(self, send: Send) -> None:
+        """Fill silences, so that nothing between us and the client takes the connection for dead."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_in = self._sent_at + self._heartbeat_s - loop.time()
+            if due_in <= 0:
+                await self._write(send, HEARTBEAT)
+            else:
+                await asyncio.sleep(due_in)
+
+
+async def render_stream(
+    batches: AsyncIterator[Sequence[ReplyEvent]],
+    *,
+    start: Callable[[], Renderer],
+    error_event: Callable[[GatewayError], bytes],
+) -> AsyncGenerator[bytes]:
+    """Turn batches into frames; the renderer starts with the first batch, when the answer's id is known."""
+    renderer: Renderer | None = None
+    try:
+        async for batch in batches:
+            renderer = renderer or start()
+            if frame := renderer.feed(batch):
+                yield frame
+    except GatewayError as error:
+        yield error_event(error)
