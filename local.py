@@ -1,0 +1,291 @@
+"""Every endpoint of api/ in one server: for a laptop, a box, Docker, and the demo (`scripts/serve`)."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lib.errors import ConfigurationError
+from lib.flows.gateway import close_gateways
+from lib.settings import Settings
+
+API_FOLDER = Path(__file__).resolve().parent / "api"
+DEMO_KEY = "sk-demo"
+GRACE_S = 10
+"""How long answers that are under way may take to finish, once the server is told to end."""
+KNOWN_PATHS = 256
+"""Paths remembered with their file: asking every route takes some 50 µs, remembering less than 1."""
+BACKLOG = 2048
+"""Connections that may wait to be accepted; as many as uvicorn takes by itself."""
+
+Close = Callable[[], Awaitable[None]]
+
+
+# One app of many files
+
+
+def mount(api_folder: Path, close: Close | None = None) -> MountedFiles:
+    """Load every file of the folder, and answer each request by the file that has a route for it.
+
+    `close` is awaited when the server ends. Raises `TypeError` for a file without an `app`.
+    """
+    apps = {path.relative_to(api_folder).as_posix(): _load(path) for path in _function_files(api_folder)}
+    if "index.py" not in apps:
+        raise RuntimeError(f"{api_folder}/index.py is missing: it answers what no other file does.")
+    return MountedFiles(apps, close)
+
+
+def _function_files(api_folder: Path) -> Iterator[Path]:
+    """Find what Vercel makes functions of: each .py without a leading underscore or dot in its path."""
+    for path in sorted(api_folder.rglob("*.py")):
+        if not any(part.startswith(("_", ".")) for part in path.relative_to(api_folder).parts):
+            yield path
+
+
+def _load(path: Path) -> Starlette:
+    # By its place, as the hosts do, and under a name that is no import path: what is loaded here neither
+    # shadows a module nor needs a file name that could be one.
+    name = f"api:{path}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:  # pragma: no cover - a .py file always has a loader
+        raise RuntimeError(f"{path} cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    app = getattr(module, "app", None)
+    if not isinstance(app, Starlette):
+        raise TypeError(f"{path} must define `app`, made by lib.web.app.create_app; it has {app!r}.")
+    return app
+
+
+class MountedFiles:
+    """Sends a request to the file that knows its path; to `index.py` when none does."""
+
+    def __init__(self, apps: dict[str, Starlette], close: Close | None) -> None:
+        self._index = apps["index.py"]
+        # Last, so that a route of its for everything would not hide the other files.
+        self._apps = [*(app for file, app in apps.items() if file != "index.py"), self._index]
+        self._close = close
+        self._remembered = lru_cache(KNOWN_PATHS)(self._find)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._remembered(scope["method"], scope["path"])(scope, receive, send)
+        else:
+            await self._index(scope, receive, send)
+
+    def _find(self, method: str, path: str) -> Starlette:
+        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+        wrong_method = None
+        for app in self._apps:
+            for route in app.router.routes:
+                match, _ = route.matches(scope)
+                if match is Match.FULL:
+                    return app
+                if match is Match.PARTIAL and wrong_method is None:
+                    wrong_method = app
+        return wrong_method or self._index
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        # The files' own lifespans stay unused: no serverless host runs them, so none may depend on one.
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self._close is not None:
+            await self._close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+# The server
+
+
+def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) -> int:
+    """Serve until Ctrl-C or SIGTERM; return the exit status."""
+    options = _parse(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        with ExitStack() as stack:
+            listener = stack.enter_context(_listen(options.host, options.port))
+            url = f"http://{_shown_host(options.host)}:{listener.getsockname()[1]}"
+            if options.demo:
+                from simulator.server import SimulatorServer
+
+                simulator = stack.enter_context(SimulatorServer())
+                _use_simulator(os.environ, simulator.base_url, simulator.simulator.add_account())
+                announcement = _demo_text(url)
+            else:
+                _use_local_store(os.environ)
+                announcement = _text(url, Settings.from_env(os.environ))
+            app = mount(api_folder, close_gateways)
+            _Server(_config(app), announcement).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    except (ConfigurationError, _CanNotListen) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/serve", description="Serve every endpoint of api/ here.")
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="use an imitation of the upstream: no account, no configuration, no network",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(
+            f"a port is a number from 0 (any that is free) to 65535, not {text!r}"
+        )
+    return int(text)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # uvicorn ends its answers first, and then repeats the signal to whoever handled it before: to us. The
+    # default would kill the process there; this way everything that was opened is closed.
+    raise SystemExit(0)
+
+
+class _CanNotListen(Exception):
+    """The address is not to be had; the message is for the person at the terminal."""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        # Not socket.create_server: it does not name the protocol, asyncio then leaves TCP_NODELAY off, and an
+        # answer can wait 40 ms for an acknowledgement.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        family, kind, protocol, _, address = found[0]
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            stack.pop_all()  # nothing went wrong: the caller closes it
+            return listener
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _CanNotListen(
+                f"port {port} of {host} is taken by another program (or another scripts/serve). "
+                f"Choose another one: --port {port + 1 if port < 65535 else 8000}"
+            ) from error
+        raise _CanNotListen(f"cannot listen on {host}, port {port}: {error}") from error
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        lifespan="on",
+        ws="none",
+        log_config=None,  # the log is ours, one JSON line per request
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says where it is once it really answers, not before."""
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._announcement, flush=True)
+
+
+# The environment that it runs in
+
+
+def _use_local_store(environ: MutableMapping[str, str]) -> None:
+    """Keep rotated tokens over a restart: in the owner's state folder, unless STORE_URL says where."""
+    if environ.get("STORE_URL"):
+        return
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # unset; or relative, which the XDG specification says to ignore
+        state = Path.home() / ".local" / "state"
+    folder = state / "glm-gateway"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    environ["STORE_URL"] = f"sqlite:///{folder / 'state.db'}"
+
+
+def _use_simulator(environ: MutableMapping[str, str], base_url: str, refresh_token: str) -> None:
+    """Point the gateway at the imitation, and leave nothing of the owner's own account in its reach."""
+    for name in [name for name in environ if name.startswith("CHATGLM_")]:
+        del environ[name]
+    environ["CHATGLM_BASE_URL"] = base_url
+    environ["CHATGLM_REFRESH_TOKENS"] = refresh_token
+    environ["API_KEYS"] = DEMO_KEY
+    environ["STORE_URL"] = "memory://"
+    # A proxy that the machine needs for the world must not be asked for 127.0.0.1.
+    proxied = environ.get("no_proxy") or environ.get("NO_PROXY")
+    environ["no_proxy"] = ",".join(filter(None, (proxied, "127.0.0.1", "localhost")))
+
+
+# What is said at the terminal
+
+
+def _shown_host(host: str) -> str:
+    """Name the host as a client on this machine would."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _text(url: str, settings: Settings) -> str:
+    gaps = [f"note: {gap}" for gap in settings.gaps()]
+    return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
+
+
+def _demo_text(url: str) -> str:
+    return f"""\
+glm-gateway, demo: an imitation of the upstream answers; nothing leaves this machine.
+
+    base URL  {url}/v1
+    API key   {DEMO_KEY}
+
+Ask it, streamed:
+
+    curl -N {url}/v1/chat/completions \\
+      -H 'Authorization: Bearer {DEMO_KEY}' -H 'Content-Type: application/json' \\
+      -d '{{"model": "glm-5.3", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+or with the official SDK (pip install openai):
+
+    from openai import OpenAI
+    client = OpenAI(base_url="{url}/v1", api_key="{DEMO_KEY}")
+    messages = [{{"role": "user", "content": "Hello!"}}]
+    print(client.chat.completions.create(model="glm-5.3", messages=messages).choices[0].message.content)
+
+Ctrl-C ends it."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The pinned requirements: hashed, in agreement, and nothing deployed that should stay here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted(ROOT.glob("requirements*.txt"))
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+
+def pins(file: str) -> dict[str, str]:
+    return dict(PIN.findall((ROOT / file).read_text()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_requirement_has_a_version_and_hashes(file: Path) -> None:
+    requirements = re.split(r"\n(?=[^\s#])", file.read_text())[1:]
+    assert requirements
+    for requirement in requirements:
+        assert PIN.match(requirement), requirement
+        assert "--hash=sha256:" in requirement, requirement
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_is_asked_for_is_pinned(file: Path) -> None:
+    source = file.with_suffix(".in").read_text()
+    wanted = re.findall(r"^([a-z][a-z0-9-]*)", source, re.MULTILINE)
+    assert [name for name in wanted if name not in pins(file.name)] == [], "run scripts/lock"
+
+
+def test_what_is_tested_is_what_is_deployed() -> None:
+    assert pins("requirements.txt").items() <= pins("requirements-local.txt").items()
+    assert pins("requirements-local.txt").items() <= pins("requirements-dev.txt").items()
+
+
+def test_what_makes_cold_starts_slower_is_not_deployed() -> None:
+    slow = {"click", "uvicorn", "rich", "python-multipart", "pydantic"}
+    assert not slow & pins("requirements.txt").keys()
