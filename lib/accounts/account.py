@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from lib.errors import AccountRefused
@@ -16,6 +17,8 @@ ASSUMED_LIFE_S = 3600.0
 """Of an access token that does not say: what older clients assumed (protocol.md §1.1)."""
 LATEST_EXPIRY = 1e11
 """Some year 5000; what is beyond is no date in seconds."""
+MOST_REMEMBERED = 1_000
+"""Accounts, of some 1 kB with their token."""
 DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 """It is sent as a header: nothing but what is harmless there."""
 
@@ -35,6 +38,7 @@ class Account:
     expires_at: float | None = None
 
 
+@lru_cache(MOST_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 10 ms and 40 kB
 def parse_account(refresh_token: str) -> Account:
     """Read what the token says of itself; junk is an account too, which the upstream will refuse.
 

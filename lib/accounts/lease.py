@@ -54,8 +54,8 @@ class LeaseMark:
         return value == self._value
 
     async def remove(self) -> None:
-        if not await self._book.state.remove(lease_key(self._label), self._value):
-            self._book.leave_behind(self._label, self._value)
+        is_gone = await self._book.state.remove(lease_key(self._label), self._value)
+        self._book.note_end(self._label, self._value, is_gone=is_gone)
 
 
 class LeaseBook:
@@ -67,10 +67,13 @@ class LeaseBook:
         self._left_behind: dict[str, str] = {}
 
     def mark(self, label: str) -> LeaseMark:
-        value = self._left_behind.pop(label, None)
+        value = self._left_behind.get(label)
         return LeaseMark(self, label, value or secrets.token_hex(8), is_left_behind=value is not None)
 
-    def leave_behind(self, label: str, value: str) -> None:
+    def note_end(self, label: str, value: str, *, is_gone: bool) -> None:
+        if is_gone:
+            self._left_behind.pop(label, None)
+            return
         self._left_behind[label] = value
         if len(self._left_behind) > MAX_LEFT_BEHIND:
             del self._left_behind[next(iter(self._left_behind))]
@@ -104,7 +107,6 @@ class Lease:
     async def release(self) -> None:
         """Give the account back, once; it is given back even where the caller is cancelled meanwhile."""
         if self._giving_back is None:
-            self._timer.cancel()
             self._giving_back = self._tasks.start(self._give_back())
         await asyncio.shield(self._giving_back)
 
@@ -113,7 +115,7 @@ class Lease:
             if self._renewal is not None:  # else it might write again what is removed next
                 self._renewal.cancel()
                 await asyncio.wait({self._renewal})
-                self._timer.cancel()
+            self._timer.cancel()
             await self._mark.remove()
         finally:
             self._on_end()

@@ -137,7 +137,6 @@ class Pool:
             self._tasks.start(self._undo(label, mark))
             raise
         if is_ours:
-            self._line.note_use(label)
             renew_every_s = self._leases.ttl_s / 3
             return Lease(
                 account, mark, self._tasks, renew_every_s=renew_every_s, on_end=lambda: self._end(label)
@@ -172,20 +171,10 @@ class Pool:
 
     async def _idle(self, waiter: Waiter, delay_s: float) -> None:
         """Sleep until an account is handed over, or for the delay."""
-        loop = asyncio.get_running_loop()
-        wake = waiter.wake = loop.create_future()
-        timer = loop.call_later(delay_s, _wake, wake)
+        waiter.wake = asyncio.get_running_loop().create_future()
         waiter.is_idle = True
-        try:
-            await wake
-        finally:
-            timer.cancel()
+        await asyncio.wait({waiter.wake}, timeout=delay_s)
         waiter.is_idle = False  # where it was cancelled, leave() sees to that and to what was handed over
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool) -> GatewayError:

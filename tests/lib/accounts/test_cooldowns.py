@@ -59,8 +59,9 @@ async def test_throttles_in_a_row_double_up_to_half_an_hour(book: CoolDownBook, 
 async def test_a_success_begins_the_doubling_again(book: CoolDownBook, clock: Clock) -> None:
     for _ in range(3):
         await book.throttled(ACCOUNT, None)
+    await book.busy_elsewhere(ACCOUNT)
     await book.succeeded(ACCOUNT)
-    assert await book.cooling(ACCOUNT) is None
+    assert await book.cooling(ACCOUNT) == Cooling(clock.time + 3, "busy")
     await book.throttled(ACCOUNT, None)
     assert await cools_for(book, clock) == 30
 

@@ -89,13 +89,15 @@ async def test_an_uncontended_lease_costs_three_round_trips_and_a_busy_answer_no
     assert store.asked == ["get cool", "add lease", "remove lease"]
 
 
-async def test_release_may_be_called_again_and_does_nothing_then(pool: Pool) -> None:
+async def test_release_may_be_called_again_and_does_nothing_then(pool: Pool, store: FaultyStore) -> None:
     first = await pool.acquire([A], wait_s=0)
     await first.release()
     second = await pool.acquire([A], wait_s=0)
+    store.take_asked()
     await first.release()
     with pytest.raises(AccountBusy):
         await pool.acquire([A], wait_s=0)
+    assert store.asked == []  # it is this process that knows
     await asyncio.gather(second.release(), second.release())
     assert is_clean(pool)
 
@@ -216,6 +218,20 @@ async def test_who_can_use_the_freed_account_does_not_wait_behind_who_cannot(poo
     await a.release()
     await (await for_a).release()
     await lease.release()
+
+
+async def test_who_asks_the_store_for_one_does_not_keep_another_from_the_next(
+    pool: Pool, store: FaultyStore
+) -> None:
+    a, b = await pool.acquire([A], wait_s=0), await pool.acquire([B], wait_s=0)
+    first = await acquire_soon(pool, A, B)
+    second = await acquire_soon(pool, B)
+    store.delay = lambda: 1.0
+    await a.release()  # at 1 s; from then on the first reads, adds and waits for the answer, until 4 s
+    await b.release()  # at 2 s
+    await (await second).release()
+    assert clock() == pytest.approx(6)  # 2 + 3, and 1 for the release
+    await (await first).release()
 
 
 async def test_the_wait_ends_when_it_is_over(pool: Pool) -> None:
@@ -511,7 +527,27 @@ async def test_a_release_in_the_middle_of_a_renewal_leaves_nothing_behind(
     store.delay = lambda: 1.0  # the renewal reads from 20 s on, and writes from 21 s on
     await asyncio.sleep(into_s)
     await lease.release()
+    assert clock() == pytest.approx(into_s + 1)  # the renewal's end was not waited for
     await asyncio.sleep(30)
+    assert await store.get(lease_key(A.label)) is None
+    assert is_clean(pool)
+
+
+async def test_a_renewal_that_still_writes_when_cancelled_leaves_nothing_behind() -> None:
+    class Stubborn(FaultyStore):
+        async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+            try:
+                await asyncio.sleep(1)
+            finally:
+                await asyncio.sleep(0.5)
+                await super().put(key, value, ttl_s=ttl_s)
+
+    store = Stubborn()
+    pool = make_pool(store)
+    lease = await pool.acquire([A], wait_s=0)
+    await asyncio.sleep(20.5)
+    await lease.release()
+    await asyncio.sleep(2)
     assert await store.get(lease_key(A.label)) is None
     assert is_clean(pool)
 
@@ -575,11 +611,23 @@ async def test_a_lease_left_behind_that_another_process_has_meanwhile_is_not_our
         assert type(await refusal(pool, A)) is AccountBusy
     await other.release()
     assert await use(pool, A) is A
+    assert pool._leases._left_behind == {}
+
+
+async def test_a_lease_left_behind_is_not_forgotten_over_a_cool_down(pool: Pool, store: FaultyStore) -> None:
+    lease = await pool.acquire([A], wait_s=0)
+    store.is_lost = True
+    await lease.release()
+    store.is_lost = False
+    await pool.busy_elsewhere(A)
+    assert type(await refusal(pool, A)) is AccountBusy
+    await asyncio.sleep(3)
+    assert await use(pool, A) is A
 
 
 async def test_what_is_left_behind_is_remembered_within_bounds(pool: Pool) -> None:
     for number in range(MAX_LEFT_BEHIND + 5):
-        pool._leases.leave_behind(str(number), "value")
+        pool._leases.note_end(str(number), "value", is_gone=False)
     assert len(pool._leases._left_behind) == MAX_LEFT_BEHIND
     assert "0" not in pool._leases._left_behind
 

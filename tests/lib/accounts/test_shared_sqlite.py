@@ -45,9 +45,10 @@ async def test_two_pools_exclude_each_other_and_share_cool_downs(stores: list[St
 
 async def test_a_lease_of_a_crashed_process_is_free_after_its_time(stores: list[Store]) -> None:
     here, there = (Pool(store, chance=lambda: 0.0) for store in stores)
-    await stores[0].put(f"lease:{A.label}", "crashed", ttl_s=0.05)
+    await stores[0].put(f"lease:{A.label}", "crashed", ttl_s=60)
     with pytest.raises(AccountBusy):
         await here.acquire([A], wait_s=0)
+    await stores[0].put(f"lease:{A.label}", "crashed", ttl_s=0.02)
     await (await there.acquire([A], wait_s=5)).release()
 
 

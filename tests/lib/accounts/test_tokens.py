@@ -378,7 +378,9 @@ async def test_a_guest_is_refused_and_its_rotated_token_kept_all_the_same(
         record = await stored(store)
         assert {record["refresh_token"]} == upstream.valid
         assert record["access_token"] == ""
-    assert len(upstream.asked) == 2
+    with pytest.raises(AccountRefused):
+        await tokens.renew(ACCOUNT, "a token of before")
+    assert len(upstream.asked) == 3
 
 
 async def test_who_finds_another_process_refreshing_waits_for_its_token(
