@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -57,7 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
-            "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")),
+            # Vercel runs on Lambda, and has its names; but nobody there takes that header off a request.
+            "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not environ.get("VERCEL"),
         }
         mistakes: list[str] = []
         for field, (name, parse) in _FIELDS.items():
@@ -68,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 values[field] = parse(text)
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
+        try:
+            values.update(_aws_access(values.get("store_url", ""), environ))
+        except ValueError as error:
+            mistakes.append(f"STORE_URL {error}")
         if mistakes:
             raise ConfigurationError("Wrong settings: " + "; ".join(mistakes) + ".")
         return cls(**values)
@@ -163,9 +169,34 @@ def _header_value(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    if not text.startswith(("memory://", "sqlite:///")):
-        raise ValueError("must be memory:// or sqlite:///path")
+    if not text.startswith(("memory://", "sqlite:///", "dynamodb://")):
+        raise ValueError("must be memory://, sqlite:///path or dynamodb://table?region=region")
     return text
+
+
+def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Complete dynamodb://table?region=… with the function's own credentials, under AWS's names for them."""
+    if not store_url.startswith("dynamodb://"):
+        return {}
+    from urllib.parse import parse_qsl, quote, urlencode
+
+    table, _, query = store_url.removeprefix("dynamodb://").partition("?")
+    options = dict(parse_qsl(query))
+    found = {
+        "region": options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
+        "session_token": environ.get("AWS_SESSION_TOKEN"),
+        "endpoint": options.get("endpoint")
+        or environ.get("AWS_ENDPOINT_URL_DYNAMODB")
+        or environ.get("AWS_ENDPOINT_URL"),
+    }
+    access = [environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not found["region"]:
+        raise ValueError("must be dynamodb://table?region=region, or AWS_REGION must be set")
+    if not all(access):
+        raise ValueError("is dynamodb://…, which needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    key_id, secret = (quote(text, safe="") for text in access)
+    more = urlencode({name: value for name, value in found.items() if value})
+    return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
 
 
 def _log_level(text: str) -> str:
@@ -200,4 +231,14 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME")
+_AWS = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+)
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lib.chat.request import Message, Role, ToolCall
+from lib.chat.request import Attachment, FilePart, ImagePart, Message, Role, ToolCall
 from lib.errors import InvalidRequest
 
 # The roles of the model family's own template.
@@ -45,6 +45,13 @@ def new_messages(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             param="messages",
         )
     return messages[known:]
+
+
+def attachments(messages: tuple[Message, ...]) -> tuple[Attachment, ...]:
+    """Return the images and documents of all turns, in their order: the text that is merged has none."""
+    return tuple(
+        part for message in messages for part in message.parts if isinstance(part, ImagePart | FilePart)
+    )
 
 
 def _turn(message: Message, number: int) -> str:

@@ -22,15 +22,19 @@ class TextPart(msgspec.Struct, frozen=True):
 class ImagePart(msgspec.Struct, frozen=True):
     url: str
     """http(s) or data URL."""
+    param: str | None = None
+    """Where the request names it, as `messages[0].content[1]`: for what is said when it cannot be had."""
 
 
 class FilePart(msgspec.Struct, frozen=True):
     url: str
     """http(s) or data URL."""
     name: str | None = None
+    param: str | None = None
 
 
-Part = TextPart | ImagePart | FilePart
+Attachment = ImagePart | FilePart
+Part = TextPart | Attachment
 
 
 class ToolCall(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Each call is signed anew. Whatever goes wrong leaves here as one of lib/errors.p
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from time import time
@@ -32,6 +33,9 @@ CALL_TIMEOUT_S = 20.0
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """No JSON answer that we ask for comes near; a larger one is not read to its end."""
+
+_TOKEN = re.compile(r"[!-~]+")
+"""What a header can carry; anything else is no token, and would fail deep inside the HTTP client."""
 
 KEEPALIVE_S = 60.0
 """A warm connection saves two round trips; the upstream itself closes idle ones after some minutes."""
@@ -67,9 +71,25 @@ class Tokens(msgspec.Struct, frozen=True):
         return f"Tokens(is_guest={self.is_guest})"
 
 
+class UploadedFile(msgspec.Struct, frozen=True):
+    """A file small enough to be held in memory."""
+
+    name: str
+    data: bytes
+    content_type: str
+
+
 class UserInfo(msgspec.Struct, frozen=True):
     is_guest: bool
     is_blocked: bool
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole answer, before anybody has said what it means."""
+
+    status_code: int
+    content_type: str
+    body: bytes
 
 
 class UpstreamStream:
@@ -116,8 +136,15 @@ class ChatGLM:
     async def aclose(self) -> None:
         await self._http.aclose()
 
+    @property
+    def assistant_id(self) -> str:
+        """The main agent's, which serves where no other is named."""
+        return self._config.assistant_id
+
     async def refresh(self, refresh_token: str, device_id: str) -> Tokens:
         """Exchange a refresh token; raises `AccountRefused` where the upstream no longer takes it."""
+        if not _TOKEN.fullmatch(refresh_token):
+            raise AccountRefused("What was given as a refresh token is none.", code="invalid_api_key")
         try:
             result = await self._call(protocol.REFRESH, Session(refresh_token, device_id), body={})
         except AccessTokenRefused as error:
@@ -126,7 +153,7 @@ class ChatGLM:
                 "Log in at chatglm.cn again and take the new chatglm_refresh_token."
             ) from error
         access, refreshed = _text(result, "access_token"), _text(result, "refresh_token")
-        if not access:
+        if not _TOKEN.fullmatch(access):
             raise UpstreamProtocolError("The upstream's refresh gave no access token.")
         return Tokens(access, refreshed or refresh_token, is_guest=result.get("is_guest") is True)
 
@@ -146,14 +173,21 @@ class ChatGLM:
         return tuple(name for name in (_text(entry, "selected_model") for entry in entries) if name)
 
     async def start_chat(
-        self, session: Session, prompt: str, target: Target, conversation_id: str
+        self,
+        session: Session,
+        prompt: str,
+        target: Target,
+        conversation_id: str,
+        files: tuple[protocol.FileReference, ...] = (),
     ) -> UpstreamStream:
         """Ask, and return once the first bytes of an answer are there; a refusal raises what it means."""
         assistant_id = target.agent_id or self._config.assistant_id
         is_main = assistant_id == self._config.assistant_id
         referer = protocol.MAIN_REFERER if is_main else protocol.AGENT_REFERER + assistant_id
         headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
-        body = protocol.chat_body(prompt, target, assistant_id=assistant_id, conversation_id=conversation_id)
+        body = protocol.chat_body(
+            prompt, target, assistant_id=assistant_id, conversation_id=conversation_id, files=files
+        )
         request = self._http.build_request(
             "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
         )
@@ -199,28 +233,62 @@ class ChatGLM:
             await self._call(protocol.DELETE_2025, session, body=body)
 
     async def _call(self, path: str, session: Session, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make one call of the kind that answers in JSON; return its `result`, an empty one if it is null."""
-        content = None if body is None else msgspec.json.encode(body)
-        headers = self._headers(session, protocol.MAIN_REFERER)
-        if content is None:
+        result = await self.call("GET" if body is None else "POST", path, session, body=body)
+        return result if isinstance(result, dict) else {}
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        session: Session,
+        *,
+        body: dict[str, Any] | None = None,
+        file: UploadedFile | None = None,
+        referer: str = protocol.MAIN_REFERER,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> Any:
+        """Make one call of the kind that answers in JSON; return its `result`, whatever that is."""
+        headers = self._headers(session, referer)
+        if body is None:
             del headers["Content-Type"]
-        method = "GET" if content is None else "POST"
+        request = self._http.build_request(
+            method,
+            self._url(path),
+            headers=headers,
+            content=None if body is None else msgspec.json.encode(body),
+            files=None if file is None else {"file": (file.name, file.data, file.content_type)},
+        )
+        answer = await self._answer_to(request, timeout_s)
+        return protocol.read_envelope(answer.status_code, answer.content_type, answer.body).result
+
+    async def send_stream(
+        self,
+        path: str,
+        session: Session,
+        content: AsyncIterator[bytes],
+        *,
+        content_type: str,
+        content_length: int,
+        timeout_s: float,
+    ) -> Answer:
+        """Post a body piece by piece; return the answer as it came, whatever it means."""
+        headers = self._headers(session, protocol.MAIN_REFERER)
+        headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
+        request = self._http.build_request("POST", self._url(path), headers=headers, content=content)
+        return await self._answer_to(request, timeout_s)
+
+    async def _answer_to(self, request: httpx.Request, timeout_s: float) -> Answer:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 with _errors_of_http():
-                    response = await self._http.send(
-                        self._http.build_request(method, self._url(path), headers=headers, content=content),
-                        stream=True,
-                    )
+                    response = await self._http.send(request, stream=True)
                 try:
                     answer = await _rest(b"", response.aiter_bytes())
                 finally:
                     await response.aclose()
         except TimeoutError:
-            raise UpstreamTimeout(f"The upstream did not answer within {CALL_TIMEOUT_S:g} s.") from None
-        content_type = response.headers.get("content-type", "")
-        envelope = protocol.read_envelope(response.status_code, content_type, answer)
-        return envelope.result if isinstance(envelope.result, dict) else {}
+            raise UpstreamTimeout(f"The upstream did not answer within {timeout_s:g} s.") from None
+        return Answer(response.status_code, response.headers.get("content-type", ""), answer)
 
     def _url(self, path: str) -> str:
         return self._config.base_url + path

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort
+from lib.chatglm.drawing import Drawing
 
 Mode = Literal["fast", "thinking", "deep_thinking", "deep_research"]
 
@@ -48,6 +49,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
     silent: bool = False
     """No reasoning and no sources in the answer."""
+    drawing: Drawing | None = None
+    """What a drawing agent is told; in a chat, nothing."""
 
 
 def is_agent_id(name: str) -> bool:

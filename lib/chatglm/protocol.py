@@ -37,11 +37,11 @@ AGENT_REFERER = "https://chatglm.cn/main/gdetail/"
 THROTTLED_S = 30.0
 """How long to leave an account alone after "too frequent" (two observers, 2026)."""
 
-_CHAT_MODES: dict[Mode, tuple[str, str]] = {
+_CHAT_MODES: dict[Mode, tuple[str, str | None]] = {
     "fast": ("", "low"),
     "thinking": ("thinking", "high"),
     "deep_thinking": ("deep_thinking", "max"),
-    "deep_research": ("deep_research", ""),
+    "deep_research": ("deep_research", None),
 }
 
 
@@ -91,6 +91,16 @@ class Event(msgspec.Struct):
     last_error: Any = None
     error: Any = None
     meta_data: EventMeta | None = None
+
+
+class FileReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was uploaded, as a message refers to it."""
+
+    file_id: str
+    url: str
+    name: str
+    size: int
+    is_image: bool
 
 
 class Envelope(msgspec.Struct):
@@ -192,9 +202,17 @@ def app_headers(*, app_version: str, user_agent: str, device_id: str, request_id
     }
 
 
-def chat_body(prompt: str, target: Target, *, assistant_id: str, conversation_id: str) -> bytes:
+def chat_body(
+    prompt: str,
+    target: Target,
+    *,
+    assistant_id: str,
+    conversation_id: str,
+    files: tuple[FileReference, ...] = (),
+) -> bytes:
     """Build a chat turn; the server keeps the history of a conversation and honours one user message."""
     chat_mode, reasoning_effort = _CHAT_MODES[target.mode]
+    effort = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
     return msgspec.json.encode(
         {
             "assistant_id": assistant_id,
@@ -202,21 +220,41 @@ def chat_body(prompt: str, target: Target, *, assistant_id: str, conversation_id
             "project_id": "",
             "chat_type": "user_chat",
             "meta_data": {
-                "cogview": {"rm_label_watermark": False},
+                "cogview": target.drawing.cogview() if target.drawing else {"rm_label_watermark": False},
                 "is_test": False,
                 "input_question_type": "xxxx",
                 "channel": "",
                 "draft_id": "",
                 "chat_mode": chat_mode,
-                "reasoning_effort": reasoning_effort,
+                **effort,
                 "selected_model": target.model,
                 "is_networking": target.web_search,
                 "quote_log_id": "",
                 "platform": "pc",
             },
-            "messages": [{"role": "user", "content": [{"type": "text", "text": prompt}]}],
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": prompt}, *_file_items(files)]}
+            ],
         }
     )
+
+
+def _file_items(files: tuple[FileReference, ...]) -> list[dict[str, Any]]:
+    """Write references to files: one item for all images, one for all others, after the text."""
+    images = [
+        {**_numbered(file, order), "image_url": file.url, "width": 0, "height": 0}
+        for order, file in enumerate(file for file in files if file.is_image)
+    ]
+    others = [
+        {**_numbered(file, order), "file_url": file.url}
+        for order, file in enumerate(file for file in files if not file.is_image)
+    ]
+    items: list[dict[str, Any]] = [{"type": "image", "image": images}, {"type": "file", "file": others}]
+    return [item for item in items if item[item["type"]]]
+
+
+def _numbered(file: FileReference, order: int) -> dict[str, Any]:
+    return {"file_id": file.file_id, "file_name": file.name, "file_size": file.size, "order": order}
 
 
 def read_envelope(status_code: int, content_type: str, body: bytes) -> Envelope:
@@ -246,7 +284,10 @@ def refusal(status_code: int, envelope: Envelope) -> GatewayError:
     if envelope.validation_error is not None:
         return UpstreamProtocolError("The upstream did not accept the form of our request.", retry="never")
     if envelope.number:
-        return coded_error(envelope.number, envelope.words)
+        error = coded_error(envelope.number, envelope.words)
+        if status_code == 403 and type(error) is UpstreamRejected:
+            error.retry = "elsewhere"  # forbidden to this account, for a reason that its number does not tell
+        return error
     if status_code == 429:
         return Throttled("The upstream answered HTTP 429.", retry_after_s=THROTTLED_S)
     return UpstreamRejected(

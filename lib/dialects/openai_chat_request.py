@@ -10,7 +10,17 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lib.chat.request import ChatRequest, Effort, Message, Part, Role, TextPart, ToolCall
+from lib.chat.request import (
+    ChatRequest,
+    Effort,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    TextPart,
+    ToolCall,
+)
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
 from lib.errors import InvalidRequest
 
@@ -38,10 +48,26 @@ _NEED_CONTENT = ("system", "developer", "user")
 """An assistant may have only called tools, and a tool may have said nothing."""
 
 
+class _Url(msgspec.Struct):
+    url: str
+
+
+class _File(msgspec.Struct):
+    """OpenAI's form of a file."""
+
+    filename: str | None = None
+    file_data: str | None = None
+    file_id: str | None = None
+
+
 class _Part(msgspec.Struct):
     type: str
     text: str | UnsetType | None = UNSET
     refusal: str | UnsetType | None = UNSET
+    image_url: str | _Url | None = None
+    file: _File | None = None
+    file_url: str | _Url | None = None
+    """A file as the older bridges take it, in a part of the type `file` or `file_url`."""
 
 
 class _Function(msgspec.Struct):
@@ -184,8 +210,35 @@ def _part(wire: _Part, param: str) -> Part:
             return TextPart(_required(wire.text, f"{param}.text"))
         case "refusal":
             return TextPart(_required(wire.refusal, f"{param}.refusal"))
+        case "image_url":
+            return ImagePart(_address(wire.image_url, f"{param}.image_url"), param)
+        case "file" | "file_url":
+            return _file(wire, param)
         case _:
-            raise unsupported(param, f"parts of the type {shown(wire.type)} cannot be taken; send text")
+            what = f"parts of the type {shown(wire.type)} cannot be taken; send text, image_url or file"
+            raise unsupported(param, what)
+
+
+def _address(wire: str | _Url | None, param: str) -> str:
+    url = wire.url if isinstance(wire, _Url) else wire
+    if not url:
+        raise missing_field(param)
+    return url
+
+
+def _file(wire: _Part, param: str) -> FilePart:
+    if wire.file is None:
+        if wire.file_url is None:
+            raise missing_field(f"{param}.{wire.type}")
+        return FilePart(_address(wire.file_url, f"{param}.file_url"), param=param)
+    file = wire.file
+    if file.file_data:
+        is_url = file.file_data[:5].lower() == "data:"
+        return FilePart(file.file_data if is_url else f"data:;base64,{file.file_data}", file.filename, param)
+    if file.file_id:
+        what = "files are not kept here between requests; send file_data, or file_url"
+        raise unsupported(f"{param}.file.file_id", what)
+    raise missing_field(f"{param}.file.file_data")
 
 
 def _required(text: str | UnsetType | None, param: str) -> str:

@@ -6,17 +6,20 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from random import uniform
+
+import msgspec
 
 from lib.accounts.account import Account
 from lib.chat.caller import Caller
 from lib.chat.events import Content, Failed, Finished, ReplyEvent
-from lib.chat.history import merge, new_messages
+from lib.chat.history import attachments, merge, new_messages
 from lib.chat.limits import ReplyLimiter
 from lib.chat.request import ChatRequest
 from lib.chat.usage import prompt_tokens
+from lib.chatglm.drawing import Drawing
 from lib.chatglm.models import names_unknown_model, resolve
 from lib.errors import (
     AccountBusy,
@@ -25,9 +28,12 @@ from lib.errors import (
     GatewayError,
     NoAccountAvailable,
     Throttled,
+    UpstreamRejected,
     UpstreamTimeout,
 )
+from lib.flows.check import reason_of
 from lib.flows.endings import run_to_end
+from lib.flows.files import RequestFiles
 from lib.flows.gateway import Gateway, gateway_of
 from lib.flows.turn import Ask, Turn
 from lib.settings import Settings
@@ -50,14 +56,19 @@ log = logging.getLogger("glm_gateway")
 
 @asynccontextmanager
 async def open_reply(
-    request: ChatRequest, caller: Caller, settings: Settings, *, deadline_at: float | None = None
+    request: ChatRequest,
+    caller: Caller,
+    settings: Settings,
+    *,
+    deadline_at: float | None = None,
+    drawing: Drawing | None = None,
 ) -> AsyncIterator[Reply]:
     """Begin a reply; it has begun when its first content is there, or soon after the upstream accepted.
 
     Raises what refuses it. At the end everything that the upstream holds for it is ended and cleaned up,
     also when the caller is cancelled. `deadline_at` is when the host ends the request, in the loop's time.
     """
-    reply = Reply(gateway_of(settings), request, caller, deadline_at=deadline_at)
+    reply = Reply(gateway_of(settings), request, caller, deadline_at=deadline_at, drawing=drawing)
     try:
         await reply.begin(min(PATIENCE_S, settings.heartbeat_s) if request.stream else None)
         yield reply
@@ -69,18 +80,33 @@ class Reply:
     """The batches of neutral events that answer one request, the last one ending in Finished or Failed."""
 
     def __init__(
-        self, gateway: Gateway, request: ChatRequest, caller: Caller, *, deadline_at: float | None
+        self,
+        gateway: Gateway,
+        request: ChatRequest,
+        caller: Caller,
+        *,
+        deadline_at: float | None,
+        drawing: Drawing | None = None,
     ) -> None:
         self.ended = False
         self.timings: dict[str, float] = {}
-        """Seconds: `wait` for an account, `first` from there to the first content."""
+        """Seconds: `wait` for an account, `files` to have them up there, `token`, `first` to the first content."""
         self._gateway = gateway
         self._settings = gateway.settings
         self._request = request
         self._caller = caller
-        self._stop_at = None if deadline_at is None else _stop_time(deadline_at)
+        self._drawing = drawing
+        # Pictures take longer than words.
+        self._first_content_s = (
+            self._settings.first_content_timeout_s
+            if drawing is None
+            else max(self._settings.first_content_timeout_s, self._settings.idle_timeout_s)
+        )
+        self._stop_at = None if deadline_at is None else stop_time(deadline_at)
         self._accounts = gateway.accounts_of(caller)
-        self._conversation_id, self._candidates = self._addressed(request.conversation_id or "")
+        self._conversation_id, self._candidates = addressed(request.conversation_id or "", self._accounts)
+        self._files: RequestFiles | None = None
+        self._files_s = 0.0
         self._turn: Turn | None = None
         self._first: asyncio.Task[list[ReplyEvent]] | None = None
         self._accepted = asyncio.Event()
@@ -127,8 +153,10 @@ class Reply:
         self._first = asyncio.ensure_future(self._first_content())
         if patience_s is not None:
             accepted = asyncio.ensure_future(self._accepted.wait())
-            await asyncio.wait({self._first, accepted}, return_when=asyncio.FIRST_COMPLETED)
-            accepted.cancel()
+            try:
+                await asyncio.wait({self._first, accepted}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                accepted.cancel()
         await asyncio.wait({self._first}, timeout=patience_s)
         if self._first.done():
             self._first.result()
@@ -139,45 +167,37 @@ class Reply:
             await asyncio.wait({self._first})
             if not self._first.cancelled():
                 self._first.exception()  # it was raised by `begin`, or nobody is left to be told
-        if self._turn is not None:
-            await self._turn.close()
-
-    def _addressed(self, conversation_id: str) -> tuple[str, tuple[Account, ...]]:
-        """Take the account out of a conversation's id; without one, any account may know it."""
-        if conversation_id == "none":
-            conversation_id = ""
-        labelled = _LABELLED_ID.fullmatch(conversation_id)
-        if labelled is None:
-            return conversation_id, self._accounts
-        owners = tuple(account for account in self._accounts if account.label == labelled["label"])
-        if not owners:
-            raise ConversationNotFound(
-                f"The conversation belongs to account {labelled['label']}, which is none of yours.",
-                param="conversation_id",
-            )
-        return labelled["id"], owners
+        try:
+            if self._turn is not None:
+                await self._turn.close()
+        finally:
+            if self._files is not None:
+                await self._files.aclose()
 
     async def _first_content(self) -> list[ReplyEvent]:
         """Try account after account until one begins to answer."""
-        started_at = asyncio.get_running_loop().time()
-        wait_until = started_at + self._settings.account_wait_s
+        ask = await self._ask()
+        if ask.files:
+            await self._in_time(ask.files.fetch())
+        wait_until = asyncio.get_running_loop().time() + self._settings.account_wait_s
+        if self._stop_at is not None:
+            wait_until = min(wait_until, self._stop_at)
         tries: Counter[str] = Counter()
         excluded: set[str] = set()
-        ask = await self._ask()
         refusal: GatewayError | None = None
         while True:
             try:
                 events = await self._try_once(ask, excluded, wait_until, refusal)
-            except GatewayError as error:
+            except GatewayError as raised:
+                account, error = await self._give_back(raised)
                 refusal = error
-                account = await self._give_back(error)
                 if account is None or error.retry == "never":
-                    raise self._for_caller(error) from error
+                    raise self._for_caller(error) from raised
                 tries[account.label] += 1
                 if error.retry == "elsewhere" or tries[account.label] > 1:
                     excluded.add(account.label)
                 if len(excluded) == len(self._candidates):
-                    raise self._for_caller(error) from error
+                    raise self._for_caller(error) from raised
                 if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
                     await asyncio.sleep(uniform(*RETRY_PAUSE_S))
             else:
@@ -198,15 +218,37 @@ class Reply:
             raise refusal or unavailable from None
         leased_at = loop.time()
         self._turn = Turn(self._gateway, lease, ask, self._limiter(ask))
-        self._quiet_until = leased_at + self._settings.first_content_timeout_s
+        if ask.files:
+            await self._in_time(self._turn.files_uploaded())
+        began_at = loop.time()
+        self._quiet_until = began_at + self._first_content_s
         events: list[ReplyEvent] = []
         while not self._has_content and not self.ended:
             events += await self._read()
         if events and isinstance(events[-1], Failed) and not any(isinstance(e, Content) for e in events):
             self.ended = False
             raise events[-1].error
-        self.timings = {"wait": leased_at - asked_at, "first": loop.time() - leased_at}
+        self.timings = {
+            "wait": leased_at - asked_at,
+            "token": self._current.token_s,
+            "first": loop.time() - began_at,
+        }
+        if ask.files:
+            self.timings["files"] = self._files_s
         return events
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
+        """Await what is done to the request's files: of that, silence is no sign; only the host's end is."""
+        began_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(self._stop_at):
+                await work
+        except TimeoutError:
+            raise UpstreamTimeout(
+                "The host ends this request before its files have been passed on."
+            ) from None
+        finally:
+            self._files_s += asyncio.get_running_loop().time() - began_at
 
     async def _read(self) -> list[ReplyEvent]:
         turn = self._current
@@ -214,14 +256,16 @@ class Reply:
         until = self._quiet_until
         if self._stop_at is not None:
             until = min(until, self._stop_at)
+        heard = turn.heard
         try:
             events = await turn.read(until)
         except TimeoutError:
             events = turn.interrupt(self._ending(at_deadline=until == self._stop_at))
         if turn.accepted:
             self._accepted.set()
-        if events:
+        if turn.heard != heard:  # thoughts that the client is spared are no silence
             self._quiet_until = loop.time() + self._settings.idle_timeout_s
+        if events:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in events)
         self.ended = turn.ended
         if self.ended and self._has_content and isinstance(events[-1], Failed):
@@ -238,8 +282,7 @@ class Reply:
         if self._has_content:
             silence_s = self._settings.idle_timeout_s
             return Failed(UpstreamTimeout(f"The upstream fell silent for {silence_s:g} s in mid-answer."))
-        silence_s = self._settings.first_content_timeout_s
-        return Failed(UpstreamTimeout(f"The upstream said nothing for {silence_s:g} s."))
+        return Failed(UpstreamTimeout(f"The upstream said nothing for {self._first_content_s:g} s."))
 
     async def _ask(self) -> Ask:
         request, settings = self._request, self._settings
@@ -252,10 +295,14 @@ class Reply:
             default_model=settings.default_model,
             default_web_search=settings.web_search,
         )
+        if self._drawing is not None:
+            target = msgspec.structs.replace(target, drawing=self._drawing)
         messages = new_messages(request.messages) if self._conversation_id else request.messages
+        self._files = RequestFiles(self._gateway, attachments(messages), target.agent_id)
         return Ask(
             prompt=merge(messages),
             target=target,
+            files=self._files,
             conversation_id=self._conversation_id,
             keeps_conversation=request.keeps_conversation,
         )
@@ -269,25 +316,28 @@ class Reply:
             prompt_tokens=lambda: prompt_tokens(self._request.messages),
         )
 
-    async def _give_back(self, error: GatewayError) -> Account | None:
-        """End the turn that failed; None where no account was to be had at all."""
+    async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:
+        """End the turn that failed, and say why, on which account; None: no account was to be had at all."""
         turn, self._turn = self._turn, None
         if turn is None:
-            return None
-        await self._note(error, turn.account)
+            return None, error
+        noted = await self._note(error, turn.account)
         await run_to_end(turn.close())
-        return turn.account
+        return turn.account, noted
 
-    async def _note(self, error: GatewayError, account: Account) -> None:
-        """Remember what a failure says about its account."""
+    async def _note(self, error: GatewayError, account: Account) -> GatewayError:
+        """Remember what a failure says about its account; return it, or what a look at the account tells."""
         pool = self._gateway.pool
         match error:
             case AccountBusy():
                 await pool.busy_elsewhere(account)
             case Throttled():
-                await pool.throttled(account, error.retry_after_s)
+                await pool.throttled(account)
             case AccountRefused():
                 await pool.refused(account, error.code or "")
+            case UpstreamRejected() if error.retry == "elsewhere":
+                return await reason_of(error, account, self._gateway)
+        return error
 
     def _for_caller(self, error: GatewayError) -> GatewayError:
         """The owner's accounts are not the caller's fault."""
@@ -296,7 +346,23 @@ class Reply:
         return error
 
 
-def _stop_time(deadline_at: float) -> float:
+def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:
+    """Take the account out of a conversation's id; without one, any account may know it."""
+    if conversation_id == "none":
+        conversation_id = ""
+    labelled = _LABELLED_ID.fullmatch(conversation_id)
+    if labelled is None:
+        return conversation_id, accounts
+    owners = tuple(account for account in accounts if account.label == labelled["label"])
+    if not owners:
+        raise ConversationNotFound(
+            f"The conversation belongs to account {labelled['label']}, which is none of yours.",
+            param="conversation_id",
+        )
+    return labelled["id"], owners
+
+
+def stop_time(deadline_at: float) -> float:
     """Return when to stop the upstream, so that the last words and the clean-up are done by the deadline."""
     left_s = deadline_at - asyncio.get_running_loop().time()
     return deadline_at - min(DEADLINE_MARGIN_S, left_s / 10)

@@ -20,12 +20,16 @@ from lib.chat.caller import Caller
 from lib.chatglm.client import ChatGLM, Config, Session
 from lib.chatglm.models import BUILT_IN_MODELS
 from lib.errors import AccessTokenRefused, AccountRefused, GatewayError, NoAccountAvailable
+from lib.fetch.fetcher import Fetcher
 from lib.settings import Settings
 from lib.store import open_store
 
 T = TypeVar("T")
 
 MODELS_TTL_S = 600.0
+
+FETCH_IDLE_TIMEOUT_S = 30.0
+"""A server of files that says nothing for so long is stuck; a model may be thinking."""
 
 log = logging.getLogger("glm_gateway")
 
@@ -45,6 +49,11 @@ class Gateway:
                 connect_timeout_s=settings.connect_timeout_s,
             )
         )
+        self.fetcher = Fetcher(
+            allow_hosts=settings.fetch_allow_hosts,
+            connect_timeout_s=settings.connect_timeout_s,
+            idle_timeout_s=min(settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
+        )
         self.store = open_store(settings.store_url)
         self.memory = SharedState(self.store, now=time)
         self.pool = Pool(self.store)
@@ -54,6 +63,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         await self.upstream.aclose()
+        await self.fetcher.aclose()
         await self.store.close()
 
     def accounts_of(self, caller: Caller) -> tuple[Account, ...]:
@@ -70,11 +80,13 @@ class Gateway:
                 continue
             accounts.setdefault(account.label, account)
         if not accounts:
+            if caller.is_owner and isinstance(refusal, AccountRefused):
+                refusal = NoAccountAvailable(f"No account of this gateway can be used: {refusal.message}")
             raise refusal
         return tuple(accounts.values())
 
     async def authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
-        """Make a call with a live access token; one that is refused is renewed, and the call repeated, once."""
+        """Make a call with a live access token; one that is refused is renewed, and the call repeated."""
         token = await self.tokens.get(account)
         try:
             return await call(Session(token, account.device_id))
@@ -86,7 +98,7 @@ class Gateway:
             raise AccountRefused("The upstream refuses this account's fresh access token.") from error
 
     async def models(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
-        """Return what the upstream offers, asked every ten minutes at most; where that fails, the last list."""
+        """Return what the upstream offers, asked every ten minutes at most; failing that, the last list."""
         if monotonic() >= self._models_fresh_until and accounts:
             # Set before the call: whoever asks meanwhile takes what is known, and a failure is not repeated.
             self._models_fresh_until = monotonic() + MODELS_TTL_S

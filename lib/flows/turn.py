@@ -14,6 +14,7 @@ from lib.chatglm.client import Session, UpstreamStream
 from lib.chatglm.models import Target
 from lib.chatglm.stream import ReplyDecoder
 from lib.errors import GatewayError
+from lib.flows.files import RequestFiles
 from lib.flows.gateway import Gateway
 
 ACCEPT_TIMEOUT_S = 5.0
@@ -33,6 +34,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: str
     target: Target
+    files: RequestFiles
     conversation_id: str = ""
     keeps_conversation: bool = False
 
@@ -44,6 +46,10 @@ class Turn:
         self.account = lease.account
         self.ended = False
         """The reply is complete, or has failed: there is nothing more to read."""
+        self.heard = 0
+        """How many events the upstream has given, those too that are kept from the client."""
+        self.token_s = 0.0
+        """How long it took to have an access token."""
         self._gateway = gateway
         self._lease = lease
         self._ask = ask
@@ -54,6 +60,7 @@ class Turn:
         self._keeps_conversation = ask.keeps_conversation
         self._gave_up = False
         self._early: list[ReplyEvent] = []
+        self._asking = asyncio.Event()
         # A task of its own: a client that leaves now must not take the conversation's id with it.
         self._opening = asyncio.ensure_future(self._open())
 
@@ -69,6 +76,14 @@ class Turn:
     def accepted(self) -> bool:
         return self._decoder.accepted
 
+    async def files_uploaded(self) -> None:
+        """Return when the files are up there, or could not be: that is told by `read`."""
+        asking = asyncio.ensure_future(self._asking.wait())
+        try:
+            await asyncio.wait({self._opening, asking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+
     async def read(self, until: float | None) -> list[ReplyEvent]:
         """Return the next events, at the latest at `until` (loop time), when `TimeoutError` is raised."""
         if self._early:
@@ -79,9 +94,11 @@ class Turn:
             if not (await asyncio.wait({self._opening}, timeout=timeout))[0]:
                 self._gave_up = True
                 raise TimeoutError
+            self._opening.result()
+            # At once, also where it is nothing: that the upstream has accepted is worth knowing.
+            early, self._early = self._early, []
+            return self._shaped(early)
         self._opening.result()
-        if self._early:
-            return await self.read(until)
         try:
             async with asyncio.timeout_at(until):
                 events = await self._read_upstream()
@@ -96,6 +113,7 @@ class Turn:
         return self._shaped([*self._decoder.interrupt(), ending])
 
     def _shaped(self, events: list[ReplyEvent]) -> list[ReplyEvent]:
+        self.heard += len(events)
         shaped = self._limiter.feed(events)
         if shaped and isinstance(shaped[-1], Finished | Failed):
             self.ended = True
@@ -104,9 +122,13 @@ class Turn:
     async def _open(self) -> None:
         """Ask, and read until the upstream has begun; whatever came with that waits in `_early`."""
         ask, upstream = self._ask, self._gateway.upstream
+        files = await ask.files.uploaded_to(self.account)
+        self._asking.set()
+        began_at = asyncio.get_running_loop().time()
 
         async def start(session: Session) -> UpstreamStream:
-            return await upstream.start_chat(session, ask.prompt, ask.target, ask.conversation_id)
+            self.token_s = asyncio.get_running_loop().time() - began_at
+            return await upstream.start_chat(session, ask.prompt, ask.target, ask.conversation_id, files)
 
         self._stream = await self._gateway.authorized(self.account, start)
         while not self._decoder.accepted and not self._decoder.ended:
@@ -147,17 +169,21 @@ class Turn:
 
     async def _settle_opening(self) -> None:
         """Learn the conversation's id if the request was sent, unless it has been waited for long enough."""
-        if self._gave_up:
+        is_cancelled = self._gave_up or not self._asking.is_set()  # of uploads, nobody wants to know the end
+        if is_cancelled:
             self._opening.cancel()
+        if self._gave_up:
             # What was asked may go on up there, and cannot be stopped without an id.
             await self._gateway.pool.busy_elsewhere(self.account)
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 await self._opening
-        except (GatewayError, TimeoutError):
+        except GatewayError:
             pass  # `read` has told it, or nobody is there any more
+        except TimeoutError:
+            await self._gateway.pool.busy_elsewhere(self.account)
         except asyncio.CancelledError:
-            if not self._gave_up:
+            if not is_cancelled:
                 raise
 
     async def _stop(self) -> None:

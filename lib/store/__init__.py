@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-SCHEMES = "memory://, sqlite:///<path>"
+SCHEMES = "memory://, sqlite:///<path>, dynamodb://<table>?region=<region>"
 
 
 class Store(Protocol):
@@ -47,5 +47,9 @@ def open_store(url: str, *, now: Callable[[], float] = time.time) -> Store:
         if not rest.startswith("/") or rest == "/":
             raise ValueError("expected sqlite:///relative/path or sqlite:////absolute/path, got no path")
         return SqliteStore(rest[1:], now=now)
+    if separator and scheme == "dynamodb":
+        from lib.store.dynamodb import DynamoStore, Table
+
+        return DynamoStore(Table.of_url(url), now=now)
     named = f"scheme {scheme!r}" if separator else "no scheme"
     raise ValueError(f"expected a store URL, one of {SCHEMES}, got {named}")

@@ -10,7 +10,7 @@ from lib.errors import RequestTooLarge
 async def read_body(request: Request, *, limit: int) -> bytes:
     """Return the whole body; more than `limit` bytes are refused before they are read."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     pieces, size = [], 0
     async for piece in request.stream():

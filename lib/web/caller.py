@@ -23,14 +23,18 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if not credential:
         raise AuthenticationFailed("No credential: send 'Authorization: Bearer <key>'.")
     if is_api_key(credential, settings):
-        return Caller(settings.refresh_tokens, is_owner=True)
-    tokens = tuple(token for token in (piece.strip() for piece in credential.split(",")) if token)
+        return Caller(settings.refresh_tokens, is_owner=True, key=credential)
+    tokens = split_tokens(credential)
     if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
         expected += " or one or several comma-separated refresh tokens"
     raise AuthenticationFailed(f"The credential is not {expected}.")
+
+
+def split_tokens(text: str) -> tuple[str, ...]:
+    return tuple(token for token in (piece.strip() for piece in text.split(",")) if token)
 
 
 def credential_of(request: Request) -> str:

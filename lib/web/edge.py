@@ -11,13 +11,12 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.errors import GatewayError
+from lib.errors import ConfigurationError, GatewayError
 from lib.settings import current
 from lib.web.logs import configure_logging
 
@@ -29,6 +28,7 @@ EXPOSED_HEADERS = (
     "server-timing",
     "retry-after",
 )
+_LOGGED_HEADERS = ("x-glm-model", "x-glm-account", "server-timing")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("glm_gateway")
@@ -65,15 +65,14 @@ class _Exchange:
         self._has_left = False
         self._request_id = _request_id(scope)
         self._watcher: asyncio.Task[None] | None = None
-        self._notes: dict[str, Any] = scope.setdefault("state", {})
+        self._served: dict[str, str] = {}
 
     async def run(self, app: ASGIApp) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._notes["request_id"] = self._request_id
         self._task = task
         try:
-            configure_logging(current().log_level)
+            configure_logging(_log_level())
             await app(self._scope, self._read, self._write)
         except asyncio.CancelledError:
             if not self._has_left or task.uncancel() > 0:
@@ -107,7 +106,9 @@ class _Exchange:
     async def _write(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            MutableHeaders(scope=message)["x-request-id"] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request_id
+            self._served = {name: headers[name] for name in _LOGGED_HEADERS if name in headers}
         elif message["type"] == "http.response.body":
             self._bytes_sent += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
@@ -132,9 +133,17 @@ class _Exchange:
                 "bytes": self._bytes_sent,
                 "seconds": round(time.monotonic() - self._began_at, 3),
                 "client_left": self._has_left,
-                **{name: value for name, value in self._notes.items() if name.startswith("glm_")},
+                **self._served,
             },
         )
+
+
+def _log_level() -> str:
+    """Return the level that is set; wrong settings are told by whoever needs them, and /ping needs none."""
+    try:
+        return current().log_level
+    except ConfigurationError:
+        return "INFO"
 
 
 def _request_id(scope: Scope) -> str:

@@ -41,6 +41,8 @@ def configure_logging(level: str) -> None:
     """Set our logger up, once for each level; hosts set the root logger to INFO, where httpx logs URLs."""
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of writes to a client that has just left, which is nothing to be warned of.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     log = logging.getLogger("glm_gateway")
     log.setLevel(level)
     if not any(isinstance(handler.formatter, JsonFormatter) for handler in log.handlers):

@@ -1,0 +1,177 @@
+"""Videos (清影) of chatglm.cn: its calls, and what their answers mean. Observed 2024-07 … 2026-09."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from lib.chatglm.client import ChatGLM, Session, UploadedFile
+from lib.errors import (
+    GatewayError,
+    InvalidRequest,
+    UpstreamProtocolError,
+    UpstreamRejected,
+)
+
+CREATE = "/video-api/v1/chat"
+STATUS = "/video-api/v1/chat/status/"
+ADD_SOUND = "/video-api/v1/static/composite_video"
+UPLOAD = "/video-api/v1/static/upload"
+REFERER = "https://chatglm.cn/video"
+
+UPLOAD_TIMEOUT_S = 60.0
+"""A first frame has a megabyte or two."""
+
+_MODERATED = re.compile(r"违规|违反|敏感|不合规|审核|安全|sensitive|moderat|violat", re.IGNORECASE)
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_PER_CENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%?")
+
+VideoProgress = Literal["queued", "in_progress", "completed", "failed"]
+_STATES: dict[str, VideoProgress] = {
+    "init": "queued",
+    "processing": "in_progress",
+    "process": "in_progress",
+    "finished": "completed",
+}
+
+
+class VideoOrder(msgspec.Struct, frozen=True, kw_only=True):
+    prompt: str
+    conversation_id: str = ""
+    source_id: str = ""
+    """The uploaded first frame."""
+    video_style: str = ""
+    emotional_atmosphere: str = ""
+    mirror_mode: str = ""
+
+
+class BegunVideo(msgspec.Struct, frozen=True):
+    chat_id: str
+    conversation_id: str
+
+
+class VideoStatus(msgspec.Struct, frozen=True, kw_only=True):
+    state: VideoProgress
+    progress: int = 0
+    words: str = ""
+    """Why it failed."""
+    cover_url: str = ""
+    video_url: str = ""
+    duration: str = ""
+    resolution: str = ""
+
+    @property
+    def is_moderated(self) -> bool:
+        return self.state == "failed" and is_moderation(self.words)
+
+
+async def upload_first_frame(upstream: ChatGLM, session: Session, frame: UploadedFile) -> str:
+    """Return the frame's source id."""
+    result = await upstream.call(
+        "POST", UPLOAD, session, file=frame, referer=REFERER, timeout_s=UPLOAD_TIMEOUT_S
+    )
+    if isinstance(result, list):  # as another upload of theirs answers at times
+        result = result[0] if result else None
+    return _id_in(result, "source_id", "an upload of a first frame")
+
+
+async def begin_video(upstream: ChatGLM, session: Session, order: VideoOrder) -> BegunVideo:
+    """Order one video. Where this fails without the upstream's own refusal, one may be made all the same."""
+    body: dict[str, Any] = {
+        "conversation_id": order.conversation_id,
+        "prompt": order.prompt,
+        "advanced_parameter_extra": {
+            "emotional_atmosphere": order.emotional_atmosphere,
+            "mirror_mode": order.mirror_mode,
+            "video_style": order.video_style,
+        },
+    }
+    if order.source_id:
+        body["source_list"] = [order.source_id]
+    try:
+        result = await upstream.call("POST", CREATE, session, body=body, referer=REFERER)
+    except UpstreamRejected as error:
+        if is_moderation(error.message):
+            raise InvalidRequest(error.message, code="content_policy_violation", param="prompt") from error
+        raise
+    conversation_id = result.get("conversation_id") if isinstance(result, dict) else None
+    return BegunVideo(
+        _id_in(result, "chat_id", "an order of a video"),
+        conversation_id if isinstance(conversation_id, str) and _ID.fullmatch(conversation_id) else "",
+    )
+
+
+async def video_status(upstream: ChatGLM, session: Session, chat_id: str) -> VideoStatus:
+    return read_status(await upstream.call("GET", STATUS + chat_id, session, referer=REFERER))
+
+
+async def add_sound(upstream: ChatGLM, session: Session, chat_id: str, *, key: str, audio_id: str) -> str:
+    """Put a sound under a finished video; return the address of the new one."""
+    body = {"chat_id": chat_id, "key": key, "audio_id": audio_id}
+    result = await upstream.call(
+        "POST", ADD_SOUND, session, body=body, referer=REFERER, timeout_s=UPLOAD_TIMEOUT_S
+    )
+    url = _url_in(result, "url")
+    if not url:
+        raise UpstreamProtocolError("The upstream added a sound without telling where.", retry="never")
+    return url
+
+
+async def delete_video(upstream: ChatGLM, session: Session, chat_id: str) -> None:
+    await upstream.call("DELETE", f"{CREATE}/{chat_id}", session, referer=REFERER)
+
+
+def read_status(result: Any) -> VideoStatus:
+    """Understand what a poll says; whatever is neither waiting nor done has failed."""
+    if not isinstance(result, dict):
+        return VideoStatus(state="failed", words="the upstream does not know this video any more")
+    state = _STATES.get(_text_in(result, "status"), "failed")
+    video_url = _url_in(result, "video_url")
+    if state == "completed" and not video_url:
+        return VideoStatus(state="failed", words="the upstream finished the video without saying where it is")
+    return VideoStatus(
+        state=state,
+        progress=100 if state == "completed" else _progress(result.get("plan")),
+        words=(_text_in(result, "msg") or "the upstream did not say why")[:200] if state == "failed" else "",
+        cover_url=_url_in(result, "cover_url"),
+        video_url=video_url,
+        duration=_text_in(result, "video_duration")[:40],
+        resolution=_text_in(result, "resolution")[:40],
+    )
+
+
+def is_moderation(words: str) -> bool:
+    return _MODERATED.search(words) is not None
+
+
+def was_refused(error: GatewayError) -> bool:
+    """Whether the upstream itself said no to an order, so that nothing can have come of it."""
+    return isinstance(error, UpstreamRejected | InvalidRequest) or error.status in (401, 429)
+
+
+def _progress(plan: Any) -> int:
+    """Read a number of per cent, in whatever way it is written; 0 where there is none."""
+    match = _PER_CENT.fullmatch(plan.strip()) if isinstance(plan, str) else None
+    value = float(match[1]) if match else plan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(min(max(value, 0), 99))
+
+
+def _id_in(result: Any, name: str, what: str) -> str:
+    value = result.get(name) if isinstance(result, dict) else None
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise UpstreamProtocolError(f"The upstream answered {what} without a {name}.", retry="never")
+    return value
+
+
+def _text_in(result: dict[str, Any], name: str) -> str:
+    value = result.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _url_in(result: Any, name: str) -> str:
+    value = result.get(name) if isinstance(result, dict) else None
+    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else ""

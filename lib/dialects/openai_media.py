@@ -1,0 +1,108 @@
+"""POST /v1/images/generations: OpenAI's request, and its answer with addresses or the images themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from lib.chat.events import ImageMade
+from lib.chat.media import ImageForm, ImageRequest
+from lib.dialects.json_body import decode_body, invalid_value, unsupported
+from lib.errors import InvalidRequest
+
+MAX_IMAGES = 10
+"""OpenAI's own limit."""
+
+_SIZE = re.compile(r"(\d{1,5})\s*[x×*:]\s*(\d{1,5})", re.IGNORECASE)
+_FORMS: dict[str, ImageForm] = {"url": "url", "b64_json": "b64_json"}
+_ANSWER_BASE64_UNASKED = ("gpt-image", "chatgpt-image")
+"""OpenAI's models that know no `response_format`: who names one reads `b64_json` without asking for it."""
+
+
+class _Body(msgspec.Struct):
+    """What changes nothing up there (`quality`, `user`, `background`, …) is not even looked at."""
+
+    prompt: str
+    model: str | None = None
+    n: int | None = None
+    size: str | None = None
+    style: str | None = None
+    response_format: str | None = None
+    stream: bool | None = None
+
+
+class _Image(msgspec.Struct, omit_defaults=True):
+    url: str
+    revised_prompt: str | None = None
+
+
+class _Images(msgspec.Struct):
+    created: int
+    data: list[_Image]
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def parse_image_request(body: bytes) -> ImageRequest:
+    """Raise InvalidRequest, and nothing else, for whatever is wrong with the body."""
+    wire = decode_body(body, _decoder)
+    if not wire.prompt.strip():
+        raise invalid_value("prompt", "a description of the image", wire.prompt)
+    n = 1 if wire.n is None else wire.n
+    if not 1 <= n <= MAX_IMAGES:
+        raise invalid_value("n", f"an integer from 1 to {MAX_IMAGES}", n)
+    if wire.stream:
+        raise unsupported("stream", "images are answered when they are done; leave it out")
+    model = (wire.model or "").strip()
+    return ImageRequest(
+        prompt=wire.prompt,
+        model=model,
+        n=n,
+        ratio=_ratio(wire.size),
+        style=(wire.style or "").strip(),
+        form=_form(wire.response_format, model),
+    )
+
+
+def render_images(images: Sequence[ImageMade], *, created: int) -> bytes:
+    return msgspec.json.encode(
+        _Images(created, [_Image(image.url, image.prompt or None) for image in images])
+    )
+
+
+def texts_around_files(images: Sequence[ImageMade], *, created: int) -> list[bytes]:
+    """Return what stands before, between and after the images' base64: one text more than images."""
+    texts = [b'{"created":%d,"data":[' % created]
+    for image in images:
+        texts[-1] += b'{"b64_json":"'
+        prompt: dict[str, Any] = {"revised_prompt": image.prompt} if image.prompt else {}
+        rest = msgspec.json.encode(prompt)[1:-1]
+        texts.append(b'"%b%b},' % (b"," if rest else b"", rest))
+    texts[-1] = texts[-1].removesuffix(b",") + b"]}"
+    return texts
+
+
+def _form(form: str | None, model: str) -> ImageForm:
+    if form is None:
+        return "b64_json" if model.lower().startswith(_ANSWER_BASE64_UNASKED) else "url"
+    if form not in _FORMS:
+        raise invalid_value("response_format", "'url' or 'b64_json'", form)
+    return _FORMS[form]
+
+
+def _ratio(size: str | None) -> float | None:
+    """Read a size (`1024x1792`) or a ratio (`9:16`); None leaves the choice to us."""
+    if size is None or size.strip().lower() in ("", "auto"):
+        return None
+    match = _SIZE.fullmatch(size.strip())
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise _wrong_size(size)
+    return int(match[1]) / int(match[2])
+
+
+def _wrong_size(size: str) -> InvalidRequest:
+    return invalid_value("size", "'auto', a size as '1024x1024', or a ratio as '16:9'", size)

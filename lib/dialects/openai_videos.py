@@ -1,0 +1,263 @@
+"""Videos in two forms: as the older bridges have them (/v1/videos/generations), and OpenAI's (/v1/videos)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from lib.chat.media import VideoRequest, VideoState
+from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
+
+DEFAULT_MODEL = "cogvideox"
+MAX_MODEL_CHARS = 64
+"""It is carried in the video's id."""
+
+# The upstream's own words (2024-07 … 2026).
+VIDEO_STYLES = ("卡通3D", "黑白老照片", "油画", "电影感")
+EMOTIONAL_ATMOSPHERES = ("温馨和谐", "生动活泼", "紧张刺激", "凄凉寂寞")
+MIRROR_MODES = ("水平", "垂直", "推近", "拉远")
+
+_AUDIO_ID = re.compile(r"(?P<key>[^\s-][^\s]{0,39})-(?P<id>[0-9A-Za-z]{8,64})")
+_RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
+_SECONDS = re.compile(r"(\d{1,4})")
+_USUAL_SIZE = "1440x960"
+_USUAL_SECONDS = "6"
+"""Said before the upstream has said what it is, since the clients' types insist on both."""
+
+
+class _Generation(msgspec.Struct):
+    prompt: str | None = None
+    model: str | None = None
+    image_url: str | None = None
+    video_style: str | None = None
+    emotional_atmosphere: str | None = None
+    mirror_mode: str | None = None
+    audio_id: str | None = None
+    conversation_id: str | None = None
+    wait: float | None = None
+
+
+class _Reference(msgspec.Struct):
+    image_url: str | None = None
+    file_id: str | None = None
+
+
+class _Creation(msgspec.Struct):
+    """`seconds` and `size` are the upstream's choice: not looked at here; the answer tells the truth."""
+
+    prompt: str | None = None
+    model: str | None = None
+    input_reference: str | _Reference | None = None
+
+
+class _Error(msgspec.Struct):
+    code: str
+    message: str
+
+
+class _Pending(msgspec.Struct, kw_only=True, omit_defaults=True):
+    id: str
+    object: str
+    status: str
+    progress: int
+    created_at: int
+    model: str
+    conversation_id: str
+    error: _Error | None = None
+
+
+class _Made(msgspec.Struct):
+    conversation_id: str
+    cover_url: str
+    video_url: str
+    video_duration: str
+    resolution: str
+
+
+class _Completed(msgspec.Struct, kw_only=True):
+    created: int
+    data: list[_Made]
+    id: str
+    object: str
+    status: str
+    model: str
+
+
+class _Video(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["video"] = "video"
+    model: str
+    status: str
+    progress: int
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None = None
+    size: str
+    seconds: str
+    prompt: str | None = None
+    remixed_from_video_id: str | None = None
+    error: _Error | None = None
+
+
+_generation_decoder = msgspec.json.Decoder(_Generation)
+_creation_decoder = msgspec.json.Decoder(_Creation)
+
+
+def parse_generation(body: bytes) -> VideoRequest:
+    """Read the body of POST /v1/videos/generations; raise InvalidRequest, and nothing else."""
+    wire = decode_body(body, _generation_decoder)
+    if wire.wait is not None and not wire.wait >= 0:
+        raise invalid_value("wait", "a number of seconds from 0", str(wire.wait))
+    image_url = wire.image_url or None
+    return VideoRequest(
+        prompt=_prompt(wire.prompt, has_image=image_url is not None),
+        model=_model(wire.model),
+        image_url=image_url,
+        video_style=_one_of("video_style", wire.video_style, VIDEO_STYLES),
+        emotional_atmosphere=_one_of(
+            "emotional_atmosphere", wire.emotional_atmosphere, EMOTIONAL_ATMOSPHERES
+        ),
+        mirror_mode=_one_of("mirror_mode", wire.mirror_mode, MIRROR_MODES),
+        audio=_audio(wire.audio_id),
+        conversation_id=wire.conversation_id or "",
+        wait_s=wire.wait,
+    )
+
+
+def parse_creation(body: bytes | None, fields: Mapping[str, str], *, has_file: bool) -> VideoRequest:
+    """Read what POST /v1/videos is sent: JSON, or a form as OpenAI's SDKs have it, whose file others read."""
+    if body is not None:
+        wire = decode_body(body, _creation_decoder)
+        reference = wire.input_reference
+        if isinstance(reference, str):
+            reference = _Reference(image_url=reference)
+        return _creation(wire.prompt, wire.model, reference or _Reference(), has_file=False)
+    reference = _Reference(
+        image_url=fields.get("input_reference[image_url]") or fields.get("input_reference"),
+        file_id=fields.get("input_reference[file_id]"),
+    )
+    return _creation(fields.get("prompt"), fields.get("model"), reference, has_file=has_file)
+
+
+def render_generation(state: VideoState) -> bytes:
+    """Answer with the video, or with how it is doing."""
+    if state.status == "completed":
+        made = _Made(
+            state.conversation_id, state.cover_url, state.video_url, state.duration, state.resolution
+        )
+        return msgspec.json.encode(
+            _Completed(
+                created=state.created_at,
+                data=[made],
+                id=state.id,
+                object="video",
+                status=state.status,
+                model=state.model,
+            )
+        )
+    return msgspec.json.encode(
+        _Pending(
+            id=state.id,
+            object="video",
+            status=state.status,
+            progress=state.progress,
+            created_at=state.created_at,
+            model=state.model,
+            conversation_id=state.conversation_id,
+            error=_error(state),
+        )
+    )
+
+
+def render_video(state: VideoState) -> bytes:
+    size = _RESOLUTION.search(state.resolution)
+    seconds = _SECONDS.search(state.duration)
+    return msgspec.json.encode(
+        _Video(
+            id=state.id,
+            model=state.model,
+            status=state.status,
+            progress=state.progress,
+            created_at=state.created_at,
+            completed_at=state.completed_at,
+            size=f"{size[1]}x{size[2]}" if size else _USUAL_SIZE,
+            seconds=seconds[1] if seconds else _USUAL_SECONDS,
+            error=_error(state),
+        )
+    )
+
+
+def render_deleted(video_id: str) -> bytes:
+    answer: dict[str, Any] = {"id": video_id, "object": "video.deleted", "deleted": True}
+    return msgspec.json.encode(answer)
+
+
+def parse_variant(variant: str | None) -> Literal["video", "thumbnail"]:
+    """Read what of a video is to be downloaded."""
+    match variant:
+        case None | "" | "video":
+            return "video"
+        case "thumbnail":
+            return "thumbnail"
+        case "spritesheet":
+            raise unsupported("variant", "the upstream makes no sprite sheets")
+        case _:
+            raise invalid_value("variant", "'video' or 'thumbnail'", variant)
+
+
+def _creation(
+    prompt: str | None, model: str | None, reference: _Reference, *, has_file: bool
+) -> VideoRequest:
+    if reference.file_id:
+        raise unsupported(
+            "input_reference.file_id", "no files are kept here; send the image itself or its URL"
+        )
+    image_url = reference.image_url or None
+    return VideoRequest(
+        prompt=_prompt(prompt, has_image=has_file or image_url is not None),
+        model=_model(model),
+        image_url=image_url,
+        image_param="input_reference",
+        wait_s=0,
+    )
+
+
+def _prompt(prompt: str | None, *, has_image: bool) -> str:
+    if prompt is None and not has_image:
+        raise missing_field("prompt")
+    if not has_image and not (prompt or "").strip():
+        raise invalid_value("prompt", "a description of the video", prompt)
+    return prompt or ""
+
+
+def _model(model: str | None) -> str:
+    name = (model or "").strip() or DEFAULT_MODEL
+    if len(name) > MAX_MODEL_CHARS:
+        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
+    return name
+
+
+def _one_of(param: str, value: str | None, known: tuple[str, ...]) -> str:
+    """Take one of the upstream's words; empty: none."""
+    value = (value or "").strip()
+    if value and value not in known:
+        raise invalid_value(param, f"one of {', '.join(known)}", value)
+    return value
+
+
+def _audio(audio_id: str | None) -> tuple[str, str] | None:
+    if not audio_id:
+        return None
+    match = _AUDIO_ID.fullmatch(audio_id.strip())
+    if match is None:
+        raise invalid_value("audio_id", "'<key>-<id>', as 'epic-669b809d3915c1ddbb3d6705'", audio_id)
+    return match["key"], match["id"]
+
+
+def _error(state: VideoState) -> _Error | None:
+    if state.status != "failed":
+        return None
+    return _Error(state.error_code or "upstream_error", state.error_message)

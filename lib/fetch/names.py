@@ -1,0 +1,50 @@
+"""File names from outside, made safe to send on."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from email.message import Message
+from urllib.parse import unquote
+
+FALLBACK_NAME = "file"
+MAX_NAME_BYTES = 120
+"""Most file systems take 255; the upstream's limit is not known."""
+MAX_EXTENSION_CHARACTERS = 12
+
+_UNSAFE = re.compile(r'[<>"|?*:;%&]+')
+_MAX_READ = 1_000
+"""Characters that are looked at; the rest of a longer name is dropped from its start."""
+
+
+def safe_name(name: str | None) -> str:
+    """Keep the last component, without what means something to a shell, a path or a header; never empty."""
+    text = unicodedata.normalize("NFC", (name or "")[-_MAX_READ:]).replace("\\", "/")
+    text = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
+    text = _UNSAFE.sub("_", text.rstrip("/ ").rpartition("/")[2])
+    return _shortened(" ".join(text.split()).lstrip("._ ").rstrip(". "))
+
+
+def name_of(url_path: str, content_disposition: str) -> str:
+    """Name a download: as its server says, else as the last component of its address."""
+    return safe_name(_attached_name(content_disposition) or unquote(url_path))
+
+
+def _attached_name(content_disposition: str) -> str:
+    if not content_disposition:
+        return ""
+    header = Message()
+    header["content-disposition"] = content_disposition
+    try:
+        return header.get_filename() or ""
+    except (LookupError, ValueError):  # a charset that nobody knows
+        return ""
+
+
+def _shortened(name: str) -> str:
+    stem, dot, extension = name.rpartition(".")
+    if not dot or len(extension) > MAX_EXTENSION_CHARACTERS:
+        stem, dot, extension = name, "", ""
+    room = MAX_NAME_BYTES - len(f"{dot}{extension}".encode())
+    kept = stem.encode()[:room].decode(errors="ignore")
+    return f"{kept or FALLBACK_NAME}{dot}{extension}"

@@ -1,0 +1,1 @@
+"""What a file is: pure, from its bytes, its declared type and its name."""
