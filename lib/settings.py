@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 mistakes.append(f"{name} {error}")
         try:
             values.update(_aws_access(values.get("store_url", ""), environ))
+            values.update(_upstash_access(values.get("store_url"), environ))
         except ValueError as error:
             mistakes.append(f"STORE_URL {error}")
         if mistakes:
@@ -169,8 +171,8 @@ def _header_value(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    if not text.startswith(("memory://", "sqlite:///", "dynamodb://")):
-        raise ValueError("must be memory://, sqlite:///path or dynamodb://table?region=region")
+    if not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
+        raise ValueError("must be memory://, sqlite:///path, dynamodb://table?region=region or upstash://")
     return text
 
 
@@ -197,6 +199,23 @@ def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
     key_id, secret = (quote(text, safe="") for text in access)
     more = urlencode({name: value for name, value in found.items() if value})
     return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
+
+
+def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Complete upstash:// with what its integrations set, and choose it where nothing else is chosen."""
+    if store_url not in (None, "upstash://"):
+        return {}
+    for url_name, token_name in _UPSTASH:
+        url, token = environ.get(url_name, "").strip(), environ.get(token_name, "").strip()
+        if url and token:
+            from urllib.parse import quote
+
+            scheme, _, address = url.rstrip("/").partition("://")
+            more = "?scheme=http" if scheme == "http" else ""
+            return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
+    if store_url is None:
+        return {}
+    raise ValueError(f"is upstash://, which needs {' and '.join(_UPSTASH[0])}")
 
 
 def _log_level(text: str) -> str:
@@ -241,4 +260,8 @@ _AWS = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_DYNAMODB",
 )
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS)
+_UPSTASH = (
+    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # as Vercel's integration names them
+    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
+)
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS, *chain(*_UPSTASH))

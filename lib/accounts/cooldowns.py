@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from lib.accounts.account import Account
 from lib.accounts.shared import SharedState
@@ -22,23 +24,21 @@ BLOCKED_S = 180 * 86400.0
 Reason = Literal["throttled", "busy", "refused", "blocked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Cooling:
+class Cooling(msgspec.Struct, frozen=True):
     until: float
     reason: Reason
     code: str | None = None
     """For a refusal: the error code that it answers with."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoolDowns:
+class CoolDowns(msgspec.Struct, frozen=True):
     """All that holds for one label. One record, so that a lease costs one read."""
 
     throttled_until: float = 0.0
     strikes: int = 0
     busy_until: float = 0.0
     blocked_until: float = 0.0
-    refused: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    refused: Mapping[str, tuple[float, str]] = msgspec.field(default_factory=dict)
     """By the key of the token: a new token for the same account starts afresh."""
 
     def of(self, account: Account, now: float) -> Cooling | None:

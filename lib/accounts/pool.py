@@ -7,8 +7,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from lib.accounts.account import Account
 from lib.accounts.cooldowns import CoolDownBook, Cooling
@@ -26,8 +27,7 @@ BUSY_RETRY_AFTER_S = 5.0
 """Told to who found everything leased: nobody knows when a generation ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountStatus:
+class AccountStatus(msgspec.Struct, frozen=True):
     state: Literal["free", "leased", "cooling"]
     until: float | None = None
     reason: str | None = None

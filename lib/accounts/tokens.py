@@ -12,10 +12,12 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from lib.accounts.account import Account, read_expiry, token_expiry
+from lib.accounts.seal import Seal, Unsealed
 from lib.accounts.shared import SharedState
 from lib.errors import AccountRefused, UpstreamTimeout
 from lib.store import Store
@@ -30,21 +32,22 @@ POLL_FIRST_S = 0.05
 POLL_LONGEST_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What one refresh gives."""
 
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
+    access_token: str
+    refresh_token: str
     is_guest: bool = False
+
+    def __repr__(self) -> str:
+        return f"Grant(is_guest={self.is_guest})"
 
 
 Refresh = Callable[[Account, str], Awaitable[Grant]]
 """Refresh with this token of the chain. Raises AccountRefused where the upstream answers 40102 or 40103."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(msgspec.Struct, frozen=True):
     """How far the chain of one given refresh token has come."""
 
     refresh_token: str
@@ -52,8 +55,7 @@ class _Chain:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
+class _Flight(msgspec.Struct, frozen=True):
     """A refresh under way, and the access token that it is to replace."""
 
     task: asyncio.Task[str]
@@ -68,12 +70,14 @@ class AccessTokens:
         store: Store,
         refresh: Refresh,
         *,
+        seal: Seal | None = None,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._state = SharedState(store, now=now)
         self._refresh = refresh
+        self._seal = seal or Unsealed()
         self._now = now
         self._sleep = sleep
         self._chance = chance
@@ -97,7 +101,7 @@ class AccessTokens:
 
     async def _current(self, account: Account, refused: str) -> str:
         key = _store_key(account)
-        chain = _decode(self._state.copy(key))
+        chain = self._opened(account, self._state.copy(key))
         if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(key):
             return chain.access_token
         while True:
@@ -172,7 +176,8 @@ class AccessTokens:
             access_token="" if grant.is_guest else grant.access_token,
             expires_at=token_expiry(grant.access_token, now=self._now()),
         )
-        await self._state.keep(_store_key(account), _encode(chain), ttl_s=CHAIN_TTL_S)
+        key = _store_key(account)
+        await self._state.keep(key, self._seal.close(account, key, _encode(chain)), ttl_s=CHAIN_TTL_S)
         if grant.is_guest:
             raise AccountRefused(
                 f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
@@ -181,7 +186,13 @@ class AccessTokens:
         return chain
 
     async def _recall(self, account: Account) -> _Chain | None:
-        return _decode(await self._state.recall(_store_key(account), restore_ttl_s=CHAIN_TTL_S))
+        key = _store_key(account)
+        return self._opened(account, await self._state.recall(key, restore_ttl_s=CHAIN_TTL_S))
+
+    def _opened(self, account: Account, sealed: str | None) -> _Chain | None:
+        """Read a record; a foreign or broken one is none."""
+        text = None if sealed is None else self._seal.open(account, _store_key(account), sealed)
+        return None if text is None else _decode(text)
 
     def _serves(self, chain: _Chain, refused: str) -> bool:
         is_live = chain.expires_at - EARLY_S > self._now()
@@ -202,10 +213,7 @@ def _encode(chain: _Chain) -> str:
     )
 
 
-def _decode(text: str | None) -> _Chain | None:
-    """Read a record; a foreign or broken one is none."""
-    if text is None:
-        return None
+def _decode(text: str) -> _Chain | None:
     try:
         record: Any = json.loads(text)
         return _Chain(str(record["refresh_token"]), str(record["access_token"]), float(record["expires_at"]))

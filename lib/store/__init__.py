@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-SCHEMES = "memory://, sqlite:///<path>, dynamodb://<table>?region=<region>"
+SCHEMES = "memory://, sqlite:///<path>, dynamodb://<table>?region=<region>, upstash://"
 
 
 class Store(Protocol):
@@ -30,7 +31,7 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-def open_store(url: str, *, now: Callable[[], float] = time.time) -> Store:
+def open_store(url: str, *, now: Callable[[], float] = time.time, tls: ssl.SSLContext | None = None) -> Store:
     """Make the store that `url` names; nothing is opened before the first operation.
 
     `now` is the wall clock, since processes that share a store must agree on it. Raise ValueError
@@ -50,6 +51,10 @@ def open_store(url: str, *, now: Callable[[], float] = time.time) -> Store:
     if separator and scheme == "dynamodb":
         from lib.store.dynamodb import DynamoStore, Table
 
-        return DynamoStore(Table.of_url(url), now=now)
+        return DynamoStore(Table.of_url(url), now=now, tls=tls)
+    if separator and scheme == "upstash":
+        from lib.store.upstash import UpstashStore
+
+        return UpstashStore(url, tls=tls)
     named = f"scheme {scheme!r}" if separator else "no scheme"
     raise ValueError(f"expected a store URL, one of {SCHEMES}, got {named}")

@@ -1,7 +1,7 @@
 """dynamodb://table?region=… — what the instances of a function on AWS Lambda share.
 
-An item is `id` (sha256 of the key: any text is a key), `content`, `expires_at`, which alone says whether it is
-there, and `delete_after`, by which DynamoDB's own time to live clears up, hours or days later.
+An item is `id` (sha256 of the key: any text is a key), `content`, `expires_at`, which alone says whether it
+is there, and `delete_after`, by which DynamoDB's own time to live clears up, hours or days later.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import math
 import random
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ CALL_TIMEOUT_S = 5.0
 """For one operation with its repetitions; it takes 5 ms, and whoever waits for it keeps a client waiting."""
 ATTEMPT_TIMEOUT_S = 2.0
 PAUSES_S = (0.0, 0.05, 0.2)
-"""Before each repetition, up to twice as long; the first at once: most often a kept connection was closed while
-the function was frozen."""
+"""Before each repetition, up to twice as long; the first at once: most often a kept connection was closed
+while the function was frozen."""
 KEEPALIVE_S = 30.0
 TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError")
 """What DynamoDB's error names begin with where the same request may succeed a moment later."""
@@ -80,9 +81,20 @@ class Table:
 class DynamoStore:
     """Every operation is one conditional request: what is atomic is DynamoDB's own."""
 
-    def __init__(self, table: Table, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        now: Callable[[], float] = time.time,
+        timeout_s: float = CALL_TIMEOUT_S,
+        tls: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._table = table
         self._now = now
+        self._timeout_s = timeout_s
+        self._tls = tls
+        self._transport = transport
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -117,8 +129,9 @@ class DynamoStore:
 
     async def close(self) -> None:
         http, self._http = self._http, None
-        if http is not None and self._loop is asyncio.get_running_loop():
-            await http.aclose()
+        if http is None or self._loop is not asyncio.get_running_loop():
+            return
+        await http.aclose()
 
     async def _write(
         self, operation: str, request: dict[str, Any], repeated: dict[str, Any] | None = None
@@ -136,10 +149,10 @@ class DynamoStore:
     async def _call(
         self, operation: str, request: dict[str, Any], *, repeated: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Ask, and again after what passes; `repeated` replaces parts of a request that may have been heard."""
+        """Ask, and again after what passes; `repeated` replaces parts of what may have been heard before."""
         request = {"TableName": self._table.name, **request}
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 for pause_s in PAUSES_S:
                     try:
                         return await self._attempt(operation, request)
@@ -149,7 +162,7 @@ class DynamoStore:
                     await asyncio.sleep(pause_s * (1 + random.random()))
                 return await self._attempt(operation, request)
         except TimeoutError:
-            raise DynamoError(f"{operation}: no answer within {CALL_TIMEOUT_S:g} s") from None
+            raise DynamoError(f"{operation}: no answer within {self._timeout_s:g} s") from None
         except (httpx.TransportError, _Transient) as error:
             raise DynamoError(f"{operation}: {type(error).__name__} {error}".strip()) from error
 
@@ -181,6 +194,8 @@ class DynamoStore:
                 timeout=ATTEMPT_TIMEOUT_S,
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                 headers={"accept-encoding": "identity"},
+                verify=self._tls or True,
+                transport=self._transport,
             )
         return self._http
 

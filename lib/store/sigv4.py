@@ -32,7 +32,7 @@ def sign(
     service: str,
     now: float,
 ) -> dict[str, str]:
-    """Return the headers to send: the given ones, in lower case and with `host` among them, and the signature's."""
+    """Return the headers to send: the given ones (`host` among them) in lower case, and the signature's."""
     time = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
     signed["x-amz-date"] = time

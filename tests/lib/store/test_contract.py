@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from lib.store import Store, open_store
+from lib.store.upstash import UpstashStore
+from tests.lib.store.upstash_double import TOKEN, UpstashDouble
 
 pytestmark = pytest.mark.anyio
 
@@ -38,10 +41,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "upstash"])
 async def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> AsyncIterator[Store]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"
-    store = open_store(url, now=clock)
+    store: Store
+    if request.param == "upstash":
+        transport = httpx.ASGITransport(UpstashDouble(clock).app)
+        store = UpstashStore(f"upstash://:{TOKEN}@kv.example", transport=transport)
+    else:
+        url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/store.db"
+        store = open_store(url, now=clock)
     yield store
     await store.close()
 

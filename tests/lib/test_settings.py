@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib import settings as settings_module
+from lib.errors import ConfigurationError
+from lib.settings import MIB, Settings, current
+
+ROOT = Path(__file__).parents[2]
+
+
+def read(**environ: str) -> Settings:
+    return Settings.from_env(environ)
+
+
+def mistakes(**environ: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(environ)
+    return caught.value.message
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = read()
+    assert settings == Settings()
+    assert settings.refresh_tokens == settings.api_keys == settings.fetch_allow_hosts == ()
+    assert settings.allow_passthrough is True
+    assert settings.base_url == "https://chatglm.cn/chatglm"
+    assert settings.sign_secret == "8a1317a7468aa3ad86e997d08f3f31cb"
+    assert settings.app_version == "0.0.1"
+    assert settings.user_agent.startswith("Mozilla/5.0 ")
+    assert settings.assistant_id == "65940acff94777010aa6b796"
+    assert settings.drawing_assistant_id == "65a232c082ff90a2ad2f15e2"
+    assert settings.default_model == "glm-5.3-flash"
+    assert settings.web_search is False
+    assert settings.store_url == "memory://"
+    assert settings.max_duration_s is None
+    assert settings.on_lambda is False
+    assert (settings.connect_timeout_s, settings.first_content_timeout_s) == (10, 60)
+    assert (settings.idle_timeout_s, settings.heartbeat_s, settings.account_wait_s) == (120, 15, 30)
+    assert (settings.max_body_bytes, settings.max_file_bytes) == (32 * MIB, 100 * MIB)
+    assert settings.capture_dir is None
+    assert settings.log_level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("CHATGLM_REFRESH_TOKENS", " a.b.c, d.e.f ,,", "refresh_tokens", ("a.b.c", "d.e.f")),
+        ("API_KEYS", "sk-1,sk-2", "api_keys", ("sk-1", "sk-2")),
+        ("ALLOW_PASSTHROUGH", "off", "allow_passthrough", False),
+        ("ALLOW_PASSTHROUGH", "TRUE", "allow_passthrough", True),
+        ("CHATGLM_BASE_URL", "http://127.0.0.1:9/chatglm/", "base_url", "http://127.0.0.1:9/chatglm"),
+        ("CHATGLM_SIGN_SECRET", "s3cret", "sign_secret", "s3cret"),
+        ("CHATGLM_APP_VERSION", "0.0.2", "app_version", "0.0.2"),
+        ("CHATGLM_USER_AGENT", "Mozilla/6.0", "user_agent", "Mozilla/6.0"),
+        ("CHATGLM_ASSISTANT_ID", "a" * 24, "assistant_id", "a" * 24),
+        ("CHATGLM_DRAWING_ASSISTANT_ID", "b" * 24, "drawing_assistant_id", "b" * 24),
+        ("CHATGLM_DEFAULT_MODEL", "glm-6", "default_model", "glm-6"),
+        ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
+        ("STORE_URL", "sqlite:////var/lib/glm.db", "store_url", "sqlite:////var/lib/glm.db"),
+        ("MAX_DURATION_S", "60", "max_duration_s", 60.0),
+        ("CONNECT_TIMEOUT_S", "2.5", "connect_timeout_s", 2.5),
+        ("FIRST_CONTENT_TIMEOUT_S", "90", "first_content_timeout_s", 90.0),
+        ("IDLE_TIMEOUT_S", "0.5", "idle_timeout_s", 0.5),
+        ("HEARTBEAT_S", "5", "heartbeat_s", 5.0),
+        ("ACCOUNT_WAIT_S", "0", "account_wait_s", 0.0),
+        ("MAX_BODY_BYTES", "1048576", "max_body_bytes", MIB),
+        ("MAX_FILE_BYTES", "1", "max_file_bytes", 1),
+        ("FETCH_ALLOW_HOSTS", "nas.lan:8080,10.0.0.2", "fetch_allow_hosts", ("nas.lan:8080", "10.0.0.2")),
+        ("CAPTURE_DIR", "/tmp/captures", "capture_dir", "/tmp/captures"),
+        ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+    ],
+)
+def test_every_setting_is_read_from_its_name(name: str, text: str, field: str, value: Any) -> None:
+    assert getattr(Settings.from_env({name: text}), field) == value
+    assert getattr(Settings.from_env({name: "  "}), field) == getattr(Settings(), field), "blank is unset"
+
+
+def test_no_setting_is_left_out_of_the_table_above() -> None:
+    table = test_every_setting_is_read_from_its_name.pytestmark[0].args[1]
+    assert {row[0] for row in table} == {name for name, _ in settings_module._FIELDS.values()}
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    wrong = {
+        "ALLOW_PASSTHROUGH": "maybe",
+        "CHATGLM_BASE_URL": "chatglm.cn",
+        "CHATGLM_SIGN_SECRET": "geheim\u00fc",
+        "STORE_URL": "postgres://x",
+        "MAX_DURATION_S": "5 minutes",
+        "CONNECT_TIMEOUT_S": "0",
+        "IDLE_TIMEOUT_S": "-1",
+        "HEARTBEAT_S": "nan",
+        "ACCOUNT_WAIT_S": "inf",
+        "MAX_BODY_BYTES": "32MB",
+        "MAX_FILE_BYTES": "0",
+        "LOG_LEVEL": "loud",
+        "CHATGLM_WEB_SEARCH": "2",
+    }
+    message = mistakes(**wrong)
+    for name in wrong:
+        assert len(re.findall(rf"\b{name} must ", message)) == 1, name
+
+
+@pytest.mark.parametrize("name", ["CHATGLM_SIGN_SECRET", "CHATGLM_BASE_URL", "STORE_URL"])
+def test_a_wrong_value_that_may_hold_a_secret_is_not_repeated(name: str) -> None:
+    message = mistakes(**{name: "hunter2\n:pass@host", "LOG_LEVEL": "no"})
+    assert name in message
+    assert "hunter2" not in message
+
+
+def test_secrets_are_in_no_representation() -> None:
+    settings = read(
+        CHATGLM_REFRESH_TOKENS="tok.en.one",
+        API_KEYS="sk-hidden",
+        CHATGLM_SIGN_SECRET="s1gn",
+        STORE_URL="sqlite:////home/someone/x.db",
+    )
+    for text in (repr(settings), str(settings), f"{settings}", "%r" % (settings,)):  # noqa: UP031
+        assert text == "Settings(accounts=1, api_keys=1, …)"
+
+
+def test_without_api_keys_callers_may_bring_their_own_tokens() -> None:
+    assert read().allow_passthrough is True
+    assert read(API_KEYS="sk").allow_passthrough is False
+    assert read(API_KEYS="sk", ALLOW_PASSTHROUGH="true").allow_passthrough is True
+
+
+def test_hosts_tell_how_long_a_request_may_take() -> None:
+    assert read(VERCEL="1").max_duration_s == 300
+    assert read(VERCEL="1", MAX_DURATION_S="800").max_duration_s == 800
+    assert read(AWS_LAMBDA_FUNCTION_NAME="glm").on_lambda is True
+    assert read(AWS_LAMBDA_FUNCTION_NAME="glm").max_duration_s is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"CHATGLM_REFRESH_TOKENS": "a.b.c"}, "without API_KEYS"),
+        ({"API_KEYS": "sk"}, "without CHATGLM_REFRESH_TOKENS"),
+        ({"ALLOW_PASSTHROUGH": "false"}, "no request can succeed"),
+        ({}, "memory://"),
+    ],
+)
+def test_a_gap_is_told_in_a_sentence(environ: dict[str, str], said: str) -> None:
+    assert sum(said in gap for gap in Settings.from_env(environ).gaps()) == 1
+
+
+def test_a_complete_configuration_has_no_gaps() -> None:
+    complete = {"CHATGLM_REFRESH_TOKENS": "a.b.c", "API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
+    assert Settings.from_env(complete).gaps() == []
+
+
+def test_the_current_settings_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARTBEAT_S", "3")
+    first = current()
+    assert first.heartbeat_s == 3
+    assert current() is first, "parsed once"
+    monkeypatch.setenv("HEARTBEAT_S", "4")
+    assert current().heartbeat_s == 4
+    monkeypatch.setenv("HEARTBEAT_S", "x")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            current()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("KV_REST_API_URL", "KV_REST_API_TOKEN"), ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")],
+)
+def test_upstash_is_chosen_by_itself_where_its_integration_is(names: tuple[str, str]) -> None:
+    found = dict(zip(names, ("https://kv.example/", "a/b=="), strict=True))
+    assert Settings.from_env(found).store_url == "upstash://:a%2Fb%3D%3D@kv.example"
+    assert Settings.from_env({**found, "STORE_URL": "upstash://"}).store_url.startswith("upstash://:")
+    assert Settings.from_env({**found, "STORE_URL": "memory://"}).store_url == "memory://"
+    assert Settings.from_env({names[0]: "https://kv.example"}).store_url == "memory://"
+
+
+def test_upstash_without_its_token_is_a_mistake() -> None:
+    with pytest.raises(ConfigurationError, match="KV_REST_API_TOKEN"):
+        Settings.from_env({"STORE_URL": "upstash://"})
+
+
+def test_an_upstash_on_this_machine_is_spoken_to_without_tls() -> None:
+    found = {"KV_REST_API_URL": "http://127.0.0.1:8079", "KV_REST_API_TOKEN": "t"}
+    assert Settings.from_env(found).store_url == "upstash://:t@127.0.0.1:8079?scheme=http"
