@@ -16,12 +16,17 @@ from .auth import Nonces
 from .chat import AGENTS
 from .control import control_routes
 from .conversations import Call, Conversation
+from .drawing import file_routes
 from .faults import Fault, Faults, make_reply
 from .gate import gate_routes, refuse_unknown_path
 from .generation import Generation
 from .scenes import SCENES, read_tag
 from .steps import Json, Scene, Step
+from .uploads import StoredFile
+from .videos import Video
 
+FILE_BASE = "https://sfile.chatglm.cn"
+VIDEO_POLL_S = 1.9
 MAX_VIOLATIONS = 10_000
 MAX_CONVERSATIONS = 5_000
 """Kept for inspection; the oldest deleted ones are forgotten first, so that long soaks stay flat."""
@@ -60,9 +65,22 @@ class Simulator:
         self.conversations: dict[str, Conversation] = {}
         self.histories: dict[str, str] = {}
         """history_id → uid, of every answer that began."""
+        self.files: dict[str, StoredFile] = {}
+        """What was uploaded, by its id."""
+        self.uploads_answer_lists = False
+        """Whether the upload of 2026 answers with a list of one, as it does at times."""
+        self.videos: dict[str, Video] = {}
+        """What was ordered, by its chat_id."""
+        self.sources: dict[str, str] = {}
+        """First frames: whose each is."""
+        self.video_poll_s = VIDEO_POLL_S
+        """A video that is polled sooner than this after the last time is noted."""
+        self.file_base = FILE_BASE
+        """Where pictures and videos are said to be; this simulator's own root has them, too."""
         self._queues: dict[str | None, deque[SceneLike]] = defaultdict(deque)
         self._max_calls = max_calls
-        self.app = Router([*gate_routes(self), *control_routes(self)], default=refuse_unknown_path(self))
+        routes = [*gate_routes(self), *control_routes(self), *file_routes(self)]
+        self.app = Router(routes, default=refuse_unknown_path(self))
 
     # Accounts
 
@@ -170,6 +188,11 @@ class Simulator:
         with self.lock:
             for memory in (self.calls, self.violations, self.conversations, self.histories, self._queues):
                 memory.clear()
+            self.files.clear()
+            self.videos.clear()
+            self.sources.clear()
+            self.video_poll_s, self.file_base = VIDEO_POLL_S, FILE_BASE
+            self.uploads_answer_lists = False
             self.faults.clear()
             if accounts:
                 self.book.clear()

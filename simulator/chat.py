@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conversations import Call
+from .drawing import odd_cogview
 from .endpoints import AGENTS, AVAILABLE_MODELS, missing_field
-from .steps import Reply
+from .steps import Json, Reply
 
 CHAT_MODES = ("", "zero", "thinking", "deep_thinking", "deep_research")
 EFFORTS = ("low", "high", "max")
@@ -32,6 +33,8 @@ class ChatOrder:
     chat_mode: str
     model: str
     web_search: bool
+    files: tuple[Json, ...] = ()
+    """What the message refers to, each with its `kind`: image or file."""
 
 
 def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, list[str]]:
@@ -51,6 +54,8 @@ def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, l
     notes += _odd_meta(meta) if isinstance(meta, dict) else ["meta_data is not an object"]
     notes += _odd_rest(body, call.headers.get("referer", ""))
     meta = meta if isinstance(meta, dict) else {}
+    if assistant_id == DRAWING_AGENT:
+        notes += odd_cogview(meta.get("cogview", {}))
     order = ChatOrder(
         assistant_id=assistant_id,
         conversation_id=str(body.get("conversation_id") or ""),
@@ -58,6 +63,7 @@ def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, l
         chat_mode=str(meta.get("chat_mode") or ""),
         model=_SERVED.get(str(meta.get("selected_model")), "moe_53f"),
         web_search=bool(meta.get("is_networking")),
+        files=_read_files(body["messages"]),
     )
     return order, notes
 
@@ -68,6 +74,20 @@ def _read_prompt(messages: Any) -> str:
     content = users[-1].get("content") if users else None
     items = [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
     return "\n".join(str(item.get("text", "")) for item in items if item.get("type") == "text")
+
+
+def _read_files(messages: Any) -> tuple[Json, ...]:
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    items = [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
+    lists = [(kind, item.get(kind)) for item in items for kind in ("image", "file")]
+    return tuple(
+        {**file, "kind": kind}
+        for kind, files in lists
+        if isinstance(files, list)
+        for file in files
+        if isinstance(file, dict)
+    )
 
 
 def _odd_messages(messages: Any) -> Iterator[str]:

@@ -41,6 +41,8 @@ class Call:
     at: float
     uid: str | None
     """Whose token it carried, if it was a live one."""
+    raw: bytes = field(default=b"", repr=False)
+    """The body as it came, of uploads for videos alone: a first frame is looked at."""
 
     @property
     def name(self) -> str:

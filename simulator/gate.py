@@ -23,12 +23,14 @@ from .endpoints import ENDPOINTS, Endpoint
 from .generation import ABORT_EXTENSION, Generation
 from .scenes import SCENES, read_tag
 from .steps import Cue, Json, Reply, Scene, Step
+from .uploads import odd_references, read_form
 
 if TYPE_CHECKING:
     from .app import Simulator
 
 BASE = "/chatglm/"
 STREAM = "backend-api/assistant/stream"
+FRAME_UPLOAD = "video-api/v1/static/upload"
 LOOP_TURNS_TO_NOTICE = 5
 """From a closed socket to its task: connection_lost, the event, the watcher; and room for one more."""
 STOP_GRACE_S = 0.05
@@ -124,12 +126,13 @@ class Gate:
             account = None if isinstance(bearer, Refusal) else bearer
             call = Call(
                 method=request.method,
-                path=self.endpoint.path,
+                path=request.url.path.removeprefix(BASE),
                 headers=headers,
                 query=dict(request.query_params),
-                json=_decode(raw),
+                json=_decode(raw, headers.get("content-type", "")),
                 at=sim.now(),
                 uid=account.uid if account and account is not NOBODY else None,
+                raw=raw if self.endpoint.path == FRAME_UPLOAD else b"",
             )
             sim.record(call)
             if request.method != self.endpoint.method:
@@ -177,7 +180,11 @@ class ChatGate(Gate):
             order, oddities = read_order(call, self.sim.agents)
             for oddity in oddities:
                 self._note(oddity)
-            return order if isinstance(order, Reply) else self._open(order, account)
+            if isinstance(order, Reply):
+                return order
+            for oddity in odd_references(self.sim, order.files, account):
+                self._note(oddity)
+            return self._open(order, account)
 
     def _open(self, order: ChatOrder, account: Account) -> Reply | Generation:
         if account.blocked:
@@ -226,6 +233,10 @@ class ChatGate(Gate):
             model=order.model,
             web_search=order.web_search,
             turns=tuple(conversation.turns),
+            image_base=f"{self.sim.file_base}/testpath",
+            files=[
+                stored for file in order.files if (stored := self.sim.files.get(str(file.get("file_id"))))
+            ],
         )
 
     def _choose_steps(self, order: ChatOrder, account: Account, cue: Cue) -> Iterator[Step]:
@@ -251,7 +262,11 @@ class ChatGate(Gate):
             conversation.turns.append(turn)
 
 
-def _decode(raw: bytes) -> Any:
+def _decode(raw: bytes, content_type: str) -> Any:
+    if content_type.startswith("multipart/"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return read_form(content_type, raw)
+        return None
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(raw)
     return None

@@ -7,11 +7,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .conversations import Turn
+
+if TYPE_CHECKING:
+    from .uploads import StoredFile
 
 Json = dict[str, Any]
 
@@ -86,6 +89,8 @@ class Cue:
     model: str = "moe_53f"
     web_search: bool = False
     turns: Sequence[Turn] = ()
+    files: Sequence[StoredFile] = ()
+    """Those that the message refers to, as far as the account has them."""
     image_base: str = "https://sfile.chatglm.cn/testpath"
     said: list[str] = field(default_factory=list)
     thought: list[str] = field(default_factory=list)

@@ -15,7 +15,7 @@ from lib.chat.events import Citation, TextDelta
 MAX_MARKER_CHARS = 64
 """The longest text held back for a closing bracket; real markers have up to some 30 characters."""
 
-_MARKER = re.compile(r"【(?:(\d{1,4})†[^】]{0,40}|([^】]{1,62}))】|(?<![0-9A-Za-z])(turn\d+[a-z]+\d+)")
+_MARKER = re.compile(r"【(?:(\d{1,4})†[^【】]{0,40}|([^【】]{1,62}))】|(?<![0-9A-Za-z])(turn\d+[a-z]+\d+)")
 _KEY = re.compile(r"turn\d+[a-z]+\d+")
 _BARE_BEGINNING = re.compile(r"(?<![0-9A-Za-z])(?:t|tu|tur|turn(?:\d+(?:[a-z]+\d*)?)?)$")
 _MAX_BARE_CHARS = 24

@@ -1,8 +1,8 @@
 """Downloads what a caller names, from nowhere but the public internet.
 
 The closest library, httpx-secure (read in November 2026), opens a connection to find the address that it
-then checks, looks at one of several, drops the port from Host, and leaves redirects, size and decompression to
-its user. What is ours is little: resolve once, check all, connect to just these.
+then checks, looks at one of several, drops the port from Host, and leaves redirects, size and decompression
+to its user. What is ours is little: resolve once, check all, connect to just these.
 """
 
 from __future__ import annotations

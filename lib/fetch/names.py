@@ -13,6 +13,7 @@ MAX_NAME_BYTES = 120
 MAX_EXTENSION_CHARACTERS = 12
 
 _UNSAFE = re.compile(r'[<>"|?*:;%&]+')
+_EXTENDED_NAME = re.compile(r"filename\*\s*=\s*([A-Za-z0-9-]*)'[^']*'([^;\s]+)", re.IGNORECASE)
 _MAX_READ = 1_000
 """Characters that are looked at; the rest of a longer name is dropped from its start."""
 
@@ -33,12 +34,12 @@ def name_of(url_path: str, content_disposition: str) -> str:
 def _attached_name(content_disposition: str) -> str:
     if not content_disposition:
         return ""
+    if extended := _EXTENDED_NAME.search(content_disposition):  # it wins, says RFC 6266
+        charset, name = extended.groups()
+        return unquote(name, encoding="latin-1" if charset.lower() == "iso-8859-1" else "utf-8")
     header = Message()
     header["content-disposition"] = content_disposition
-    try:
-        return header.get_filename() or ""
-    except (LookupError, ValueError):  # a charset that nobody knows
-        return ""
+    return header.get_filename() or ""
 
 
 def _shortened(name: str) -> str:
@@ -46,5 +47,5 @@ def _shortened(name: str) -> str:
     if not dot or len(extension) > MAX_EXTENSION_CHARACTERS:
         stem, dot, extension = name, "", ""
     room = MAX_NAME_BYTES - len(f"{dot}{extension}".encode())
-    kept = stem.encode()[:room].decode(errors="ignore")
+    kept = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
     return f"{kept or FALLBACK_NAME}{dot}{extension}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import broken as broken
+from . import files as files
 from . import history as history
 from . import plain as plain
 from . import refusals as refusals

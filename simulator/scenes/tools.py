@@ -149,10 +149,11 @@ def _image_url(cue: Cue, number: int) -> str:
 
 @scene()
 def images(cue: Cue) -> Iterator[Step]:
-    """Draw four images that arrive out of order under one logic_id, as captured on 2026-09-30."""
+    """Draw four images, or `count`, out of order under one logic_id, as captured on 2026-09-30."""
     script = Script(cue)
     yield script.event(script.part("images", text_item("")), increase=None)
-    for number in (3, 0, 1, 2):
+    *others, last = range(cue.count("count", 4))
+    for number in (last, *others):
         item = {"type": "image", "image": [{"image_url": _image_url(cue, number)}], "code": cue.prompt}
         yield script.event(script.part("images", item), increase=None)
         yield PACE

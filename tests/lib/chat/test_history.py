@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.chat.history import merge, new_messages
-from lib.chat.request import ImagePart, Message, Role, TextPart, ToolCall
+from lib.chat.history import attachments, merge, new_messages
+from lib.chat.request import FilePart, ImagePart, Message, Role, TextPart, ToolCall
 from lib.errors import InvalidRequest
 
 
@@ -143,3 +143,15 @@ def test_a_conversation_does_not_go_on_without_a_new_message(messages: tuple[Mes
     with pytest.raises(InvalidRequest, match="after the last assistant turn") as caught:
         new_messages(messages)
     assert caught.value.param == "messages"
+
+
+def test_the_attachments_of_all_turns_are_in_their_order() -> None:
+    cat, report = ImagePart("https://example.org/cat.png"), FilePart("data:,x", "report.txt")
+    conversation = (
+        Message("user", (cat, TextPart("Look."))),
+        says("assistant", "![made](https://example.org/made.png)"),
+        Message("user", (TextPart("And?"), report, cat)),
+    )
+    assert attachments(conversation) == (cat, report, cat)
+    assert attachments(new_messages(conversation)) == (report, cat)
+    assert merge((Message("user", (cat,)),)) == ""

@@ -97,3 +97,7 @@ def test_sources_that_the_text_does_not_mention_are_told_at_the_end() -> None:
     mentioned = sources()
     read(["【turn0search0】"], mentioned)
     assert mentioned.unmentioned() == []
+
+
+def test_a_marker_begins_at_its_own_bracket() -> None:
+    assert shown(read(["【【3†】"], sources())) == "【[1]"

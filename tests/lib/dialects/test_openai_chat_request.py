@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.chat.request import ChatRequest, Message, TextPart, ToolCall
+from lib.chat.request import Attachment, ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
 from lib.dialects.openai_chat_request import MAX_STOP_SEQUENCES, parse_request
 from lib.errors import InvalidRequest
 
@@ -291,9 +291,14 @@ UNSUPPORTED: Refused = [
                 ]
             },
             "messages[1].content[1]",
-            f"Unsupported 'messages[1].content[1]': parts of the type '{kind}' cannot be taken; send text.",
+            f"parts of the type '{kind}' cannot be taken; send text, image_url or file.",
         )
-        for kind in ("image_url", "file", "input_audio", "video")
+        for kind in ("input_audio", "video")
+    ),
+    (
+        {"messages": [{**USER, "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
+        "messages[0].content[0].file.file_id",
+        "send file_data, or file_url",
     ),
 ]
 REFUSED = {"invalid_value": INVALID, "missing_field": MISSING, "unsupported_parameter": UNSUPPORTED}
@@ -388,3 +393,56 @@ def test_any_value_in_one_field_is_taken_or_refused_under_its_name(field: str, v
 def test_any_bytes_are_refused_with_an_invalid_request(junk: bytes) -> None:
     with pytest.raises(InvalidRequest):
         parse_request(junk)
+
+
+PLACE = "messages[0].content[1]"
+URL = "https://example.org/x"
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"type": "image_url", "image_url": {"url": URL, "detail": "low"}}, ImagePart(URL, PLACE)),
+        ({"type": "image_url", "image_url": URL}, ImagePart(URL, PLACE)),
+        ({"type": "file", "file_url": {"url": URL}}, FilePart(URL, None, PLACE)),
+        ({"type": "file", "file_url": URL, "file": None}, FilePart(URL, None, PLACE)),
+        ({"type": "file_url", "file_url": {"url": URL}}, FilePart(URL, None, PLACE)),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+            FilePart("data:application/pdf;base64,AAAA", "a.pdf", PLACE),
+        ),
+        ({"type": "file", "file": {"file_data": "AAAA"}}, FilePart("data:;base64,AAAA", None, PLACE)),
+        (
+            {"type": "file", "file": {"file_data": "DATA:,x", "file_id": "ignored"}},
+            FilePart("DATA:,x", None, PLACE),
+        ),
+    ],
+)
+def test_images_and_files_in_every_form(part: dict[str, Any], expected: Attachment) -> None:
+    (message,) = messages({"role": "user", "content": [{"type": "text", "text": ""}, part]})
+    assert message.parts == (expected,)
+    assert message.text == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "image_url"}, "image_url"),
+        ({"type": "image_url", "image_url": ""}, "image_url"),
+        ({"type": "image_url", "image_url": {"url": ""}}, "image_url"),
+        ({"type": "image_url", "image_url": {}}, "image_url.url"),
+        ({"type": "file"}, "file"),
+        ({"type": "file_url"}, "file_url"),
+        ({"type": "file", "file_url": {}}, "file_url.url"),
+        ({"type": "file", "file": {"filename": "a"}}, "file.file_data"),
+    ],
+)
+def test_an_image_or_file_that_is_missing_is_named(part: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        messages({"role": "user", "content": [{"type": "text", "text": "a"}, part]})
+    assert (refused.value.code, refused.value.param) == ("missing_field", f"{PLACE}.{param}")
+
+
+def test_a_message_may_be_an_image_alone() -> None:
+    (message,) = messages({"role": "user", "content": [{"type": "image_url", "image_url": URL}]})
+    assert message.parts == (ImagePart(URL, "messages[0].content[0]"),)
