@@ -5,6 +5,7 @@ GatewayError
 ├── AuthenticationFailed 401    AccountRefused 401: an account that the upstream will not serve
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
+├── ShuttingDown 503
 └── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -Timeout 504
 
 A message may reach any client and any log: it holds no token and nothing of a prompt.
@@ -107,6 +108,13 @@ class NoAccountAvailable(GatewayError):
 
     status = 503
     code = "no_account_available"
+
+
+class ShuttingDown(GatewayError):
+    """The server was told to end, and does not wait for this answer any longer."""
+
+    status = 503
+    code = "shutting_down"
 
 
 class UpstreamError(GatewayError):

@@ -43,16 +43,20 @@ ROOMS = {
     "chat": _room("errors", "msgspec"),
     "dialects": _room("chat errors sse", "msgspec"),
     "chatglm": _room("chat errors sse", "httpx msgspec"),
-    "store": _room("errors", "httpx msgspec", "boto3 botocore cryptography redis"),
-    "accounts": _room("store errors", "msgspec"),
-    "flows": _room("chat chatglm accounts store settings errors", "msgspec"),
-    "web": _room("chat settings errors", "starlette msgspec"),
+    "fetch": _room("errors", "httpx"),
+    "media": _room("errors", "msgspec", "PIL"),
+    "store": _room("errors", "httpx msgspec", "boto3 botocore redis"),
+    "accounts": _room("store errors", "msgspec", "cryptography"),
+    "flows": _room("chat chatglm accounts fetch media store settings errors", "msgspec"),
+    "web": _room("chat settings errors", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows settings errors", "starlette"),
     "lambda_handlers": _room("api", "mangum"),
-    "local": _room("settings errors flows simulator", "starlette uvicorn"),
+    "lambda_server": _room("api", "starlette uvicorn"),
+    "local": _room("local_workers web settings errors flows simulator", "starlette uvicorn"),
+    "local_workers": _room(),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
-PURE = ("errors", "sse", "chat", "dialects")
+PURE = ("errors", "sse", "chat", "dialects", "media")
 """Protocol code: it never awaits, never logs, reads neither clock nor chance."""
 IMPURE_MODULES = {
     "asyncio", "http", "io", "logging", "os", "pathlib", "random", "secrets", "select", "socket", "ssl",
@@ -243,7 +247,7 @@ def _endpoints() -> list[Path]:
 
 
 def _our_program() -> list[Path]:
-    return _python_files("lib", "api", "simulator", "local.py", "lambda_handlers.py")
+    return _python_files("lib", "api", "simulator", "local.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
 
 
 def _kept_files() -> list[Path]:

@@ -1,4 +1,4 @@
-"""POST /token/check: whether a refresh token still works. `{"token"}`, or the caller's own accounts."""
+"""POST /token/check: whether refresh tokens still work: those of `{"token"}`, or the caller's own."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from lib.flows.check import check_tokens
 from lib.settings import current
 from lib.web.app import create_app
 from lib.web.body import read_body
-from lib.web.caller import identify
+from lib.web.caller import identify, split_tokens
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -19,7 +19,7 @@ async def post_check(request: Request) -> Response:
     settings = current()
     token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
     caller = identify(request, settings, brought=token)
-    checks = await check_tokens((token,) if token else caller.refresh_tokens, settings)
+    checks = await check_tokens(split_tokens(token) if token else caller.refresh_tokens, settings)
     return Response(render_checks(checks), media_type="application/json")
 
 

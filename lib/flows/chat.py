@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from random import uniform
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -33,10 +34,12 @@ from lib.errors import (
 )
 from lib.flows.check import reason_of
 from lib.flows.endings import run_to_end
-from lib.flows.files import RequestFiles
 from lib.flows.gateway import Gateway, gateway_of
 from lib.flows.turn import Ask, Turn
 from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from lib.flows.files import RequestFiles
 
 PATIENCE_S = 1.0
 """How long a stream's status waits for the first content once the upstream has accepted. Refusals follow
@@ -90,7 +93,7 @@ class Reply:
     ) -> None:
         self.ended = False
         self.timings: dict[str, float] = {}
-        """Seconds: `wait` for an account, `files` to have them up there, `token`, `first` to the first content."""
+        """Seconds: `wait` for an account, `files` to get there, `token`, `first` to the first content."""
         self._gateway = gateway
         self._settings = gateway.settings
         self._request = request
@@ -177,7 +180,7 @@ class Reply:
     async def _first_content(self) -> list[ReplyEvent]:
         """Try account after account until one begins to answer."""
         ask = await self._ask()
-        if ask.files:
+        if ask.files is not None:
             await self._in_time(ask.files.fetch())
         wait_until = asyncio.get_running_loop().time() + self._settings.account_wait_s
         if self._stop_at is not None:
@@ -218,7 +221,7 @@ class Reply:
             raise refusal or unavailable from None
         leased_at = loop.time()
         self._turn = Turn(self._gateway, lease, ask, self._limiter(ask))
-        if ask.files:
+        if ask.files is not None:
             await self._in_time(self._turn.files_uploaded())
         began_at = loop.time()
         self._quiet_until = began_at + self._first_content_s
@@ -233,7 +236,7 @@ class Reply:
             "token": self._current.token_s,
             "first": loop.time() - began_at,
         }
-        if ask.files:
+        if ask.files is not None:
             self.timings["files"] = self._files_s
         return events
 
@@ -298,7 +301,10 @@ class Reply:
         if self._drawing is not None:
             target = msgspec.structs.replace(target, drawing=self._drawing)
         messages = new_messages(request.messages) if self._conversation_id else request.messages
-        self._files = RequestFiles(self._gateway, attachments(messages), target.agent_id)
+        if parts := attachments(messages):
+            from lib.flows.files import RequestFiles  # with all that it fetches by, 10 ms of a cold start
+
+            self._files = RequestFiles(self._gateway, parts, target.agent_id)
         return Ask(
             prompt=merge(messages),
             target=target,
@@ -318,10 +324,11 @@ class Reply:
 
     async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:
         """End the turn that failed, and say why, on which account; None: no account was to be had at all."""
-        turn, self._turn = self._turn, None
+        turn = self._turn
         if turn is None:
             return None, error
-        noted = await self._note(error, turn.account)
+        noted = await self._note(error, turn.account)  # cancelled here, the turn is left for `close`
+        self._turn = None
         await run_to_end(turn.close())
         return turn.account, noted
 

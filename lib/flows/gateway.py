@@ -9,20 +9,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic, time
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from lib.accounts.account import Account, parse_account
 from lib.accounts.pool import Pool
+from lib.accounts.seal import AesGcmSeal, Unsealed
 from lib.accounts.shared import SharedState
 from lib.accounts.tokens import AccessTokens, Grant
 from lib.chat.caller import Caller
-from lib.chatglm.client import ChatGLM, Config, Session
+from lib.chatglm.client import ChatGLM, Config, Session, tls_context
 from lib.chatglm.models import BUILT_IN_MODELS
 from lib.errors import AccessTokenRefused, AccountRefused, GatewayError, NoAccountAvailable
-from lib.fetch.fetcher import Fetcher
 from lib.settings import Settings
 from lib.store import open_store
+
+if TYPE_CHECKING:
+    from lib.fetch.fetcher import Fetcher
 
 T = TypeVar("T")
 
@@ -39,6 +42,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        tls = tls_context()
         self.upstream = ChatGLM(
             Config(
                 base_url=settings.base_url,
@@ -47,23 +51,37 @@ class Gateway:
                 user_agent=settings.user_agent,
                 assistant_id=settings.assistant_id,
                 connect_timeout_s=settings.connect_timeout_s,
-            )
+            ),
+            tls=tls,
         )
-        self.fetcher = Fetcher(
-            allow_hosts=settings.fetch_allow_hosts,
-            connect_timeout_s=settings.connect_timeout_s,
-            idle_timeout_s=min(settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
-        )
-        self.store = open_store(settings.store_url)
+        self._fetcher: Fetcher | None = None
+        self.store = open_store(settings.store_url, tls=tls)
         self.memory = SharedState(self.store, now=time)
         self.pool = Pool(self.store)
-        self.tokens = AccessTokens(self.store, self._refresh)
+        is_local = settings.store_url.startswith(("memory:", "sqlite:"))
+        seal = Unsealed() if is_local else AesGcmSeal()
+        self.tokens = AccessTokens(self.store, self._refresh, seal=seal)
         self._models: tuple[str, ...] = BUILT_IN_MODELS
         self._models_fresh_until = float("-inf")
 
+    @property
+    def fetcher(self) -> Fetcher:
+        """What reads the files that callers name; most requests name none, and do without its import."""
+        if self._fetcher is None:
+            from lib.fetch.fetcher import Fetcher
+
+            self._fetcher = Fetcher(
+                allow_hosts=self.settings.fetch_allow_hosts,
+                connect_timeout_s=self.settings.connect_timeout_s,
+                idle_timeout_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
+                ssl_context=tls_context(),
+            )
+        return self._fetcher
+
     async def aclose(self) -> None:
         await self.upstream.aclose()
-        await self.fetcher.aclose()
+        if self._fetcher is not None:
+            await self._fetcher.aclose()
         await self.store.close()
 
     def accounts_of(self, caller: Caller) -> tuple[Account, ...]:

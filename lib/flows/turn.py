@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +15,10 @@ from lib.chatglm.client import Session, UpstreamStream
 from lib.chatglm.models import Target
 from lib.chatglm.stream import ReplyDecoder
 from lib.errors import GatewayError
-from lib.flows.files import RequestFiles
 from lib.flows.gateway import Gateway
+
+if TYPE_CHECKING:
+    from lib.flows.files import RequestFiles
 
 ACCEPT_TIMEOUT_S = 5.0
 """How long clean-up waits for the id of a conversation that was asked for; none is deleted without it."""
@@ -34,7 +37,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: str
     target: Target
-    files: RequestFiles
+    files: RequestFiles | None = None
     conversation_id: str = ""
     keeps_conversation: bool = False
 
@@ -122,7 +125,7 @@ class Turn:
     async def _open(self) -> None:
         """Ask, and read until the upstream has begun; whatever came with that waits in `_early`."""
         ask, upstream = self._ask, self._gateway.upstream
-        files = await ask.files.uploaded_to(self.account)
+        files = () if ask.files is None else await ask.files.uploaded_to(self.account)
         self._asking.set()
         began_at = asyncio.get_running_loop().time()
 

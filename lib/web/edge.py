@@ -16,9 +16,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.errors import ConfigurationError, GatewayError
+from lib.errors import ConfigurationError, GatewayError, ShuttingDown
 from lib.settings import current
+from lib.web.ending import told_as_error, under_way
 from lib.web.logs import configure_logging
+from lib.web.sockets import send_at_once
 
 EXPOSED_HEADERS = (
     "x-request-id",
@@ -42,6 +44,8 @@ class Edge:
         self._error_body = error_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            send_at_once()
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,14 +77,16 @@ class _Exchange:
         self._task = task
         try:
             configure_logging(_log_level())
-            await app(self._scope, self._read, self._write)
+            with told_as_error(), under_way(lambda: self._is_complete):
+                await app(self._scope, self._read, self._write)
         except asyncio.CancelledError:
             if not self._has_left or task.uncancel() > 0:
                 raise
         except ClientDisconnect:
             self._has_left = True
-        except GatewayError as error:
-            await self._fail(error)
+        except ShuttingDown as error:
+            if not self._status:  # else the server breaks the connection off: it takes no more of the answer
+                await self._fail(error)
         except Exception as error:  # the one place: whatever it is, the client gets an answer in its dialect
             log.exception("unexpected error", extra={"request_id": self._request_id})
             await self._fail(GatewayError(f"The gateway failed ({type(error).__name__})."))

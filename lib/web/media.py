@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lib.errors import GatewayError
+from lib.errors import GatewayError, NoAccountAvailable
 from lib.web.app import Endpoint, ErrorBody, error_response
+from lib.web.ending import told_as_error
 
 READ_BYTES = 3 * 64 * 1024
 """A multiple of three: its base64 has no padding, so the pieces can be joined."""
@@ -80,16 +81,18 @@ def _encoded(file: IO[bytes]) -> Iterator[bytes]:
 def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
     """Tell the SDKs not to repeat a request by themselves that may have cost something already.
 
-    They repeat what ended in a 5xx, unless the answer says `x-should-retry: false`. A 503 has begun nothing.
+    They repeat what ended in a 5xx, unless the answer says `x-should-retry: false`. Without an account
+    nothing has begun.
     """
 
     @functools.wraps(endpoint)
     async def answer(request: Request) -> Response:
         try:
-            return await endpoint(request)
+            with told_as_error():
+                return await endpoint(request)
         except GatewayError as error:
             response = error_response(error, error_body)
-            if error.status >= 500 and error.status != 503:
+            if error.status >= 500 and not isinstance(error, NoAccountAvailable):
                 response.headers["x-should-retry"] = "false"
             return response
 
@@ -114,5 +117,5 @@ class AnswerThen(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
-        if self._then is not None:
+        if self._then is not None and scope["method"] != "HEAD":
             await self._then()

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from lib.chat.events import ReplyEvent
 from lib.errors import GatewayError
+from lib.web.ending import told_as_error
 
 HEARTBEAT = b": keep-alive\n\n"
 
@@ -89,18 +90,21 @@ class EventStreamResponse(Response):
 
     async def _write(self, send: Send, frame: bytes) -> None:
         async with self._sending:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await self._send(send, frame)
+
+    async def _send(self, send: Send, frame: bytes) -> None:
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _beat(self, send: Send) -> None:
         """Fill silences, so that nothing between us and the client takes the connection for dead."""
         loop = asyncio.get_running_loop()
         while True:
-            due_in = self._sent_at + self._heartbeat_s - loop.time()
-            if due_in <= 0:
-                await self._write(send, HEARTBEAT)
-            else:
-                await asyncio.sleep(due_in)
+            async with self._sending:  # what is being sent just now may put the beat off
+                due_in = self._sent_at + self._heartbeat_s - loop.time()
+                if due_in <= 0:
+                    await self._send(send, HEARTBEAT)
+            await asyncio.sleep(max(due_in, 0.0))
 
 
 async def render_stream(
@@ -112,9 +116,10 @@ async def render_stream(
     """Turn batches into frames; the renderer starts with the first batch, when the answer's id is known."""
     renderer: Renderer | None = None
     try:
-        async for batch in batches:
-            renderer = renderer or start()
-            if frame := renderer.feed(batch):
-                yield frame
+        with told_as_error():
+            async for batch in batches:
+                renderer = renderer or start()
+                if frame := renderer.feed(batch):
+                    yield frame
     except GatewayError as error:
         yield error_event(error)

@@ -48,9 +48,15 @@ for anything more, please use the vendor's official API.</p>
 
 
 def welcome_page(request: Request) -> HTMLResponse:
-    base_url = escape(f"{_scheme(request)}://{request.url.netloc}/v1")
+    base_url = escape(f"{_scheme(request)}://{request.url.netloc}{_stage(request)}/v1")
     headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
     return HTMLResponse(_PAGE.format(base_url=base_url), headers=headers)
+
+
+def _stage(request: Request) -> str:
+    """Return what API Gateway puts before our paths (`/prod`), and takes off before we see them."""
+    outside = request.scope.get("aws.event", {}).get("requestContext", {}).get("path") or ""
+    return str(outside).removesuffix(request.url.path).rstrip("/")
 
 
 def _scheme(request: Request) -> str:

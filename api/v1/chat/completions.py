@@ -41,7 +41,9 @@ async def create_chat_completion(request: Request) -> Response:
                 frames, reply_headers(reply), resources=resources.pop_all(), heartbeat_s=settings.heartbeat_s
             )
         events = [event async for batch in reply for event in batch]
-        answer = render_completion(chat, events, answer_id=reply.id, created=created)
+        answer = render_completion(
+            chat, events, answer_id=reply.id, created=created, default_model=settings.default_model
+        )
         return OwningResponse(answer, reply_headers(reply), resources=resources.pop_all())
 
 

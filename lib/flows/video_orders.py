@@ -1,0 +1,269 @@
+"""Ordering a video, once: with its first frame, on an account that takes it, and never a second time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Mapping
+from io import BytesIO
+from time import time
+from typing import IO
+
+import msgspec
+
+from lib.accounts.account import Account
+from lib.chat.caller import Caller
+from lib.chat.media import ImageRequest, VideoRequest
+from lib.chatglm.client import UploadedFile
+from lib.chatglm.videos import (
+    BegunVideo,
+    VideoOrder,
+    begin_video,
+    upload_first_frame,
+    was_refused,
+)
+from lib.errors import (
+    AccountBusy,
+    AccountRefused,
+    GatewayError,
+    InvalidRequest,
+    NoAccountAvailable,
+    Throttled,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from lib.flows.chat import addressed
+from lib.flows.endings import run_to_end
+from lib.flows.gateway import Gateway
+from lib.flows.images import open_files, open_images
+from lib.flows.video_ids import VideoJob, seal, unseal
+from lib.media.frames import MAX_HEIGHT, WIDTH, fit_frame
+
+ORDER_TTL_S = 900.0
+"""How long a repeated order is recognised; the SDKs repeat within seconds, or after their ten minutes."""
+REPEATED_WAIT_S = 20.0
+"""How long a repeated order waits for the first one's id, which may be under way in another instance."""
+REPEATED_LOOK_S = 0.5
+
+_LOST = (
+    "It is not known whether a video was begun, so it was not ordered again; "
+    "repeat the request only if a second video does no harm."
+)
+_BEGUN, _IS_LOST = "begun", "lost"
+"""What stands in the place of an order's id, as long as there is none, and where there will never be one."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What tells a repeated request from a second wish for the same video."""
+
+    idempotency_key: str = ""
+    is_repeated: bool = False
+
+
+def attempt_of(headers: Mapping[str, str]) -> Attempt:
+    """Read what a client says of its request's repetition; OpenAI's SDKs count theirs."""
+    return Attempt(
+        idempotency_key=headers.get("idempotency-key", ""),
+        is_repeated=headers.get("x-stainless-retry-count", "0") != "0",
+    )
+
+
+class Order:
+    """One request for a video, from its first frame to the upstream's word that it has begun."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        request: VideoRequest,
+        caller: Caller,
+        first_frame: IO[bytes] | None,
+        deadline_at: float | None,
+    ) -> None:
+        self._gateway = gateway
+        self._settings = gateway.settings
+        self._request = request
+        self._caller = caller
+        self._file = first_frame
+        self._deadline_at = deadline_at
+        self._accounts = gateway.accounts_of(caller)
+        self._conversation_id, self._candidates = addressed(request.conversation_id, self._accounts)
+        self._may_have_begun = False
+        self._placed: tuple[VideoJob, Account] | None = None
+
+    async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
+        """Order the video once: an attempt that repeats an earlier one gets that one's video."""
+        memory = self._gateway.memory
+        key = await self._order_key(attempt)
+        before = None
+        if attempt.is_repeated or attempt.idempotency_key:
+            earlier = await self._claim(key, patience_s)
+            if earlier is not None:
+                return earlier
+        else:
+            before = await memory.recall(key)  # the same wish again: if nothing comes of it, the older counts
+        await memory.keep(key, _BEGUN, ttl_s=ORDER_TTL_S)
+        try:
+            await self._order(await self._first_frame(), key)
+        except BaseException:
+            if await memory.recall(key) == _BEGUN:
+                await self._withdraw(key, _IS_LOST if self._may_have_begun else before)
+            raise
+        assert self._placed is not None  # else it has raised
+        return self._placed
+
+    async def _withdraw(self, key: str, instead: str | None) -> None:
+        if instead is None:
+            await self._gateway.memory.drop(key)
+        else:
+            await self._gateway.memory.keep(key, instead, ttl_s=ORDER_TTL_S)
+
+    async def _claim(self, key: str, patience_s: float) -> tuple[VideoJob, Account] | None:
+        """Make the order ours; where an earlier attempt has it, return what became of that."""
+        clock, memory = asyncio.get_running_loop().time, self._gateway.memory
+        until = clock() + patience_s
+        while True:
+            found = await memory.recall(key)
+            if found is None and await memory.add(key, _BEGUN, ttl_s=ORDER_TTL_S):
+                return None
+            if found not in (None, _BEGUN) or clock() >= until:
+                earlier = unseal(found or "", self._caller, self._accounts)
+                if earlier is None:
+                    raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
+                return earlier
+            await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
+
+    async def _order_key(self, attempt: Attempt) -> str:
+        """Name the order: by the caller's own key, or by all that it asks for."""
+        asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
+        if self._file is not None:
+            await asyncio.to_thread(_read_into, asked, self._file)
+        secret = self._caller.key or ",".join(self._caller.refresh_tokens)
+        return (
+            "video-order:"
+            + hmac.new(secret.encode("utf-8", "surrogatepass"), asked.digest(), "sha256").hexdigest()
+        )
+
+    async def _first_frame(self) -> UploadedFile | None:
+        request = self._request
+        if self._file is not None:
+            return await _fitted(self._file, request.image_param)
+        if request.image_url is not None:
+            return await self._fetched(request.image_url)
+        if not request.draws_first_frame:
+            return None
+        drawn = ImageRequest(prompt=request.prompt, ratio=WIDTH / MAX_HEIGHT)
+        opened = open_images(drawn, self._caller, self._settings, deadline_at=self._deadline_at)
+        async with opened as made, open_files(made.images, self._settings) as files:
+            return await _fitted(files[0].file, request.image_param)
+
+    async def _fetched(self, url: str) -> UploadedFile:
+        try:
+            async with self._gateway.fetcher.fetch(url, max_bytes=self._settings.max_file_bytes) as fetched:
+                return await _fitted(fetched.file, self._request.image_param)
+        except InvalidRequest as error:
+            error.param = self._request.image_param
+            raise
+
+    async def _order(self, frame: UploadedFile | None, key: str) -> None:
+        """Order on one account after another, until one does not refuse."""
+        pool = self._gateway.pool
+        excluded: set[str] = set()
+        refusal: GatewayError | None = None
+        while True:
+            try:
+                lease = await pool.acquire(
+                    self._candidates, wait_s=self._settings.account_wait_s, excluded=excluded
+                )
+            except GatewayError as unavailable:
+                raise for_caller(refusal or unavailable, self._caller) from None
+            account = lease.account
+            try:
+                source_id = "" if frame is None else await self._uploaded(account, frame)
+                # To its end, though the caller may leave: a video that has begun must be known by its id.
+                await run_to_end(self._begin(account, source_id, key))
+            except (Throttled, AccountRefused) as error:
+                await self._note(error, account)
+                refusal = error
+                excluded.add(account.label)
+                if len(excluded) == len(self._candidates):
+                    raise for_caller(error, self._caller) from error
+            else:
+                return
+            finally:
+                await lease.release()
+
+    async def _uploaded(self, account: Account, frame: UploadedFile) -> str:
+        gateway = self._gateway
+        return await gateway.authorized(
+            account, lambda session: upload_first_frame(gateway.upstream, session, frame)
+        )
+
+    async def _begin(self, account: Account, source_id: str, key: str) -> None:
+        gateway, request = self._gateway, self._request
+        order = VideoOrder(
+            prompt=request.prompt,
+            conversation_id=self._conversation_id,
+            source_id=source_id,
+            video_style=request.video_style,
+            emotional_atmosphere=request.emotional_atmosphere,
+            mirror_mode=request.mirror_mode,
+        )
+        # A token that is refused has begun nothing: `authorized` may well try again with a new one.
+        self._may_have_begun = True
+        try:
+            begun = await gateway.authorized(
+                account, lambda session: begin_video(gateway.upstream, session, order)
+            )
+        except GatewayError as error:
+            self._may_have_begun = not was_refused(error)
+            if self._may_have_begun:
+                raise _lost(error) from error
+            raise
+        job = self._job_of(begun, account)
+        self._placed = job, account
+        await gateway.memory.keep(key, seal(job, self._caller, account), ttl_s=ORDER_TTL_S)
+
+    def _job_of(self, begun: BegunVideo, account: Account) -> VideoJob:
+        return VideoJob(
+            begun.chat_id,
+            begun.conversation_id or self._conversation_id,
+            account.label,
+            int(time()),
+            self._request.model,
+            self._request.audio,
+        )
+
+    async def _note(self, error: Throttled | AccountRefused, account: Account) -> None:
+        """Remember what a refusal says about its account."""
+        pool = self._gateway.pool
+        if isinstance(error, AccountBusy):
+            await pool.busy_elsewhere(account)
+        elif isinstance(error, Throttled):
+            await pool.throttled(account)
+        else:
+            await pool.refused(account, error.code or "")
+
+
+def for_caller(error: GatewayError, caller: Caller) -> GatewayError:
+    """The owner's accounts are not the caller's fault."""
+    if caller.is_owner and isinstance(error, AccountRefused):
+        return NoAccountAvailable(f"No account of this gateway can be used: {error.message}")
+    return error
+
+
+def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
+    while piece := file.read(1024 * 1024):
+        digest.update(piece)
+    file.seek(0)
+
+
+async def _fitted(file: IO[bytes], param: str) -> UploadedFile:
+    written = BytesIO()
+    await asyncio.to_thread(fit_frame, file, written, param=param)
+    return UploadedFile("frame.jpg", written.getvalue(), "image/jpeg")
+
+
+def _lost(error: GatewayError) -> GatewayError:
+    kind = UpstreamTimeout if isinstance(error, UpstreamTimeout) else UpstreamError
+    return kind(f"{error.message} {_LOST}")

@@ -1,0 +1,400 @@
+"""Videos below HTTP: seals, hand-outs, sound, and what is remembered where."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from lib.accounts.account import parse_account
+from lib.chat.caller import Caller
+from lib.chat.media import VideoRequest, VideoState
+from lib.errors import GatewayError, NoAccountAvailable, NotFound, UpstreamError, UpstreamRejected
+from lib.flows.gateway import close_gateways
+from lib.flows.video_ids import VideoJob, seal, unseal
+from lib.flows.video_orders import Attempt, attempt_of
+from lib.flows.videos import (
+    Pace,
+    Videos,
+    after_sending,
+    failure_of,
+    look_at_video,
+    make_video,
+    remove_video,
+)
+from simulator.app import Simulator
+from simulator.videos import Video
+from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.waiting import eventually
+from tests.lib.flows.conftest import Flow
+
+AUDIO = ("epic", "669b809d3915c1ddbb3d6705")
+JOB = VideoJob("a" * 24, "b" * 24, "", 7, "cogvideox", AUDIO)
+
+
+@pytest.fixture
+def sim(upstream: Upstream) -> Simulator:
+    upstream.sim.video_poll_s = 0.0
+    return upstream.sim
+
+
+def caller_of(*accounts: SimulatedAccount, key: str = "") -> Caller:
+    return Caller(tuple(account.token for account in accounts), is_owner=bool(key), key=key)
+
+
+def only_video(sim: Simulator) -> Video:
+    (video,) = sim.videos.values()
+    return video
+
+
+async def make(flow: Flow, caller: Caller, prompt: str = "[scene:video] a cat", **fields: Any) -> VideoState:
+    request = VideoRequest(**{"prompt": prompt, "model": "cogvideox"} | fields)
+    return await make_video(request, caller, flow.settings, pace=Pace(poll_every_s=0.01))
+
+
+class Eager:
+    """A caller's videos, asked for as often as anybody looks."""
+
+    def __init__(self, flow: Flow, caller: Caller) -> None:
+        self.videos = Videos(flow.gateway, caller, poll_every_s=0.0)
+
+    async def look(self, video_id: str) -> VideoState:
+        return await self.videos.look(*self.videos.find(video_id))
+
+    async def hand_out(self, video_id: str) -> None:
+        await self.videos.count_hand_out(*self.videos.find(video_id))
+
+
+# Ids
+
+
+def test_a_seal_opens_for_its_caller_alone(upstream: Upstream) -> None:
+    mine, other = upstream.add_account(), upstream.add_account()
+    account = parse_account(mine.token)
+    job = msgspec.structs.replace(JOB, account_label=account.label)
+    owner = caller_of(mine, key="sk-1")
+    video_id = seal(job, owner, account)
+    both = (parse_account(other.token), account)
+    assert unseal(video_id, owner, both) == (job, account)
+    assert unseal(video_id, caller_of(mine, key="sk-2"), both) is None
+    assert unseal(video_id, caller_of(mine), both) is None
+    assert unseal(video_id, owner, both[:1]) is None
+
+
+def test_a_seal_does_not_open_for_a_token_that_names_the_same_account(upstream: Upstream) -> None:
+    """Anybody can write a token with another's uid: nothing verifies it before the upstream does."""
+    mine = upstream.add_account()
+    again = upstream.sim.log_in(mine.uid)
+    account, forged = parse_account(mine.token), parse_account(again)
+    assert account.label == forged.label
+    video_id = seal(msgspec.structs.replace(JOB, account_label=account.label), caller_of(mine), account)
+    assert unseal(video_id, caller_of(mine), (forged,)) is None
+
+
+def test_no_change_of_any_character_opens_it(upstream: Upstream) -> None:
+    mine = upstream.add_account()
+    account, caller = parse_account(mine.token), caller_of(mine)
+    video_id = seal(msgspec.structs.replace(JOB, account_label=account.label), caller, account)
+    for position in range(len("video_"), len(video_id) - 1):  # the last one may hold bits that say nothing
+        changed = "A" if video_id[position] != "A" else "B"
+        assert unseal(video_id[:position] + changed + video_id[position + 1 :], caller, (account,)) is None
+        assert unseal(video_id[:position], caller, (account,)) is None
+
+
+def test_an_id_is_short_and_fit_for_a_path(upstream: Upstream) -> None:
+    mine = upstream.add_account()
+    job = msgspec.structs.replace(JOB, account_label=mine.label, model="模" * 64)
+    video_id = seal(job, caller_of(mine), parse_account(mine.token))
+    assert len(video_id) < 500
+    assert set(video_id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+# Waiting
+
+
+async def test_waiting_ends_with_the_video(flow: Flow, account: SimulatedAccount, sim: Simulator) -> None:
+    made = await make(flow, caller_of(account), "[scene:video queue=1 work=2] a cat")
+    assert (made.status, made.progress) == ("completed", 100)
+    assert only_video(sim).polls == 4
+    assert sim.account(account.uid).max_overlap == 0
+
+
+async def test_a_job_goes_from_queued_to_completed(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, "[scene:video queue=1 work=1] a cat", wait_s=0)
+    states = [await Eager(flow, caller).look(made.id) for _ in range(4)]
+    assert [state.status for state in states] == ["queued", "in_progress", "completed", "completed"]
+    assert [state.progress for state in states] == [0, 50, 100, 100]
+    assert [state.completed_at is None for state in states] == [True, True, False, False]
+    assert {state.id for state in states} == {made.id}
+
+
+async def test_who_waits_does_not_notice_a_poll_that_fails(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("status/{chat_id}", status=500, body={"status": 500, "message": "internal server error"})
+    sim.fail("status/{chat_id}", disconnect=True)
+    assert (await make(flow, caller_of(account))).status == "completed"
+    assert only_video(sim).polls == 1
+
+
+async def test_an_upstream_that_fails_to_take_an_order_has_refused_it(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("video-api/v1/chat", status=200, body={"status": 10099, "message": "次数已用完"})
+    with pytest.raises(UpstreamRejected, match="次数已用完"):
+        await make(flow, caller_of(account))
+    assert sim.videos == {}
+
+
+async def test_the_account_is_free_while_the_video_is_made(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    await make(flow, caller_of(account), "[scene:video queue=99]", wait_s=0)
+    assert flow.leases() == set()
+    assert (await flow.ask([account])).text
+
+
+async def test_polls_that_are_refused_end_the_waiting_with_what_is_known(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    async def revoke() -> None:
+        await eventually(lambda: sim.videos)
+        sim.revoke(account.uid)
+        sim.expire_access_tokens(account.uid)
+
+    revoking = asyncio.ensure_future(revoke())
+    made = await make(flow, caller_of(account, key="sk"), "[scene:video queue=9999] a cat")
+    await revoking
+    assert made.status == "queued"
+    await asyncio.sleep(0.02)  # the last poll's turn is over by then
+    with pytest.raises(NoAccountAvailable):
+        await Eager(flow, caller_of(account, key="sk")).look(made.id)
+
+
+async def test_one_poll_serves_all_who_ask_at_once(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, "[scene:video queue=5] a cat", wait_s=0)
+    states = await asyncio.gather(*(look_at_video(made.id, caller, flow.settings) for _ in range(20)))
+    assert {state.status for state in states} == {"queued"}
+    assert only_video(sim).polls == 1
+
+
+async def test_another_instance_takes_what_the_first_has_just_heard(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, tmp_path: Any
+) -> None:
+    flow.configure(store_url=f"sqlite:///{tmp_path}/state.db")
+    caller = caller_of(account)
+    made = await make(flow, caller, "[scene:video work=5] a cat", wait_s=0)
+    first = await look_at_video(made.id, caller, flow.settings)
+    await close_gateways()
+    second = await look_at_video(made.id, caller, flow.settings)
+    assert first == second
+    assert first.status == "in_progress"
+    assert only_video(sim).polls == 1
+
+
+async def test_an_instance_that_knows_nothing_asks(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, wait_s=0)
+    await flow.gateway.memory.keep(f"video:{account.label}:{only_video(sim).id}", "junk", ttl_s=60)
+    assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
+
+
+# Ends
+
+
+async def test_two_completed_answers_delete_the_record_and_no_fewer(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller)
+    for handed_out in (1, 2, 3):
+        then = after_sending(made, caller, flow.settings)
+        assert then is not None
+        await then()
+        assert only_video(sim).deleted is (handed_out >= 2)
+    assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
+
+
+async def test_a_deletion_that_fails_is_tried_again_and_spoils_nothing(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller)
+    sim.fail("v1/chat/{chat_id}", status=500, body={"status": 500, "message": "internal"})
+    eager = Eager(flow, caller)
+    for _ in range(2):
+        await eager.hand_out(made.id)
+    assert not only_video(sim).deleted
+    await eager.hand_out(made.id)
+    assert only_video(sim).deleted
+
+
+async def test_what_nobody_remembers_is_not_counted(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, wait_s=0)
+    for _ in range(3):
+        await Eager(flow, caller).hand_out(made.id)
+    assert not only_video(sim).deleted
+
+
+def test_only_a_completed_answer_counts() -> None:
+    state = VideoState(id="x", model="m", created_at=1, conversation_id="", status="in_progress")
+    assert after_sending(state, Caller((), is_owner=False), Flow.__new__(Flow)) is None  # type: ignore[arg-type]
+    assert failure_of(state) is None
+
+
+async def test_what_the_upstream_has_lost_can_be_deleted(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, wait_s=0)
+    sim.fail("v1/chat/{chat_id}", status=200, body={"status": 404, "message": "chat not found"})
+    await remove_video(made.id, caller, flow.settings)
+    with pytest.raises(NotFound):
+        await look_at_video(made.id, caller, flow.settings)
+
+
+async def test_a_deletion_that_did_not_arrive_is_told(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, wait_s=0)
+    sim.fail("v1/chat/{chat_id}", disconnect=True)
+    with pytest.raises(UpstreamError):
+        await remove_video(made.id, caller, flow.settings)
+    await remove_video(made.id, caller, flow.settings)
+    assert only_video(sim).deleted
+
+
+async def test_a_sound_that_never_comes_ends_with_the_silent_videos_address(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    sim.fail("composite_video", status=200, body={"status": 0, "result": {}}, times=3)
+    made = await make(flow, caller, audio=AUDIO)
+    assert (made.status, made.error_code) == ("failed", "sound_not_added")
+    assert f"/testpath/{only_video(sim).id}.mp4" in made.error_message
+    assert failure_of(made) is not None
+    assert only_video(sim).sounds == []
+
+
+# Repetitions
+
+
+def test_how_a_client_says_that_it_repeats() -> None:
+    assert attempt_of({}) == attempt_of({"x-stainless-retry-count": "0"}) == Attempt()
+    assert attempt_of({"x-stainless-retry-count": "2"}).is_repeated
+    assert attempt_of({"idempotency-key": "k"}) == Attempt(idempotency_key="k")
+
+
+async def test_a_repetition_waits_for_the_first_one(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("video-api/v1/chat", delay_s=0.3)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    caller = caller_of(account)
+    first = asyncio.ensure_future(make_video(request, caller, flow.settings))
+    await eventually(lambda: sim.calls_to("video-api/v1/chat"))
+    second = await make_video(request, caller, flow.settings, attempt=Attempt(is_repeated=True))
+    assert (await first).id == second.id
+    assert len(sim.videos) == 1
+
+
+async def test_a_repetition_of_what_never_ends_is_refused_in_the_end(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("video-api/v1/chat", delay_s=0.5)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    caller = caller_of(account)
+    first = asyncio.ensure_future(make_video(request, caller, flow.settings))
+    await eventually(lambda: sim.calls_to("video-api/v1/chat"))
+    with pytest.raises(GatewayError, match="not ordered again"):
+        await make_video(
+            request,
+            caller,
+            flow.settings,
+            attempt=Attempt(is_repeated=True),
+            pace=Pace(repeated_wait_s=0.05),
+        )
+    await first
+    assert len(sim.videos) == 1
+
+
+async def test_a_repetition_of_what_was_never_heard_of_orders(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    await make_video(request, caller_of(account), flow.settings, attempt=Attempt(is_repeated=True))
+    assert len(sim.videos) == 1
+
+
+async def test_another_callers_same_wish_is_another_video(
+    flow: Flow, upstream: Upstream, sim: Simulator
+) -> None:
+    for account in (upstream.add_account(), upstream.add_account()):
+        request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+        attempt = Attempt(idempotency_key="the same")
+        await make_video(request, caller_of(account), flow.settings, attempt=attempt)
+    assert len(sim.videos) == 2
+
+
+async def test_two_requests_of_one_key_at_once_are_one_video(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    attempt = Attempt(idempotency_key="k")
+    caller = caller_of(account)
+    both = (make_video(request, caller, flow.settings, attempt=attempt) for _ in range(2))
+    first, second = await asyncio.gather(*both)
+    assert first.id == second.id
+    assert len(sim.videos) == 1
+
+
+async def test_a_second_wish_that_is_refused_does_not_hide_the_first(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    caller = caller_of(account)
+    first = await make_video(request, caller, flow.settings)
+    sim.fail("video-api/v1/chat", status=200, body={"status": 10099, "message": "次数已用完"})
+    with pytest.raises(UpstreamRejected):
+        await make_video(request, caller, flow.settings)
+    again = await make_video(request, caller, flow.settings, attempt=Attempt(is_repeated=True))
+    assert again.id == first.id
+    assert len(sim.videos) == 1
+
+
+# Accounts
+
+
+async def test_no_account_that_can_be_used_is_told_as_such(
+    flow: Flow, upstream: Upstream, sim: Simulator
+) -> None:
+    guest = upstream.add_account(guest=True)
+    with pytest.raises(NoAccountAvailable):
+        await make(flow, caller_of(guest, key="sk"))
+    with pytest.raises(NoAccountAvailable):  # it is remembered, and not even asked again
+        await make(flow, caller_of(guest, key="sk"))
+
+
+async def test_a_busy_account_leaves_the_order_to_another(
+    flow: Flow, upstream: Upstream, sim: Simulator
+) -> None:
+    first, second = upstream.add_account(), upstream.add_account()
+    busy = {"status": 10061, "message": "请等待其他对话生成完毕"}
+    sim.fail("video-api/v1/chat", status=429, body=busy)
+    made = await make(flow, caller_of(first, second), wait_s=0)
+    assert made.conversation_id.partition("-")[2] in (first.label, second.label)
+    assert len(sim.videos) == 1

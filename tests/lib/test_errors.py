@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lib import errors
+from lib.errors import GatewayError
+
+TABLE = {
+    # design.md §5: status, type, code; and what may help before the first content
+    "GatewayError": (500, "api_error", "internal_error", "never"),
+    "InvalidRequest": (400, "invalid_request_error", "invalid_value", "never"),
+    "RequestTooLarge": (413, "invalid_request_error", "request_too_large", "never"),
+    "NotFound": (404, "invalid_request_error", "not_found", "never"),
+    "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),
+    "MethodNotAllowed": (405, "invalid_request_error", "method_not_allowed", "never"),
+    "AuthenticationFailed": (401, "authentication_error", "invalid_api_key", "never"),
+    "AccountRefused": (401, "authentication_error", "refresh_token_expired", "elsewhere"),
+    "Throttled": (429, "rate_limit_error", "rate_limit_exceeded", "elsewhere"),
+    "AccountBusy": (429, "rate_limit_error", "account_busy", "again"),
+    "NoAccountAvailable": (503, "api_error", "no_account_available", "never"),
+    "ShuttingDown": (503, "api_error", "shutting_down", "never"),
+    "UpstreamError": (502, "api_error", "upstream_error", "never"),
+    "UpstreamRejected": (502, "api_error", "upstream_error", "never"),
+    "UpstreamProtocolError": (502, "api_error", "upstream_error", "again"),
+    "UpstreamUnreachable": (502, "api_error", "upstream_error", "again"),
+    "UpstreamTimeout": (504, "api_error", "upstream_timeout", "never"),
+    "AccessTokenRefused": (502, "api_error", "upstream_error", "never"),
+    "ConfigurationError": (500, "api_error", "invalid_configuration", "never"),
+}
+
+
+def tree(root: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: str(kind.__name__))
+def test_every_error_has_its_status_its_type_and_its_code(kind: type[GatewayError]) -> None:
+    error = kind("What was expected, and what came.")
+    assert (error.status, error.type, error.code, error.retry) == TABLE[kind.__name__]
+    assert (error.param, error.retry_after_s) == (None, None)
+    assert error.message == str(error) == "What was expected, and what came."
+
+
+def test_no_error_of_the_table_is_missing() -> None:
+    assert {kind.__name__ for kind in tree()} == set(TABLE)
+
+
+def test_what_one_error_says_more_precisely_is_its_own() -> None:
+    error = errors.Throttled("…", code="c", param="p", retry_after_s=3.0, retry="never")
+    assert (error.code, error.param, error.retry_after_s, error.retry) == ("c", "p", 3.0, "never")
+    assert errors.Throttled("…").code == "rate_limit_exceeded"
+    assert errors.Throttled("…").retry == "elsewhere"

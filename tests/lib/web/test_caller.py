@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from lib.chat.caller import Caller
+from lib.errors import AuthenticationFailed
+from lib.settings import Settings
+from lib.web.caller import identify
+from tests.lib.web.requests import make_request
+
+OWNER = Settings(refresh_tokens=("own.er.token",), api_keys=("sk-1", "sk-2"), allow_passthrough=False)
+OPEN = Settings(refresh_tokens=("own.er.token",))
+
+
+def caller(settings: Settings, credential: str = "", brought: str | None = None) -> Caller:
+    headers = [("authorization", f"Bearer {credential}")] if credential else []
+    return identify(make_request(headers=headers), settings, brought=brought)
+
+
+def test_a_key_opens_the_owners_accounts() -> None:
+    assert caller(OWNER, "sk-2") == Caller(("own.er.token",), is_owner=True, key="sk-2")
+    assert caller(OWNER, "", "sk-1") == Caller(("own.er.token",), is_owner=True, key="sk-1")
+
+
+def test_tokens_are_their_bringers() -> None:
+    assert caller(OPEN, "a.b.c") == Caller(("a.b.c",), is_owner=False)
+    assert caller(OPEN, " a.b.c , d.e.f,") == Caller(("a.b.c", "d.e.f"), is_owner=False)
+    assert caller(OPEN, "", "a.b.c") == Caller(("a.b.c",), is_owner=False)
+
+
+@pytest.mark.parametrize("credential", ["sk-3", "a.b.c", "own.er.token", "sk-1,sk-2", "SK-1", "sk-1 x"])
+def test_with_keys_alone_nothing_else_opens(credential: str) -> None:
+    with pytest.raises(AuthenticationFailed) as caught:
+        caller(OWNER, credential)
+    assert credential not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "credential", ["", "a.b", "a.b.c.d", "a.b.c,x", ",", "a.b.ç", "a.b.c d.e.f", "..", "a..c"]
+)
+def test_what_has_not_the_form_of_tokens_opens_nothing(credential: str) -> None:
+    with pytest.raises(AuthenticationFailed):
+        caller(OPEN, credential)
+
+
+def test_a_header_goes_before_what_was_brought() -> None:
+    assert caller(OPEN, "a.b.c", "d.e.f").refresh_tokens == ("a.b.c",)
+
+
+def test_a_credential_with_strange_characters_is_compared_all_the_same() -> None:
+    with pytest.raises(AuthenticationFailed):
+        identify(make_request(headers=[("x-api-key", "schlüssel")]), OWNER)
+    with pytest.raises(AuthenticationFailed):
+        identify(make_request(query="key=%ff%00"), OWNER)
+
+
+def test_a_caller_is_shown_without_tokens() -> None:
+    shown = repr(caller(OWNER, "sk-1"))
+    assert "own.er" not in shown
+    assert "sk-1" not in shown
