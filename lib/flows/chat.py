@@ -23,18 +23,13 @@ from lib.chat.usage import prompt_tokens
 from lib.chatglm.drawing import Drawing
 from lib.chatglm.models import names_unknown_model, resolve
 from lib.errors import (
-    AccountBusy,
-    AccountRefused,
     ConversationNotFound,
     GatewayError,
-    NoAccountAvailable,
-    Throttled,
-    UpstreamRejected,
     UpstreamTimeout,
 )
-from lib.flows.check import reason_of
 from lib.flows.endings import run_to_end
 from lib.flows.gateway import Gateway, gateway_of
+from lib.flows.refusals import for_caller, note_refusal
 from lib.flows.turn import Ask, Turn
 from lib.settings import Settings
 
@@ -195,12 +190,12 @@ class Reply:
                 account, error = await self._give_back(raised)
                 refusal = error
                 if account is None or error.retry == "never":
-                    raise self._for_caller(error) from raised
+                    raise for_caller(error, self._caller) from raised
                 tries[account.label] += 1
                 if error.retry == "elsewhere" or tries[account.label] > 1:
                     excluded.add(account.label)
                 if len(excluded) == len(self._candidates):
-                    raise self._for_caller(error) from raised
+                    raise for_caller(error, self._caller) from raised
                 if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
                     await asyncio.sleep(uniform(*RETRY_PAUSE_S))
             else:
@@ -272,7 +267,7 @@ class Reply:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in events)
         self.ended = turn.ended
         if self.ended and self._has_content and isinstance(events[-1], Failed):
-            await self._note(events[-1].error, turn.account)
+            await note_refusal(events[-1].error, turn.account, self._gateway)
         return events
 
     def _ending(self, *, at_deadline: bool) -> Finished | Failed:
@@ -327,30 +322,11 @@ class Reply:
         turn = self._turn
         if turn is None:
             return None, error
-        noted = await self._note(error, turn.account)  # cancelled here, the turn is left for `close`
+        # Cancelled here, the turn is left for `close`.
+        noted = await note_refusal(error, turn.account, self._gateway)
         self._turn = None
         await run_to_end(turn.close())
         return turn.account, noted
-
-    async def _note(self, error: GatewayError, account: Account) -> GatewayError:
-        """Remember what a failure says about its account; return it, or what a look at the account tells."""
-        pool = self._gateway.pool
-        match error:
-            case AccountBusy():
-                await pool.busy_elsewhere(account)
-            case Throttled():
-                await pool.throttled(account)
-            case AccountRefused():
-                await pool.refused(account, error.code or "")
-            case UpstreamRejected() if error.retry == "elsewhere":
-                return await reason_of(error, account, self._gateway)
-        return error
-
-    def _for_caller(self, error: GatewayError) -> GatewayError:
-        """The owner's accounts are not the caller's fault."""
-        if self._caller.is_owner and isinstance(error, AccountRefused):
-            return NoAccountAvailable(f"No account of this gateway can be used: {error.message}")
-        return error
 
 
 def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from lib.accounts.account import Account, parse_account
-from lib.errors import AccountRefused, GatewayError, NoAccountAvailable
+from lib.errors import AccountRefused, NoAccountAvailable
 from lib.flows.gateway import Gateway, gateway_of
 from lib.settings import Settings
 
@@ -52,18 +52,6 @@ async def _check(refresh_token: str, settings: Settings) -> TokenStatus:
         status = await _ask(account, gateway)
         await gateway.memory.keep(key, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
         return status
-
-
-async def reason_of(refusal: GatewayError, account: Account, gateway: Gateway) -> GatewayError:
-    """Ask whether an account was refused for being blocked; then it is left alone until it is checked."""
-    try:
-        info = await gateway.authorized(account, gateway.upstream.user_info)
-    except GatewayError:
-        return refusal
-    if not info.is_blocked:
-        return refusal
-    await gateway.pool.blocked(account)
-    return AccountRefused(f"The upstream has blocked account {account.label}.", code="account_blocked")
 
 
 async def _ask(account: Account, gateway: Gateway) -> TokenStatus:

@@ -24,11 +24,9 @@ from lib.chatglm.videos import (
     was_refused,
 )
 from lib.errors import (
-    AccountBusy,
     AccountRefused,
     GatewayError,
     InvalidRequest,
-    NoAccountAvailable,
     Throttled,
     UpstreamError,
     UpstreamTimeout,
@@ -37,6 +35,7 @@ from lib.flows.chat import addressed
 from lib.flows.endings import run_to_end
 from lib.flows.gateway import Gateway
 from lib.flows.images import open_files, open_images
+from lib.flows.refusals import for_caller, note_refusal
 from lib.flows.video_ids import VideoJob, seal, unseal
 from lib.media.frames import MAX_HEIGHT, WIDTH, fit_frame
 
@@ -183,7 +182,7 @@ class Order:
                 # To its end, though the caller may leave: a video that has begun must be known by its id.
                 await run_to_end(self._begin(account, source_id, key))
             except (Throttled, AccountRefused) as error:
-                await self._note(error, account)
+                await note_refusal(error, account, self._gateway)
                 refusal = error
                 excluded.add(account.label)
                 if len(excluded) == len(self._candidates):
@@ -233,23 +232,6 @@ class Order:
             self._request.model,
             self._request.audio,
         )
-
-    async def _note(self, error: Throttled | AccountRefused, account: Account) -> None:
-        """Remember what a refusal says about its account."""
-        pool = self._gateway.pool
-        if isinstance(error, AccountBusy):
-            await pool.busy_elsewhere(account)
-        elif isinstance(error, Throttled):
-            await pool.throttled(account)
-        else:
-            await pool.refused(account, error.code or "")
-
-
-def for_caller(error: GatewayError, caller: Caller) -> GatewayError:
-    """The owner's accounts are not the caller's fault."""
-    if caller.is_owner and isinstance(error, AccountRefused):
-        return NoAccountAvailable(f"No account of this gateway can be used: {error.message}")
-    return error
 
 
 def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:

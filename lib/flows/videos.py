@@ -34,8 +34,9 @@ from lib.errors import (
 from lib.flows.chat import stop_time
 from lib.flows.endings import run_to_end
 from lib.flows.gateway import Gateway, gateway_of
+from lib.flows.refusals import for_caller
 from lib.flows.video_ids import VideoJob, seal, unseal
-from lib.flows.video_orders import REPEATED_WAIT_S, Attempt, Order, for_caller
+from lib.flows.video_orders import REPEATED_WAIT_S, Attempt, Order
 from lib.settings import Settings
 
 POLL_EVERY_S = 2.0
