@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort
-from lib.chatglm.drawing import Drawing
+
+if TYPE_CHECKING:
+    from lib.chatglm.drawing import Drawing
 
 Mode = Literal["fast", "thinking", "deep_thinking", "deep_research"]
 

@@ -20,7 +20,6 @@ from lib.chat.history import attachments, merge, new_messages
 from lib.chat.limits import ReplyLimiter
 from lib.chat.request import ChatRequest
 from lib.chat.usage import prompt_tokens
-from lib.chatglm.drawing import Drawing
 from lib.chatglm.models import names_unknown_model, resolve
 from lib.errors import (
     ConversationNotFound,
@@ -34,6 +33,7 @@ from lib.flows.turn import Ask, Turn
 from lib.settings import Settings
 
 if TYPE_CHECKING:
+    from lib.chatglm.drawing import Drawing
     from lib.flows.files import RequestFiles
 
 PATIENCE_S = 1.0
