@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import errno
 import importlib.util
 import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -23,12 +25,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.errors import ConfigurationError
 from lib.flows.gateway import close_gateways
-from lib.settings import Settings
+from lib.settings import Settings, current
+from lib.web.ending import cut_short
+from lib.web.logs import configure_logging
+from local_workers import Workers
 
 API_FOLDER = Path(__file__).resolve().parent / "api"
 DEMO_KEY = "sk-demo"
-GRACE_S = 10
-"""How long answers that are under way may take to finish, once the server is told to end."""
+DEMO_PACE_S = 0.02
+"""Between two words of the demo's answers: about as fast as the real model writes."""
+GRACE_S = 8.0
+"""How long answers that are under way may take to finish, once the server is told to end; then they are cut
+short with an error. `docker stop` kills what is still there after 10 s."""
+TELL_S = 1.0
+"""How long a client may take to read that; one that reads nothing is left without."""
+CLEAN_UP_S = 22.0
+"""All after the grace. Cleaning up takes milliseconds; with a dead upstream, up to 20 s."""
 KNOWN_PATHS = 256
 """Paths remembered with their file: asking every route takes some 50 µs, remembering less than 1."""
 BACKLOG = 2048
@@ -123,19 +135,16 @@ def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) 
     signal.signal(signal.SIGTERM, _end)
     try:
         with ExitStack() as stack:
+            if options.inherited is not None:
+                return _work(options)
             listener = stack.enter_context(_listen(options.host, options.port))
             url = f"http://{_shown_host(options.host)}:{listener.getsockname()[1]}"
-            if options.demo:
-                from simulator.server import SimulatorServer
-
-                simulator = stack.enter_context(SimulatorServer())
-                _use_simulator(os.environ, simulator.base_url, simulator.simulator.add_account())
-                announcement = _demo_text(url)
-            else:
-                _use_local_store(os.environ)
-                announcement = _text(url, Settings.from_env(os.environ))
-            app = mount(api_folder, close_gateways)
-            _Server(_config(app), announcement).run(sockets=[listener])
+            announcement = _prepare(os.environ, options, url, stack)
+            if options.workers > 1:
+                _require_shared_store()
+                return _supervise(listener, options, api_folder, announcement)
+            config = _config(mount(api_folder, close_gateways), options.grace)
+            _Server(config, announcement, options.grace).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     except (ConfigurationError, _CanNotListen) as error:
@@ -153,7 +162,51 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8000, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=_count, default=1, help="processes that share the port and the store (default: 1)"
+    )
+    parser.add_argument(
+        "--grace",
+        type=_seconds,
+        default=GRACE_S,
+        metavar="SECONDS",
+        help="at the end: how long answers that are under way may take to finish (default: %(default)g)",
+    )
+    # What a supervisor tells its workers.
+    parser.add_argument("--inherited", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--api-folder", type=Path, default=API_FOLDER, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
+
+
+def _prepare(
+    environ: MutableMapping[str, str], options: argparse.Namespace, url: str, stack: ExitStack
+) -> str:
+    """Set the environment up, and what it names; return what is said once it is served."""
+    if not options.demo:
+        _use_local_store(environ)
+        return _text(url, Settings.from_env(environ))
+    from simulator.server import SimulatorServer
+
+    simulator = stack.enter_context(SimulatorServer(pace_s=DEMO_PACE_S))
+    _use_simulator(environ, simulator.base_url, simulator.simulator.add_account())
+    if options.workers > 1:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
+        environ["STORE_URL"] = f"sqlite:///{folder}/state.db"
+    Settings.from_env(environ)  # what is wrong is told here, not by every answer
+    return _demo_text(url)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number of seconds from 0, got {text!r}")
 
 
 def _port(text: str) -> int:
@@ -196,29 +249,81 @@ def _listen(host: str, port: int) -> socket.socket:
         raise _CanNotListen(f"cannot listen on {host}, port {port}: {error}") from error
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, grace_s: float = GRACE_S) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        # uvloop and httptools take 0.78 of the CPU for one event at a time, and nothing off the first
+        # content; a stream needs some 2 % of a core without them (docs/deploy-box.md).
         loop="asyncio",
+        http="h11",
         lifespan="on",
         ws="none",
         log_config=None,  # the log is ours, one JSON line per request
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        # After that uvicorn closes what is shared, whoever still needs it: a clean-up that hangs.
+        timeout_graceful_shutdown=round(grace_s + CLEAN_UP_S),
     )
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it really answers, not before."""
+    """Says where it is once it really answers, not before; ends its answers before uvicorn gives them up."""
 
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announcement: str, grace_s: float = GRACE_S, *, is_worker: bool = False
+    ) -> None:
         super().__init__(config)
         self._announcement = announcement
+        self._grace_s = grace_s
+        self._is_worker = is_worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._is_worker:
+            asyncio.get_running_loop().add_reader(sys.stdin, self._end)
         print(self._announcement, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Nobody new is let in from here on. uvicorn itself would cancel the rest at the end of its time, and
+        # close the store at once: no lease could be returned, and no client would be told.
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(self._grace_s + late_s, cut_short) for late_s in (0.0, TELL_S)]
+        try:
+            await super().shutdown(sockets)
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _end(self) -> None:
+        """The supervisor has closed its end of the pipe, or is dead."""
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        self.should_exit = True
+
+
+# Several servers on one socket
+
+
+def _supervise(
+    listener: socket.socket, options: argparse.Namespace, api_folder: Path, announcement: str
+) -> int:
+    configure_logging(current().log_level)
+    command = [sys.executable, str(Path(__file__).resolve()), "--api-folder", str(api_folder)]
+    command += ["--grace", str(options.grace)]
+    # Some seconds more than uvicorn takes at most.
+    end_s = options.grace + CLEAN_UP_S + 5
+    with Workers(listener, command, options.workers, end_s=end_s) as workers:
+        if not workers.all_serve():
+            return 1
+        print(announcement, flush=True)
+        return workers.watch()
+
+
+def _work(options: argparse.Namespace) -> int:
+    # The protocol named again, for TCP_NODELAY: not every system tells it of a socket.
+    with socket.socket(-1, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=options.inherited) as listener:
+        config = _config(mount(options.api_folder, close_gateways), options.grace)
+        _Server(config, "serving", options.grace, is_worker=True).run(sockets=[listener])
+    return 0
 
 
 # The environment that it runs in
@@ -234,6 +339,14 @@ def _use_local_store(environ: MutableMapping[str, str]) -> None:
     folder = state / "glm-gateway"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environ["STORE_URL"] = f"sqlite:///{folder / 'state.db'}"
+
+
+def _require_shared_store() -> None:
+    if current().store_url.startswith("memory:"):
+        raise ConfigurationError(
+            "--workers needs a store that the processes share, and STORE_URL is memory://. "
+            "Leave it unset, or name a file: sqlite:///state.db"
+        )
 
 
 def _use_simulator(environ: MutableMapping[str, str], base_url: str, refresh_token: str) -> None:

@@ -1,4 +1,4 @@
-"""The floor of a cold start: `python -m bench.cold_floor PORT`, uvicorn with starlette and httpx, and no gateway."""
+"""The floor of a cold start: `python -m bench.cold_floor PORT`, uvicorn, starlette and httpx alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A box's cold start: from the start of the process to the first byte of /ping, and to the first content of a chat."""
+"""A box's cold start: from the process's start to the first byte of /ping, and to a chat's first content."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Start:
         self._environ = {"PATH": os.environ.get("PATH", ""), "no_proxy": "127.0.0.1", **environ}
 
     def measure(self, what: str, prepared: bytes, port: int) -> None:
-        """Start it, ask at once, and note when the answer's first byte (of a chat: its first content) came."""
+        """Start it, ask at once, and note when the answer's first byte (a chat's first content) came."""
         command = [part.replace("PORT", str(port)) for part in self._command]
         began_at = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603
@@ -88,7 +88,7 @@ def measure(*, is_quick: bool = False) -> Report:
         for what in gateway.taken
     }
     return Report(
-        title=f"cold-start: ms from a process's start to its first byte (chat: content), {rounds} of each in turn",
+        title=f"cold-start: ms from a process's start to the first byte (chat: content), {rounds} in turn",
         head=("asked", "floor", "gateway", "ratio"),
         rows=[
             (
@@ -121,7 +121,7 @@ def _connected(port: int, process: subprocess.Popen[bytes]) -> socket.socket:
             connection = socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT_S)
         except ConnectionRefusedError:
             if process.poll() is not None or time.perf_counter() > give_up_at:
-                raise RuntimeError(f"{process.args} does not serve") from None
+                raise RuntimeError(f"{process.args!r} does not serve") from None
             time.sleep(POLL_S)
         else:
             return connection

@@ -1,0 +1,25 @@
+# The gateway on any box: docs/deploy-box.md. Everything that is installed is in scripts/install-image, which
+# tests/deploy/box runs in a root of its own.
+FROM python:3.13-slim
+
+WORKDIR /app
+COPY requirements-local.txt local.py local_workers.py ./
+COPY scripts/install-image scripts/
+COPY api api
+COPY lib lib
+COPY simulator simulator
+RUN scripts/install-image
+
+# A number: Kubernetes' runAsNonRoot cannot tell of a name whether it is root's.
+USER 10001:10001
+# Nothing but /data is ever written: the root may be read-only. Large files pass through it, too (TMPDIR).
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    STORE_URL=sqlite:////data/state.db \
+    TMPDIR=/data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --start-interval=1s \
+    CMD ["/venv/bin/python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/ping', timeout=4)"]
+# The server itself is the first process: SIGTERM reaches it.
+ENTRYPOINT ["/venv/bin/python", "local.py", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,56 @@
+"""What the tests of a box share: tools, and the image that the Dockerfile describes, as a root of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.box.image import Dockerfile, Image
+from tests.deploy.conftest import ROOT, CopyProject, unavailable
+
+INSTALL_TIMEOUT_S = 570
+BUILD_TIMEOUT_S = 300
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """Give the folder of scripts/install-box-tools."""
+    if not shutil.which("apt-get"):
+        unavailable("there is no apt-get: nginx is tested as Debian packages it")
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts/install-box-tools")],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, "scripts/install-box-tools failed; its words are above"
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def dockerfile() -> Dockerfile:
+    return Dockerfile((ROOT / "Dockerfile").read_text())
+
+
+@pytest.fixture(scope="session")
+def image(
+    dockerfile: Dockerfile, copy_project: CopyProject, python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Image:
+    """Give the image, built: the Dockerfile's steps in a root that has Python and nothing of ours."""
+    may = shutil.which("unshare") and os.geteuid() == 0
+    if not may or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        unavailable("no root of its own can be made: that takes Linux, root, and mounts (CAP_SYS_ADMIN)")
+    root = tmp_path_factory.mktemp("image")
+    wheels = root / "wheels"
+    # Downloaded outside, by whatever pip is configured to use; the image's own pip checks the hashes.
+    download = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    download += ["--only-binary", ":all:", "--dest", str(wheels), "--requirement", "requirements-local.txt"]
+    subprocess.run(download, cwd=ROOT, check=True, timeout=BUILD_TIMEOUT_S)
+    image = Image(root, dockerfile, python.parent.parent)
+    image.build(copy_project(), {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}, timeout_s=BUILD_TIMEOUT_S)
+    return image
