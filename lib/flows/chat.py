@@ -41,6 +41,10 @@ PATIENCE_S = 1.0
 acceptance within milliseconds and become a real HTTP status; a model that thinks longer must not keep a
 client without headers."""
 
+LONGEST_SILENCE_S = 45.0
+"""After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after 60 s,
+and to wait for an account and then for a model can take longer."""
+
 RETRY_PAUSE_S = (0.3, 0.8)
 """Before an account is asked a second time within one request."""
 
@@ -147,12 +151,17 @@ class Reply:
         return events
 
     async def begin(self, patience_s: float | None) -> None:
-        """Wait for the first content; with `patience_s` no longer than that after the upstream accepted."""
+        """Wait for the first content; with `patience_s` no longer than that after the upstream accepted.
+
+        Nor, with it, longer than a proxy does: from then on the stream's heartbeats speak for it.
+        """
         self._first = asyncio.ensure_future(self._first_content())
         if patience_s is not None:
             accepted = asyncio.ensure_future(self._accepted.wait())
             try:
-                await asyncio.wait({self._first, accepted}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {self._first, accepted}, timeout=LONGEST_SILENCE_S, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 accepted.cancel()
         await asyncio.wait({self._first}, timeout=patience_s)

@@ -61,6 +61,7 @@ class Turn:
         self._stream: UpstreamStream | None = None
         self._stream_is_whole = True
         self._keeps_conversation = ask.keeps_conversation
+        self._is_open = False
         self._gave_up = False
         self._early: list[ReplyEvent] = []
         self._asking = asyncio.Event()
@@ -89,19 +90,10 @@ class Turn:
 
     async def read(self, until: float | None) -> list[ReplyEvent]:
         """Return the next events, at the latest at `until` (loop time), when `TimeoutError` is raised."""
-        if self._early:
-            early, self._early = self._early, []
-            return self._shaped(early)
-        if not self._opening.done():
-            timeout = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
-            if not (await asyncio.wait({self._opening}, timeout=timeout))[0]:
-                self._gave_up = True
-                raise TimeoutError
-            self._opening.result()
+        if not self._is_open:
+            await self._opened(until)
             # At once, also where it is nothing: that the upstream has accepted is worth knowing.
-            early, self._early = self._early, []
-            return self._shaped(early)
-        self._opening.result()
+            return self._shaped(self._early)
         try:
             async with asyncio.timeout_at(until):
                 events = await self._read_upstream()
@@ -109,6 +101,14 @@ class Turn:
             self._stream_is_whole = False  # a read that is cut in two cannot be taken up again
             raise
         return self._shaped(events)
+
+    async def _opened(self, until: float | None) -> None:
+        timeout = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        if not (await asyncio.wait({self._opening}, timeout=timeout))[0]:
+            self._gave_up = True
+            raise TimeoutError
+        self._opening.result()
+        self._is_open = True
 
     def interrupt(self, ending: Finished | Failed) -> list[ReplyEvent]:
         """End the reply here, with all that was held back; a reply cut short keeps its conversation."""

@@ -225,6 +225,13 @@ def test_finished_parts_without_a_logic_id_are_told_apart_and_repeated_ones_are_
     assert streamed_text(events) == "begun, ended"
 
 
+def test_a_part_that_only_the_terminal_event_has_is_new() -> None:
+    events = decode(event(part(None, text("One."), status="finish")), finish(part("L", text("Two."))))
+    assert streamed_text(events) == "One.\nTwo."
+    other = decode(event(part(None, text("One."))), finish(part(None, think("hm")), part(None, text("Two."))))
+    assert streamed_text(other) == "One.\nTwo."
+
+
 def test_a_second_text_in_the_same_place_begins_a_line() -> None:
     events = decode(
         event(part(None, text("One."), status="finish")), event(part(None, text("Two."))), finish()

@@ -582,6 +582,16 @@ async def test_a_stream_begins_soon_after_it_was_accepted(flow: Flow, account: S
         assert reply.timings["first"] > 0.25, "an answer in one piece waits for it"
 
 
+async def test_a_stream_that_nothing_accepts_begins_before_a_proxy_gives_up(
+    flow: Flow, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_module, "LONGEST_SILENCE_S", 0.05)
+    flow.configure(heartbeat_s=0.05, first_content_timeout_s=0.4)
+    async with flow.open([account], "[scene:silence_before_headers]", stream=True) as reply:
+        with pytest.raises(UpstreamTimeout):
+            await anext(reply)
+
+
 async def test_a_refusal_after_the_beginning_comes_out_of_the_reply(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
@@ -691,6 +701,14 @@ async def test_a_blocked_account_is_found_out_and_left_alone(
         await flow.ask([first], is_owner=True)
     assert upstream.count("assistant/stream") == 1
     assert (await flow.ask([first, second])).account_label == second.label
+
+
+async def test_a_refusal_is_told_as_it_came_where_no_reason_is_to_be_had(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    upstream.sim.fail("user/info", status=500)
+    with pytest.raises(UpstreamRejected, match="without an answer"):
+        await flow.ask([account], "[scene:empty_finish]")
 
 
 async def test_leaving_while_a_failure_is_looked_into_gives_the_account_back(
