@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -189,6 +190,9 @@ def _prepare(
 
     simulator = stack.enter_context(SimulatorServer(pace_s=DEMO_PACE_S))
     _use_simulator(environ, simulator.base_url, simulator.simulator.add_account())
+    # Its pictures are its own too: nothing leaves this machine, not even to fetch one.
+    simulator.simulator.file_base = simulator.base_url.removesuffix("/chatglm")
+    environ["FETCH_ALLOW_HOSTS"] = urlsplit(simulator.base_url).netloc
     if options.workers > 1:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
         environ["STORE_URL"] = f"sqlite:///{folder}/state.db"
@@ -252,10 +256,9 @@ def _listen(host: str, port: int) -> socket.socket:
 def _config(app: ASGIApp, grace_s: float = GRACE_S) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        # uvloop and httptools take 0.78 of the CPU for one event at a time, and nothing off the first
-        # content; a stream needs some 2 % of a core without them (docs/deploy-box.md).
-        loop="asyncio",
-        http="h11",
+        # uvloop and httptools, 0.78 of the CPU for an event (docs/performance.md); on Windows asyncio's own.
+        loop="auto",
+        http="auto",
         lifespan="on",
         ws="none",
         log_config=None,  # the log is ours, one JSON line per request

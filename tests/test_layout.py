@@ -45,7 +45,7 @@ ROOMS = {
     "chatglm": _room("chat errors sse", "httpx msgspec"),
     "fetch": _room("errors", "httpx"),
     "media": _room("errors", "msgspec", "PIL"),
-    "store": _room("errors", "httpx msgspec", "boto3 botocore redis"),
+    "store": _room("errors", "httpx msgspec", "redis"),
     "accounts": _room("store errors", "msgspec", "cryptography"),
     "flows": _room("chat chatglm accounts fetch media store settings errors", "msgspec"),
     "web": _room("chat settings errors", "starlette msgspec", "multipart"),
@@ -247,7 +247,8 @@ def _endpoints() -> list[Path]:
 
 
 def _our_program() -> list[Path]:
-    return _python_files("lib", "api", "simulator", "local.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
+    programs = ("local.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
+    return _python_files("lib", "api", "simulator", *programs)
 
 
 def _kept_files() -> list[Path]:

@@ -42,8 +42,8 @@ acceptance within milliseconds and become a real HTTP status; a model that think
 client without headers."""
 
 LONGEST_SILENCE_S = 45.0
-"""After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after 60 s,
-and to wait for an account and then for a model can take longer."""
+"""After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
+60 s, and to wait for an account and then for a model can take longer."""
 
 RETRY_PAUSE_S = (0.3, 0.8)
 """Before an account is asked a second time within one request."""

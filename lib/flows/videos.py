@@ -45,6 +45,8 @@ WAIT_JITTER = (1.01, 1.3)
 """Times that, between two looks of one who waits: those who wait together drift apart."""
 LONGEST_WAIT_S = 1800.0
 """Where no host ends the request; a free account waits minutes."""
+LONGEST_LAMBDA_WAIT_S = 240.0
+"""API Gateway ends what is silent for five minutes, and with it the id of the video that was ordered."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 HANDED_OUT_ENOUGH = 2
@@ -100,7 +102,7 @@ async def make_video(
     order = Order(gateway_of(settings), request, caller, frame, deadline_at)
     job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
     jobs = Videos(gateway_of(settings), caller, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(request.wait_s, deadline_at))
+    return await jobs.wait(job, account, until=_wait_until(request.wait_s, deadline_at, settings))
 
 
 async def look_at_video(video_id: str, caller: Caller, settings: Settings) -> VideoState:
@@ -146,10 +148,10 @@ def failure_of(state: VideoState) -> GatewayError | None:
     return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
 
 
-def _wait_until(wait_s: float | None, deadline_at: float | None) -> float:
-    until = asyncio.get_running_loop().time() + min(
-        LONGEST_WAIT_S if wait_s is None else wait_s, LONGEST_WAIT_S
-    )
+def _wait_until(wait_s: float | None, deadline_at: float | None, settings: Settings) -> float:
+    longest_s = LONGEST_LAMBDA_WAIT_S if settings.on_lambda else LONGEST_WAIT_S
+    wait_s = longest_s if wait_s is None else min(wait_s, longest_s)
+    until = asyncio.get_running_loop().time() + wait_s
     return until if deadline_at is None else min(until, stop_time(deadline_at))
 
 
@@ -180,7 +182,7 @@ class Videos:
         async with self._lock(job):
             record = await self._recall(job)
             if record is not None and record.is_gone:
-                raise _not_found("of that id any more: it was deleted")
+                raise NotFound("This video was deleted.", param="video_id")
             if record is None or not self._is_fresh(record):
                 record = await self._ask(job, account, record or _fresh_record())
         return self._state(job, account, record)
@@ -325,8 +327,8 @@ def _error_code(status: VideoStatus) -> str:
     return "content_policy_violation" if status.is_moderated else "upstream_error"
 
 
-def _not_found(what: str) -> NotFound:
-    return NotFound(f"There is no video {what[:80]!r} of yours.", param="video_id")
+def _not_found(video_id: str) -> NotFound:
+    return NotFound(f"There is no video {video_id[:80]!r} of yours.", param="video_id")
 
 
 def _record_key(job: VideoJob) -> str:

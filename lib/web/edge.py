@@ -29,6 +29,8 @@ EXPOSED_HEADERS = (
     "x-glm-usage",
     "server-timing",
     "retry-after",
+    "openai-poll-after-ms",
+    "x-should-retry",
 )
 _LOGGED_HEADERS = ("x-glm-model", "x-glm-account", "server-timing")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -17,7 +17,9 @@ STOP = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = "data: [DONE]\n\n"
 
 
-@pytest.mark.parametrize("name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "cold-start"])
+@pytest.mark.parametrize(
+    "name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "cold-start"]
+)
 def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
     command = [sys.executable, "-m", "bench", name, "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

@@ -16,13 +16,16 @@ from tests.deploy.vercel.routing import Router
 
 MOST_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
-MOST_BYTES = 12_000_000
-"""Compressed, sources alone: measured 10.5 MB (31.6 MB unpacked). 7.2 MB of it is Pillow, which only videos
-use; 1.7 MB is the pip that the builder puts into each bundle."""
-MOST_BYTES_COMPILED = 18_000_000
+MOST_BYTES = 17_000_000
+"""Compressed, sources alone: measured 15.5 MB. The aim of 12 MB is missed by what not every chat needs: 7 MB
+are Pillow (a video's first frame), 5 MB cryptography (what an external store is given); 1.7 MB is the pip
+that the builder puts into each bundle, and 3 MB is all the rest."""
+MOST_BYTES_COMPILED = 23_000_000
 """Compressed, with the bytecode: what is deployed, and what a cold start fetches."""
 
-PINS = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=sha256:\w+(?: \\)?\n?)+)", re.MULTILINE)
+PINS = re.compile(
+    r"^([a-z0-9-]+)==(\S+)(?: ; [^\n]+)? \\\n((?:    --hash=sha256:\w+(?: \\)?\n?)+)", re.MULTILINE
+)
 
 
 def _endpoints(project: Path) -> list[str]:
