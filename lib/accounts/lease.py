@@ -13,7 +13,7 @@ from lib.accounts.shared import SharedState
 
 MAX_LEFT_BEHIND = 1_000
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("glm_gateway")
 
 
 class Tasks:

@@ -16,7 +16,7 @@ RETRY_EVERY_S = 30.0
 """How often a copy that the store could not take is offered again by those who need not wait for it."""
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+log = logging.getLogger("glm_gateway")
 
 
 class _Copy(msgspec.Struct, frozen=True):

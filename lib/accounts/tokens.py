@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -55,11 +56,25 @@ class _Chain(msgspec.Struct, frozen=True):
     expires_at: float
 
 
-class _Flight(msgspec.Struct, frozen=True):
+class _Flight:
     """A refresh under way, and the access token that it is to replace."""
 
-    task: asyncio.Task[str]
-    refused: str
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.task: asyncio.Task[str]
+        self.waiting = 0
+        """How many wait for it. Without any it does not begin to rotate."""
+        self.is_rotating = False
+        """The upstream has been asked, and the old token may be dead: now it has to come to its end."""
+
+    def set_off(self) -> None:
+        if not self.waiting:
+            raise _NobodyWaits
+        self.is_rotating = True
+
+
+class _NobodyWaits(Exception):
+    """All who wanted a token have gone before a refresh was begun."""
 
 
 class AccessTokens:
@@ -106,30 +121,42 @@ class AccessTokens:
             return chain.access_token
         while True:
             flight = self._flights.get(account.key) or self._take_off(account, refused)
-            token = await asyncio.shield(flight.task)
+            try:
+                token = await _wait_for(flight)
+            except _NobodyWaits:  # it gave up just before we came
+                self._land(account.key, flight)
+                continue
             if token != refused or flight.refused == refused:
                 return token
 
+    async def settle(self) -> None:
+        """Wait for the refreshes that are under way: what they bring must not get lost."""
+        for flight in list(self._flights.values()):
+            await _see_to_its_end(flight)
+
     def _take_off(self, account: Account, refused: str) -> _Flight:
         """Start a task of its own: whoever waits may be cancelled, a rotation under way may not."""
-        flight = _Flight(asyncio.create_task(self._obtain(account, refused)), refused)
+        flight = _Flight(refused)
+        flight.task = asyncio.create_task(self._obtain(account, flight))
         self._flights[account.key] = flight
-        flight.task.add_done_callback(lambda task: self._land(account.key, task))
+        flight.task.add_done_callback(lambda _: self._land(account.key, flight))
         return flight
 
-    def _land(self, key: str, task: asyncio.Task[str]) -> None:
+    def _land(self, key: str, flight: _Flight) -> None:
         """Make room for the next flight before those who waited for this one go on."""
-        del self._flights[key]
-        if not task.cancelled():
-            task.exception()  # looked at: where all who waited are gone, asyncio would complain
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.task.cancelled():
+            flight.task.exception()  # looked at: where all who waited are gone, asyncio would complain
 
-    async def _obtain(self, account: Account, refused: str) -> str:
+    async def _obtain(self, account: Account, flight: _Flight) -> str:
         chain = await self._recall(account)
-        if chain is None or not self._serves(chain, refused):
-            chain = await self._refresh_among_processes(account, refused)
+        if chain is None or not self._serves(chain, flight.refused):
+            chain = await self._refresh_among_processes(account, flight)
         return chain.access_token
 
-    async def _refresh_among_processes(self, account: Account, refused: str) -> _Chain:
+    async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
+        refused = flight.refused
         key, mark = f"refresh:{account.key}", secrets.token_hex(8)
         waited_s, poll_s = 0.0, POLL_FIRST_S
         while not await self._state.add(key, mark, ttl_s=LOCK_TTL_S):
@@ -147,6 +174,7 @@ class AccessTokens:
             chain = await self._recall(account)  # another process may have finished just before
             if chain is not None and self._serves(chain, refused):
                 return chain
+            flight.set_off()
             return await self._go_on(account, chain, refused)
         finally:
             await self._state.remove(key, mark)
@@ -197,6 +225,30 @@ class AccessTokens:
     def _serves(self, chain: _Chain, refused: str) -> bool:
         is_live = chain.expires_at - EARLY_S > self._now()
         return is_live and chain.access_token not in ("", refused)
+
+
+async def _wait_for(flight: _Flight) -> str:
+    """Wait for the token; who is cancelled meanwhile stays until a rotation under way is safe.
+
+    To go at once would end the request, after which a serverless host may freeze the process, and a
+    server close its store: the upstream's new token would be lost, and with it the account.
+    """
+    flight.waiting += 1
+    try:
+        return await asyncio.shield(flight.task)
+    except asyncio.CancelledError:
+        if flight.is_rotating:
+            await _see_to_its_end(flight)
+        raise
+    finally:
+        flight.waiting -= 1
+
+
+async def _see_to_its_end(flight: _Flight) -> None:
+    """Wait, however often cancelled: the refresh that was handed in bounds its own time."""
+    while not flight.task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({flight.task})
 
 
 def _store_key(account: Account) -> str:

@@ -40,9 +40,10 @@ class Sources:
         if key:
             self._by_key[key] = page
 
-    def by_key(self, key: str) -> Citation | None:
-        page = self._by_key.get(key)
-        return self._cite(page) if page else None
+    def by_keys(self, keys: list[str]) -> list[Citation]:
+        """Find the pages of all the keys; of none where one is unknown, and then none gets a number."""
+        pages = [self._by_key.get(key) for key in keys]
+        return [self._cite(page) for page in pages if page] if all(pages) else []
 
     def by_position(self, position: int) -> Citation | None:
         """Find the n-th page, counted from 1."""
@@ -119,5 +120,4 @@ class MarkerReader:
         keys = [bare] if bare is not None else _KEY.findall(inner)
         if bare is None and _KEY.sub("", inner).strip(" ,，、;；"):
             return []  # more than keys between the brackets: not a marker
-        found = [self._sources.by_key(key) for key in keys]
-        return [citation for citation in found if citation] if all(found) else []
+        return self._sources.by_keys(keys)

@@ -11,6 +11,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import time
 from typing import Any
 
@@ -141,6 +142,8 @@ class ChatGLM:
             ),
             headers={"Accept-Encoding": "identity"},
             verify=tls or tls_context(),
+            # All accounts share the connections; a cookie of one must never come with another's call.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ stop us.
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -131,17 +132,18 @@ def decode_event(payload: bytes) -> Event | None:
     """Decode one event; None for a line that is none (keep-alive, junk)."""
     try:
         return _decode_event(payload)
-    except msgspec.ValidationError:
-        return _decode_piecewise(payload)
-    except _UNDECODABLE:
-        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_piecewise(payload) if payload.startswith(b"{") else None
 
 
 def _decode_piecewise(payload: bytes) -> Event | None:
-    """Save what is well-formed of an event in which something has another type than we know."""
+    """Save what is well-formed of an event in which something has another type than we know.
+
+    By the standard library's parser: it takes half a character as well, which a snippet may end in.
+    """
     try:
-        raw = msgspec.json.decode(payload)
-    except _UNDECODABLE:
+        raw = json.loads(payload)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(raw, dict):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lib.chat.events import (
     Failed,
     Finished,
@@ -27,6 +29,7 @@ from lib.chatglm.protocol import (
 from lib.errors import ConversationNotFound, UpstreamProtocolError, UpstreamRejected
 from lib.sse import EventSplitter
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TERMINAL = frozenset(("finish", "error", "intervene"))
 _FOLLOWED_KINDS: dict[str, BlockKind] = {
     "text": "text",
@@ -56,6 +59,7 @@ class ReplyDecoder:
         self._answer = Answer(self._sources)
         self._blocks: dict[tuple[object, int, str], Block] = {}
         self._keys = PartKeys()
+        self._halves: dict[tuple[object, int, str], str] = {}
         self._readings: dict[BlockKind, Reading] = dict.fromkeys(_FOLLOWED_KINDS.values(), Reading.UNDECIDED)
         self._complaint = ""  # a `system_error` item of 2024
 
@@ -93,6 +97,13 @@ class ReplyDecoder:
         told += self._answer.complete_current()
         return told
 
+    def conclude(self) -> list[ReplyEvent]:
+        """End the reply as it is: with what was held back, what was changed, and unmentioned sources."""
+        told = self.interrupt()
+        if self._answer.differs_from_told:
+            told += [Notice("rewritten"), Rewritten(self._answer.retold())]
+        return [*told, *self._sources.unmentioned()]
+
     def _take_payload(self, payload: bytes, told: list[ReplyEvent]) -> None:
         event = None if self.ended else decode_event(payload)
         if event is None:
@@ -123,7 +134,7 @@ class ReplyDecoder:
         for index, item in enumerate(items):
             kind = _FOLLOWED_KINDS.get(item.type)
             if kind is not None:
-                value = _text_of(item, kind)
+                value = self._mended(_text_of(item, kind), (key, index, kind))
                 if value:
                     block = self._block(key, index, kind, value, is_terminal and not part.logic_id)
                     fresh = self._follow(block, value, flag, part.status, is_terminal)
@@ -136,6 +147,16 @@ class ReplyDecoder:
                 self._complaint = item.content[:200]
             if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
                 told += self._answer.complete(self._blocks[key, index, kind])
+
+    def _mended(self, value: str, place: tuple[object, int, str]) -> str:
+        """Put a character together that was cut into two surrogates, by an increment's border or for good."""
+        value = self._halves.pop(place, "") + value
+        if value.isascii() or not _SURROGATE.search(value):
+            return value
+        if value[-1] <= "\udbff" and _SURROGATE.match(value[-1]):
+            self._halves[place] = value[-1]
+            value = value[:-1]
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def _follow(
         self, block: Block, value: str, flag: bool | None, status: str | None, is_terminal: bool
@@ -200,11 +221,7 @@ class ReplyDecoder:
             message = f"The upstream finished without an answer ({said})."
             told.append(Failed(UpstreamRejected(message, retry="elsewhere")))
         else:
-            if self._answer.differs_from_told:
-                told.append(Notice("rewritten"))
-                told.append(Rewritten(self._answer.retold()))
-            told += self._sources.unmentioned()
-            told.append(Finished("stop", model=self.model))
+            told += [*self.conclude(), Finished("stop", model=self.model)]
 
     def _withdrawn(self, words: str) -> list[ReplyEvent]:
         """Moderation withdrew the answer: a stream can only add the words, an accumulated answer is them."""

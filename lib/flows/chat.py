@@ -104,6 +104,7 @@ class Reply:
             if drawing is None
             else max(self._settings.first_content_timeout_s, self._settings.idle_timeout_s)
         )
+        self._deadline_at = deadline_at
         self._stop_at = None if deadline_at is None else stop_time(deadline_at)
         self._accounts = gateway.accounts_of(caller)
         self._conversation_id, self._candidates = addressed(request.conversation_id or "", self._accounts)
@@ -176,7 +177,7 @@ class Reply:
                 self._first.exception()  # it was raised by `begin`, or nobody is left to be told
         try:
             if self._turn is not None:
-                await self._turn.close()
+                await self._turn.close(self._deadline_at)
         finally:
             if self._files is not None:
                 await self._files.aclose()
@@ -208,7 +209,8 @@ class Reply:
                 if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
                     await asyncio.sleep(uniform(*RETRY_PAUSE_S))
             else:
-                await self._gateway.pool.succeeded(self._current.account)
+                if not isinstance(events[-1], Failed):  # what it fails with may be a throttle, noted just now
+                    await self._gateway.pool.succeeded(self._current.account)
                 return events
 
     async def _try_once(
@@ -293,7 +295,7 @@ class Reply:
 
     async def _ask(self) -> Ask:
         request, settings = self._request, self._settings
-        models = self._gateway.known_models
+        models = self._gateway.known_models(self._accounts)
         if names_unknown_model(request.model, models):
             models = await self._gateway.models(self._accounts)
         target = resolve(
@@ -334,7 +336,7 @@ class Reply:
         # Cancelled here, the turn is left for `close`.
         noted = await note_refusal(error, turn.account, self._gateway)
         self._turn = None
-        await run_to_end(turn.close())
+        await run_to_end(turn.close(self._deadline_at))
         return turn.account, noted
 
 

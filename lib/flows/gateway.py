@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MODELS_TTL_S = 600.0
+MODELS_RETRY_S = 30.0
+"""After a failure; meanwhile the list that was known serves."""
+MODELS_TRIES = 3
+MOST_LISTS = 1000
+"""Callers with tokens of their own have lists of their own; what is forgotten is asked for again."""
 
 FETCH_IDLE_TIMEOUT_S = 30.0
 """A server of files that says nothing for so long is stuck; a model may be thinking."""
@@ -61,8 +66,8 @@ class Gateway:
         is_local = settings.store_url.startswith(("memory:", "sqlite:"))
         seal = Unsealed() if is_local else AesGcmSeal()
         self.tokens = AccessTokens(self.store, self._refresh, seal=seal)
-        self._models: tuple[str, ...] = BUILT_IN_MODELS
-        self._models_fresh_until = float("-inf")
+        self._models: dict[str, tuple[str, ...]] = {}  # by the label of who asked
+        self._models_fresh_until: dict[str, float] = {}
 
     @property
     def fetcher(self) -> Fetcher:
@@ -79,6 +84,7 @@ class Gateway:
         return self._fetcher
 
     async def aclose(self) -> None:
+        await self.tokens.settle()
         await self.upstream.aclose()
         if self._fetcher is not None:
             await self._fetcher.aclose()
@@ -116,23 +122,32 @@ class Gateway:
             raise AccountRefused("The upstream refuses this account's fresh access token.") from error
 
     async def models(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
-        """Return what the upstream offers, asked every ten minutes at most; failing that, the last list."""
-        if monotonic() >= self._models_fresh_until and accounts:
-            # Set before the call: whoever asks meanwhile takes what is known, and a failure is not repeated.
-            self._models_fresh_until = monotonic() + MODELS_TTL_S
+        """Return what these accounts are offered, asked every ten minutes at most, or the last list."""
+        known = self.known_models(accounts)
+        if not accounts or monotonic() < self._models_fresh_until.get(accounts[0].label, 0.0):
+            return known
+        # Set before the call: whoever asks meanwhile takes what is known; a failure is not repeated at once.
+        self._keep_models(accounts[0].label, known, MODELS_RETRY_S)
+        for account in accounts[:MODELS_TRIES]:
             try:
-                offered = await self.authorized(accounts[0], self.upstream.available_models)
+                offered = await self.authorized(account, self.upstream.available_models)
             except GatewayError as error:
-                log.warning(
-                    "models not fetched", extra={"error": error.message, "account": accounts[0].label}
-                )
+                log.warning("models not fetched", extra={"error": error.message, "account": account.label})
             else:
-                self._models = offered or self._models
-        return self._models
+                known = offered or known
+                self._keep_models(accounts[0].label, known, MODELS_TTL_S)
+                break
+        return known
 
-    @property
-    def known_models(self) -> tuple[str, ...]:
-        return self._models
+    def known_models(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
+        return self._models.get(accounts[0].label, BUILT_IN_MODELS) if accounts else BUILT_IN_MODELS
+
+    def _keep_models(self, label: str, models: tuple[str, ...], ttl_s: float) -> None:
+        if len(self._models) >= MOST_LISTS:
+            self._models.clear()
+            self._models_fresh_until.clear()
+        self._models[label] = models
+        self._models_fresh_until[label] = monotonic() + ttl_s
 
     async def _refresh(self, account: Account, refresh_token: str) -> Grant:
         tokens = await self.upstream.refresh(refresh_token, account.device_id)

@@ -29,6 +29,9 @@ DRAIN_TIMEOUT_S = 5.0
 CLEAN_UP_TIMEOUT_S = 20.0
 """The whole clean-up; it is done before the invocation ends, and a client does not wait for it."""
 
+LEAST_CLEAN_UP_S = 1.0
+"""Kept of the host's time for giving the lease back, whatever the upstream does; tried even after its end."""
+
 log = logging.getLogger("glm_gateway")
 
 
@@ -113,7 +116,8 @@ class Turn:
     def interrupt(self, ending: Finished | Failed) -> list[ReplyEvent]:
         """End the reply here, with all that was held back; a reply cut short keeps its conversation."""
         self._keeps_conversation |= isinstance(ending, Finished)
-        return self._shaped([*self._decoder.interrupt(), ending])
+        told = self._decoder.conclude() if isinstance(ending, Finished) else self._decoder.interrupt()
+        return self._shaped([*told, ending])
 
     def _shaped(self, events: list[ReplyEvent]) -> list[ReplyEvent]:
         self.heard += len(events)
@@ -146,10 +150,17 @@ class Turn:
             self._stream_is_whole = False
             return [*self._decoder.interrupt(), Failed(error)]
 
-    async def close(self) -> None:
-        """Stop what still runs, close the stream, give the lease back, delete the conversation."""
+    async def close(self, deadline_at: float | None = None) -> None:
+        """Stop what still runs, close the stream, give the lease back, delete the conversation.
+
+        In time for the host's end of the request: what it cuts off gives no lease back.
+        """
+        now = asyncio.get_running_loop().time()
+        until = now + CLEAN_UP_TIMEOUT_S
+        if deadline_at is not None:
+            until = max(now + LEAST_CLEAN_UP_S, min(until, deadline_at - LEAST_CLEAN_UP_S))
         try:
-            async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+            async with asyncio.timeout_at(until):
                 try:
                     await self._end_generation()
                 finally:

@@ -17,8 +17,11 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import msgspec
 
-CALL_TIMEOUT_S = 5.0
+ATTEMPT_TIMEOUT_S = 2.0
 """A call takes some 10 ms; whoever waits for it keeps a client waiting."""
+PAUSES_S = (0.0, 0.02, 0.2)
+"""Before each attempt. The first repetition comes at once: most often a kept connection was closed while the
+function was frozen."""
 KEEPALIVE_S = 30.0
 
 PREFIX = "glm-gateway:"
@@ -64,10 +67,15 @@ class UpstashStore:
         await self._command("SET", _key(key), _content(value), "PX", _milliseconds(ttl_s))
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-        written = await self._command("SET", _key(key), _content(value), "NX", "PX", _milliseconds(ttl_s))
-        return bool(written == "OK")
+        content = _content(value)
+        written, is_repeated = await self._ask("SET", _key(key), content, "NX", "PX", _milliseconds(ttl_s))
+        if written == "OK" or not is_repeated:
+            return bool(written == "OK")
+        # The first attempt may have written it without our hearing of it: then it is this very entry.
+        return bool(await self._command("GET", _key(key)) == content)
 
     async def remove(self, key: str, value: str) -> bool:
+        """As everywhere; but False also where a repetition found that its first attempt had removed it."""
         removed = await self._command("EVAL", REMOVE_IF_EQUAL, "1", _key(key), _content(value))
         return bool(removed == 1)
 
@@ -77,20 +85,24 @@ class UpstashStore:
             await http.aclose()
 
     async def _command(self, *command: str) -> Any:
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                response = await self._client().post(self._url, content=msgspec.json.encode(command))
-        except TimeoutError:
-            raise UpstashError(f"{command[0]}: no answer within {CALL_TIMEOUT_S:g} s") from None
-        except httpx.HTTPError as error:
-            raise UpstashError(f"{command[0]}: {type(error).__name__}") from error
-        try:
-            answer = msgspec.json.decode(response.content, type=dict[str, Any])
-        except ValueError:
-            answer = {}
-        if response.status_code != 200 or "result" not in answer:
-            raise UpstashError(f"{command[0]}: HTTP {response.status_code}")
-        return answer["result"]
+        return (await self._ask(*command))[0]
+
+    async def _ask(self, *command: str) -> tuple[Any, bool]:
+        """Return the result, and whether it took more than one attempt to have it."""
+        body = msgspec.json.encode(command)
+        failure = "no answer"
+        for pause_s in PAUSES_S:
+            await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+                    response = await self._client().post(self._url, content=body)
+            except (TimeoutError, httpx.TransportError) as error:
+                failure = type(error).__name__
+            else:
+                if response.status_code < 500 and response.status_code != 429:
+                    return _result(command[0], response), pause_s > 0
+                failure = f"HTTP {response.status_code}"
+        raise UpstashError(f"{command[0]}: {failure}, {len(PAUSES_S)} times")
 
     def _client(self) -> httpx.AsyncClient:
         """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
@@ -98,13 +110,23 @@ class UpstashStore:
         if self._http is None or self._loop is not loop:
             self._loop = loop
             self._http = httpx.AsyncClient(
-                timeout=CALL_TIMEOUT_S,
+                timeout=ATTEMPT_TIMEOUT_S,
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                 headers={"authorization": f"Bearer {self._token}", "accept-encoding": "identity"},
                 verify=self._tls or True,
                 transport=self._transport,
             )
         return self._http
+
+
+def _result(name: str, response: httpx.Response) -> Any:
+    try:
+        answer = msgspec.json.decode(response.content, type=dict[str, Any])
+    except ValueError:
+        answer = {}
+    if response.status_code != 200 or "result" not in answer:
+        raise UpstashError(f"{name}: HTTP {response.status_code}")
+    return answer["result"]
 
 
 def _key(key: str) -> str:

@@ -11,6 +11,9 @@ from lib.chat.caller import Caller
 from lib.errors import AuthenticationFailed
 from lib.settings import Settings
 
+MOST_TOKENS = 16
+"""In one credential: nobody has more accounts of their own, and each can cost a call of the upstream's."""
+
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -25,6 +28,8 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if is_api_key(credential, settings):
         return Caller(settings.refresh_tokens, is_owner=True, key=credential)
     tokens = split_tokens(credential)
+    if len(tokens) > MOST_TOKENS:
+        raise AuthenticationFailed(f"The credential names more than {MOST_TOKENS} refresh tokens.")
     if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"

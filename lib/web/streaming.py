@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Protocol
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -21,6 +22,10 @@ STREAM_HEADERS = {
     # nginx and those that copy it buffer a proxied answer unless the answer itself says no.
     "x-accel-buffering": "no",
 }
+
+
+SEND_TIMEOUT_S = 60.0
+"""A client that takes nothing for so long is gone, though its connection stands: it holds an account."""
 
 
 class Renderer(Protocol):
@@ -41,7 +46,10 @@ class OwningResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            raise ClientDisconnect from None
         finally:
             await self._resources.aclose()
 
@@ -93,7 +101,11 @@ class EventStreamResponse(Response):
             await self._send(send, frame)
 
     async def _send(self, send: Send, frame: bytes) -> None:
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+        except TimeoutError:
+            raise ClientDisconnect from None
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _beat(self, send: Send) -> None:

@@ -213,9 +213,13 @@ async def test_a_first_caller_who_is_cancelled_cancels_nobody_else_and_loses_no_
     second = asyncio.create_task(tokens.get(ACCOUNT))
     await asyncio.sleep(0.001)
     first.cancel()
+    await asyncio.sleep(0.001)
+    first.cancel()
+    await asyncio.sleep(0.001)
+    assert not first.done(), "its request would end, and a host may freeze the process then"
+    answer.set()
     with pytest.raises(asyncio.CancelledError):
         await first
-    answer.set()
     token = await second
     assert (await stored(store))["access_token"] == token
     assert len(upstream.asked) == 1
@@ -239,9 +243,10 @@ async def test_where_all_callers_are_gone_the_rotation_is_kept_and_a_failure_dis
     caller = asyncio.create_task(tokens.get(ACCOUNT))
     await asyncio.sleep(0.001)
     caller.cancel()
+    await asyncio.sleep(0.001)
+    answer.set()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    answer.set()
     await asyncio.sleep(0.001)
     assert asyncio.all_tasks() == before
     assert (await store.get(KEY) is None) is fails
@@ -521,3 +526,52 @@ async def test_peek_tells_the_end_of_the_chains_current_refresh_token_and_asks_n
 
 def test_a_grant_hides_its_tokens() -> None:
     assert repr(Grant("secret", "secret")) == "Grant(is_guest=False)"
+
+
+async def leave_while_another_process_refreshes(tokens: AccessTokens, store: FaultyStore) -> None:
+    await store.add(LOCK, "another process", ttl_s=30)
+    caller = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0.001)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await store.remove(LOCK, "another process")
+
+
+async def test_a_rotation_does_not_begin_where_nobody_waits_any_more(
+    clock: Clock, upstream: Upstream, store: FaultyStore
+) -> None:
+    tokens = AccessTokens(store, upstream.refresh, now=clock)
+    await leave_while_another_process_refreshes(tokens, store)
+    await tokens.settle()
+    assert upstream.asked == []
+    assert await store.get(LOCK) is None
+    assert await tokens.get(ACCOUNT)
+
+
+async def test_who_comes_as_a_refresh_gives_up_begins_another(
+    clock: Clock, upstream: Upstream, store: FaultyStore
+) -> None:
+    tokens = AccessTokens(store, upstream.refresh, now=clock)
+    await leave_while_another_process_refreshes(tokens, store)
+    (flight,) = tokens._flights.values()
+    await asyncio.wait({flight.task})
+    tokens._flights[ACCOUNT.key] = flight  # as it is in the moment before it has landed
+    assert await tokens.get(ACCOUNT)
+
+
+async def test_a_server_that_ends_waits_for_the_rotation(tokens: AccessTokens, upstream: Upstream) -> None:
+    answer = asyncio.Event()
+
+    async def wait() -> None:
+        await answer.wait()
+
+    upstream.during = wait
+    caller = asyncio.create_task(tokens.get(ACCOUNT))
+    await asyncio.sleep(0.001)
+    ending = asyncio.create_task(tokens.settle())
+    await asyncio.sleep(0.001)
+    assert not ending.done()
+    answer.set()
+    await ending
+    assert await caller

@@ -101,3 +101,14 @@ def test_sources_that_the_text_does_not_mention_are_told_at_the_end() -> None:
 
 def test_a_marker_begins_at_its_own_bracket() -> None:
     assert shown(read(["【【3†】"], sources())) == "【[1]"
+
+
+def test_a_marker_that_is_not_wholly_known_numbers_nothing() -> None:
+    found = sources()
+    assert (
+        shown(read(["【turn0search0,turn0search9】 turn0search3"], found))
+        == "【turn0search0,turn0search9】 [1]"
+    )
+    untouched = sources()
+    read(["【turn0search0,turn0search9】"], untouched)
+    assert len(untouched.unmentioned()) == 3

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lib.chatglm import client as client_module
@@ -537,3 +538,17 @@ async def test_connections_are_kept_for_the_next_call(
     await ask(chatglm, session, "Hello!")
     await chatglm.user_info(session)
     assert len(chatglm._http._transport._pool.connections) == 1  # type: ignore[attr-defined]
+
+
+async def test_a_cookie_of_one_account_comes_with_no_other_call(chatglm: ChatGLM) -> None:
+    sent: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers)
+        headers = {"set-cookie": "session=of-the-first; Path=/"}
+        return httpx.Response(200, json={"status": 0, "result": {}}, headers=headers)
+
+    chatglm._http._transport = httpx.MockTransport(answer)
+    for token in ("first", "second"):
+        await chatglm.user_info(Session(token, "device"))
+    assert [headers.get("cookie") for headers in sent] == [None, None]

@@ -503,3 +503,36 @@ def test_work_per_event_does_not_grow_with_the_answer() -> None:
         decoder.feed(flagged(part("L", text("0123456789"))))
     (block,) = decoder._blocks.values()
     assert sum(map(len, block.followed._fragments)) == 20_000
+
+
+def test_an_emoji_that_is_cut_over_two_increments_is_whole() -> None:
+    def raw(half: str) -> bytes:
+        made = {"logic_id": "L", "status": "init", "content": [{"type": "text", "text": half}]}
+        return (
+            b"data: "
+            + json.dumps({"parts": [made], "meta_data": {"if_increase_push": True}}).encode()
+            + b"\n\n"
+        )
+
+    events = decode(raw("Hi \ud83d"), raw("\ude00!"), finish(part("L", text("Hi 😀!"), status="finish")))
+    assert streamed_text(events) == "Hi 😀!" == final_text(events)
+    assert streamed_text(decode(raw("a\ude00b"), finish())) == "a\ufffdb"
+
+
+def test_half_a_character_in_a_field_that_nobody_reads_loses_nothing() -> None:
+    page = {"title": "W", "url": "https://w.example", "match_key": "turn0search0", "snippet": "cut \ud83d"}
+    made = {"logic_id": "S", "content": [], "meta_data": {"tool_result_extra": {"search_results": [page]}}}
+    found = b"data: " + json.dumps({"parts": [made]}).encode() + b"\n\n"
+    events = decode(found, flagged(part("L", text("See turn0search0."))), finish())
+    assert Citation(1, "https://w.example", "W") in events
+
+
+def test_a_reply_that_is_ended_early_is_told_with_its_changes_and_its_sources() -> None:
+    decoder = ReplyDecoder()
+    meta = {"tool_result_extra": {"search_results": [{"title": "W", "url": "https://w.example"}]}}
+    decoder.feed(event(part("S", {"type": "tool_result"}, meta_data=meta)))
+    decoder.feed(flagged(part("L", text("draft"))))
+    decoder.feed(event(part("L", text("final"), status="finish")))
+    told = decoder.conclude()
+    assert final_text(told) == "final"
+    assert Citation(1, "https://w.example", "W", marked=False) in told

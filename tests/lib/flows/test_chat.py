@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 
 from lib.chat.events import Failed, Finished
@@ -810,3 +811,34 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_throttle_that_comes_with_the_first_content_is_not_forgiven(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    error = {"status": "error", "last_error": {"error_code": 10062, "err_msg": "请求过于频繁"}, "parts": []}
+    text = {
+        "logic_id": "L",
+        "role": "assistant",
+        "status": "init",
+        "content": [{"type": "text", "text": "half"}],
+    }
+    events: list[dict[str, Any]] = [{"status": "init", "parts": [text]}, error]
+    flow.configure(account_wait_s=0.0)
+    together = b"".join(b"data: " + msgspec.json.encode({"id": "h", **event}) + b"\n\n" for event in events)
+    upstream.sim.play([together], uid=account.uid)
+    assert isinstance((await flow.ask([account])).events[-1], Failed)
+    with pytest.raises(Throttled):
+        await flow.ask([account])
+
+
+async def test_a_clean_up_is_done_before_the_host_ends_the_request(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "LEAST_CLEAN_UP_S", 0.05)
+    upstream.sim.fail("stop_stream", delay_s=5.0)
+    began_at = asyncio.get_running_loop().time()
+    answer = await flow.ask([account], "[scene:stall]", left_s=0.5)
+    assert asyncio.get_running_loop().time() - began_at < 1.5
+    assert isinstance(answer.events[-1], Finished)
+    assert flow.leases() == set()

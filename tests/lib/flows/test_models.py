@@ -7,6 +7,7 @@ import pytest
 from lib.chat.caller import Caller
 from lib.chatglm.models import offered_names
 from lib.errors import NotFound
+from lib.flows import gateway as gateway_module
 from lib.flows.models import find_model, list_models
 from tests.conftest import SimulatedAccount, Upstream
 from tests.lib.flows.conftest import Flow
@@ -73,3 +74,21 @@ async def test_a_chat_that_names_a_newer_model_looks_for_it_first(
     await flow.ask([account], model="gpt-4o")
     assert upstream.chats()[1]["meta_data"]["selected_model"] == "glm-5.3-flash"
     assert upstream.count("operation/detail") == 1
+
+
+async def test_a_strangers_dead_token_decides_nobody_elses_list(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    stranger = Caller(("a.b.c",), is_owner=False)
+    assert await list_models(stranger, flow.settings) == BUILT_IN
+    upstream.sim.fail("operation/detail", body=NEWER, status=200)
+    assert await list_models(caller(account), flow.settings) == offered_names(("glm-6",))
+
+
+async def test_the_lists_of_many_callers_are_forgotten_in_time(
+    flow: Flow, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "MOST_LISTS", 1)
+    await list_models(Caller(("a.b.c",), is_owner=False), flow.settings)
+    await list_models(caller(account), flow.settings)
+    assert list(flow.gateway._models) == [account.label]

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from lib.store import open_store
+from lib.store import open_store, upstash
 from lib.store.upstash import UpstashError, UpstashStore
 from tests.lib.store.upstash_double import TOKEN, UpstashDouble
 
@@ -47,34 +47,88 @@ async def test_what_somebody_else_wrote_there_is_absent() -> None:
     [
         httpx.Response(200, json={"error": "ERR max daily request limit exceeded"}),
         httpx.Response(401, json={"error": "WRONGPASS"}),
-        httpx.Response(500, text="<html>"),
+        httpx.Response(200, text="<html>"),
         httpx.Response(200, json=[]),
     ],
 )
 async def test_a_refusal_is_an_error_that_tells_no_secret(answer: httpx.Response) -> None:
-    transport = httpx.MockTransport(lambda _: answer)
+    asked: list[httpx.Request] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return answer
+
+    transport = httpx.MockTransport(refuse)
     store = UpstashStore("upstash://:s3cret@kv.example", transport=transport)
     with pytest.raises(UpstashError) as raised:
         await store.put("lease:0a1b", "a value", ttl_s=60)
     assert str(raised.value) == f"SET: HTTP {answer.status_code}"
+    assert len(asked) == 1
 
 
-async def test_a_server_that_is_not_there_is_an_error() -> None:
-    def refuse(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
+Failing = httpx.Response | Exception
 
-    store = UpstashStore("upstash://:t@kv.example", transport=httpx.MockTransport(refuse))
-    with pytest.raises(UpstashError, match="GET: ConnectError"):
+
+def failing(double: UpstashDouble, *failures: Failing, is_heard: bool = False) -> httpx.AsyncBaseTransport:
+    """The double behind a line that fails so many times; `is_heard`: after the command was carried out."""
+    left = list(failures)
+    inner = httpx.ASGITransport(double.app)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        failure = left.pop(0) if left else None
+        if failure is None:
+            return await inner.handle_async_request(request)
+        if is_heard:
+            await inner.handle_async_request(request)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    return httpx.MockTransport(answer)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ReadError("reset"),
+        httpx.ConnectError("refused"),
+        TimeoutError(),
+        httpx.Response(429),
+        httpx.Response(503),
+    ],
+)
+async def test_what_passes_is_tried_again(failure: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstash, "PAUSES_S", (0.0, 0.001, 0.001))
+    double = UpstashDouble(time.time)
+    transport = failing(double, failure, failure)
+    store = UpstashStore(f"upstash://:{TOKEN}@kv.example", transport=transport)
+    await store.put("key", "value", ttl_s=60)
+    assert await store.get("key") == "value"
+
+
+async def test_a_server_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstash, "PAUSES_S", (0.0, 0.001, 0.001))
+    transport = failing(UpstashDouble(time.time), *[httpx.ConnectError("refused")] * 3)
+    store = UpstashStore(f"upstash://:{TOKEN}@kv.example", transport=transport)
+    with pytest.raises(UpstashError, match="GET: ConnectError, 3 times"):
         await store.get("key")
 
 
-async def test_a_server_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(_: httpx.Request) -> httpx.Response:
-        raise TimeoutError
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_a_lease_whose_answer_was_lost_is_known_as_ours(is_heard: bool) -> None:
+    double = UpstashDouble(time.time)
+    transport = failing(double, httpx.ReadError("reset"), is_heard=is_heard)
+    store = UpstashStore(f"upstash://:{TOKEN}@kv.example", transport=transport)
+    assert await store.add("lease", "mine", ttl_s=60) is True
+    assert await store.add("lease", "another's", ttl_s=60) is False
 
-    store = UpstashStore("upstash://:t@kv.example", transport=httpx.MockTransport(hang))
-    with pytest.raises(UpstashError, match="no answer within 5 s"):
-        await store.get("key")
+
+async def test_a_lease_that_another_took_meanwhile_is_not_ours() -> None:
+    double = UpstashDouble(time.time)
+    await store_of(double).add("lease", "another's", ttl_s=60)
+    transport = failing(double, httpx.ReadError("reset"))
+    store = UpstashStore(f"upstash://:{TOKEN}@kv.example", transport=transport)
+    assert await store.add("lease", "mine", ttl_s=60) is False
 
 
 async def test_the_address_and_the_token_come_from_the_url() -> None:

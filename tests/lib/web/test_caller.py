@@ -5,7 +5,7 @@ import pytest
 from lib.chat.caller import Caller
 from lib.errors import AuthenticationFailed
 from lib.settings import Settings
-from lib.web.caller import identify
+from lib.web.caller import MOST_TOKENS, identify
 from tests.lib.web.requests import make_request
 
 OWNER = Settings(refresh_tokens=("own.er.token",), api_keys=("sk-1", "sk-2"), allow_passthrough=False)
@@ -58,3 +58,10 @@ def test_a_caller_is_shown_without_tokens() -> None:
     shown = repr(caller(OWNER, "sk-1"))
     assert "own.er" not in shown
     assert "sk-1" not in shown
+
+
+def test_a_credential_of_many_tokens_is_refused() -> None:
+    tokens = ",".join(f"a.b.c{number}" for number in range(MOST_TOKENS + 1))
+    with pytest.raises(AuthenticationFailed, match="more than 16"):
+        caller(OPEN, tokens)
+    assert len(caller(OPEN, tokens.rpartition(",")[0]).refresh_tokens) == MOST_TOKENS

@@ -7,10 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from lib.chat.events import ReplyEvent, TextDelta
 from lib.errors import GatewayError, UpstreamError
+from lib.web import streaming
 from lib.web.streaming import HEARTBEAT, EventStreamResponse, OwningResponse, render_stream
 
 SCOPE = {"type": "http"}
@@ -151,3 +153,28 @@ async def test_an_error_becomes_the_last_frame() -> None:
 async def test_what_is_no_error_of_ours_is_not_swallowed() -> None:
     with pytest.raises(LookupError):
         await rendered(batches("a", error=LookupError()))
+
+
+async def test_a_client_that_takes_nothing_any_more_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "SEND_TIMEOUT_S", 0.02)
+
+    async def frames() -> AsyncGenerator[bytes]:
+        yield b"never taken"
+
+    wire = Wire()
+    response = EventStreamResponse(frames(), {}, resources=owned(wire), heartbeat_s=60)
+    starting = wire.send
+
+    async def send(message: Message) -> None:
+        await starting(message)
+        wire.is_open.clear()  # all that its buffers hold
+
+    with pytest.raises(ClientDisconnect):
+        await response(SCOPE, wire.receive, send)
+    assert wire.said == ["start 200", "closed"]
+
+    wire = Wire()
+    wire.is_open.clear()
+    with pytest.raises(ClientDisconnect):
+        await OwningResponse(b"{}", {}, resources=owned(wire))(SCOPE, wire.receive, wire.send)
+    assert wire.said == ["closed"]
