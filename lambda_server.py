@@ -44,9 +44,11 @@ class WorkFirst:
                 message = {**message, "more_body": True}
             await send(message)
 
-        await self._app(scope, receive, pass_on)
-        if held is not None:
-            await send(held)
+        try:
+            await self._app(scope, receive, pass_on)
+        finally:  # the answer was complete, whatever became of the work after it
+            if held is not None:
+                await send(held)
 
 
 def load(endpoint: str) -> ASGIApp:

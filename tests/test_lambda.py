@@ -123,6 +123,27 @@ async def test_what_fails_before_its_end_is_not_ended_properly() -> None:
     assert log == ["sent b'head', False"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "last"),
+    [
+        ([], ["sent b'answer', True", "sent b'', False"]),
+        ([(b"content-length", b"6")], ["sent b'answer', False"]),
+    ],
+)
+async def test_what_fails_after_its_end_is_sent_all_the_same(
+    headers: list[tuple[bytes, bytes]], last: list[str]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"answer"})
+        raise OSError("broken")
+
+    log: list[str] = []
+    with pytest.raises(OSError, match="broken"):
+        await messages_of(app, log)
+    assert log == ["sent b'head', False", *last]
+
+
 async def test_an_answer_that_never_ends_is_not_ended_here() -> None:
     log: list[str] = []
     await messages_of(app_that_sends({"body": b"one", "more_body": True}, headers=[], log=log), log)

@@ -1,6 +1,6 @@
 """How long a cold start of each function takes, against the least program of its kind: a report, no test.
 
-    scripts/deploy-aws package && scripts/test-deploy aws -k nothing    # builds, and installs the tools
+    AWS_REGION=us-east-1 scripts/deploy-aws package    # builds; asks nobody
     .venv/dev/bin/python -m tests.deploy.aws.init_time [ROUNDS]
 
 A buffered function's time is what AWS's runtime emulator reports as its init phase; a streaming one's runs

@@ -42,6 +42,11 @@ def test_cloudformation_has_nothing_to_say_against_it(package: Package, tools: P
     assert done.returncode == 0, done.stdout
 
 
+def test_only_the_deployer_reads_what_holds_the_secrets(package: Package) -> None:
+    folder = package.project / ".serverless"
+    assert {path.stat().st_mode & 0o077 for path in [folder, *folder.rglob("*")]} == {0}
+
+
 def test_each_file_of_api_is_one_function(package: Package) -> None:
     files = [file_of(package.template, function) for function in package.template.functions]
     assert sorted(files) == API_FILES
@@ -96,8 +101,10 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     function = package.template.function(name)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["x86_64"]
-    assert function["MemorySize"] == 1024
-    assert function["Timeout"] == (900 if name in STREAMING else 29)
+    assert function["MemorySize"] == (256 if name in ("index", "ping") else 1024)
+    # A refresh is three calls of up to 20 s, and must end after API Gateway has given up waiting for it.
+    refreshes = name in ("models", "tokenCheck")
+    assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
     zipped = "streaming" if name in STREAMING else "buffered"
     assert function["Code"]["S3Key"].endswith(f"{zipped}.zip")

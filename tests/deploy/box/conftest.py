@@ -1,4 +1,8 @@
-"""What the tests of a box share: tools, and the image that the Dockerfile describes, as a root of its own."""
+"""What the tests of a box share: tools, and the image that the Dockerfile describes, as a root of its own.
+
+The tests of the image (test_image.py) need Linux and root, because a root of its own takes chroot and mounts;
+without them they are skipped, and fail in CI.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +42,29 @@ def dockerfile() -> Dockerfile:
 
 
 @pytest.fixture(scope="session")
+def fetching_python(python: Path) -> str:
+    """Give an environment of the image's Python, for its pip alone."""
+    make = ". scripts/environment.sh; ensure_environment lock requirements-lock.txt"
+    make += '; echo "$ENVIRONMENT_PYTHON"'
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", make],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": str(python)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=True,
+    )
+    return str(ROOT / done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
 def image(
-    dockerfile: Dockerfile, copy_project: CopyProject, python: Path, tmp_path_factory: pytest.TempPathFactory
+    dockerfile: Dockerfile,
+    copy_project: CopyProject,
+    python: Path,
+    fetching_python: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Image:
     """Give the image, built: the Dockerfile's steps in a root that has Python and nothing of ours."""
     may = shutil.which("unshare") and os.geteuid() == 0
@@ -48,9 +73,14 @@ def image(
     root = tmp_path_factory.mktemp("image")
     wheels = root / "wheels"
     # Downloaded outside, by whatever pip is configured to use; the image's own pip checks the hashes.
-    download = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    download = [fetching_python, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     download += ["--only-binary", ":all:", "--dest", str(wheels), "--requirement", "requirements-local.txt"]
     subprocess.run(download, cwd=ROOT, check=True, timeout=BUILD_TIMEOUT_S)
+    # python:3.13-slim has a pip; this machine's Python may have none.
+    tell = "import pathlib, pip; print(pathlib.Path(pip.__file__).parent)"
+    pip = subprocess.check_output([fetching_python, "-I", "-c", tell], cwd=ROOT, text=True).strip()
+    shutil.copytree(ROOT / pip, root / "pip/pip", ignore=shutil.ignore_patterns("__pycache__"))
+    environ = {"PYTHONPATH": "/pip", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
     image = Image(root, dockerfile, python.parent.parent)
-    image.build(copy_project(), {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}, timeout_s=BUILD_TIMEOUT_S)
+    image.build(copy_project(), environ, timeout_s=BUILD_TIMEOUT_S)
     return image

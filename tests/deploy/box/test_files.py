@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def test_hadolint_finds_nothing(tools: Path) -> None:
 @pytest.fixture
 def service(tools: Path, tmp_path: Path) -> dict[str, Any]:
     """Read compose.yaml as docker compose understands it, with an owner's .env."""
-    (tmp_path / ".env").write_text("CHATGLM_REFRESH_TOKENS=a$b\nAPI_KEYS=sk-1,sk-2\n")
+    (tmp_path / ".env").write_text("CHATGLM_REFRESH_TOKENS='a$b'\nAPI_KEYS=sk-1,sk-2\n")
     command = [str(tools / "docker-compose"), "--project-directory", str(tmp_path)]
     done = subprocess.run(
         [*command, "--file", str(ROOT / "compose.yaml"), "config", "--format", "json"],
@@ -50,6 +52,37 @@ def test_compose_gives_the_container_no_more_than_it_needs(service: dict[str, An
     assert [port["host_ip"] for port in service["ports"]] == ["127.0.0.1"]
     assert service["environment"]["API_KEYS"] == "sk-1,sk-2"
     assert "privileged" not in service
+
+
+def test_compose_leaves_a_dollar_alone_in_quotes(service: dict[str, Any]) -> None:
+    """As docs/deploy-box.md says; without them it would be a reference to a variable b, which is empty."""
+    value = service["environment"]["CHATGLM_REFRESH_TOKENS"]
+    assert value.replace("$$", "$") == "a$b"  # doubled: what `config` prints is a compose file again
+
+
+class Health(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/ping" else 404)
+        self.end_headers()
+
+    def log_request(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (500, 1), (302, 1)])
+def test_the_health_check_asks_the_server_itself_whatever_proxy_is_set(
+    dockerfile: Dockerfile, monkeypatch: pytest.MonkeyPatch, status: int, exit_code: int
+) -> None:
+    monkeypatch.setattr(Health, "status", status)
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        _, *check = (part.replace(":8000", f":{server.server_port}") for part in dockerfile.health_check)
+        nobody = "http://127.0.0.1:1"
+        environ = {"http_proxy": nobody, "HTTP_PROXY": nobody, "ALL_PROXY": nobody}
+        done = subprocess.run([sys.executable, *check], env=environ, timeout=30, check=False)
+    assert done.returncode == exit_code
 
 
 def test_the_state_outlives_the_container_wherever_it_runs(

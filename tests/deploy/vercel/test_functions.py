@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from simulator.app import Simulator
+from simulator.server import listen
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
 from tests.deploy.vercel import init_time
@@ -21,6 +25,7 @@ from tests.deploy.vercel.instance import Instance
 from tests.harness.client import CHAT, KEY, Client, Streamed, chat_body, error_of
 from tests.harness.waiting import wait_until
 from tests.harness.wire import RawClient
+from tests.lib.store.upstash_double import TOKEN, UpstashDouble
 
 HELD_AT_MOST_S = 20.0
 POLL_S = 0.005
@@ -283,6 +288,50 @@ def test_the_owners_key_opens_the_owners_account(
         assert Client(http, instance.url, "sk-wrong").chat().status_code == 401
 
 
+@pytest.fixture
+def redis() -> Iterator[tuple[UpstashDouble, dict[str, str]]]:
+    """Give the double of Upstash on a socket, and what the host's integration would set for it."""
+    double = UpstashDouble(time.time)
+    listener = listen()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(double.app, lifespan="off", ws="none", log_config=None))
+    thread = threading.Thread(target=server.run, args=([listener],), name="upstash", daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, 10, "the double of Upstash listens")
+        yield double, {"KV_REST_API_URL": url, "KV_REST_API_TOKEN": TOKEN}
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+def test_a_rotated_token_outlives_its_process_in_the_hosts_redis(
+    deployment: Deployment,
+    upstream: Upstream,
+    account: SimulatedAccount,
+    redis: tuple[UpstashDouble, dict[str, str]],
+) -> None:
+    double, integration = redis
+    environ = {"CHATGLM_REFRESH_TOKENS": account.token, "API_KEYS": KEY, **integration}
+    simulated = upstream.sim.account(account.token)
+    tokens = {account.token}
+    with httpx.Client(trust_env=False, timeout=20) as http:
+        for count in (1, 2):
+            with deployment.start("api/v1/chat/completions", **environ) as instance:
+                assert Client(http, instance.url).answer()["choices"][0]["finish_reason"] == "stop"
+                wait_until(instance.is_idle, 10, "the invocation has ended")
+            # Strict rotation: the token of the environment is dead from the first process's refresh on.
+            tokens |= {simulated.refresh_token, *simulated.access_tokens}
+            simulated.forget_access_tokens()
+            assert simulated.refresh_count == count
+    contents = [text for command in double.commands for text in command]
+    contents += [base64.b64decode(command[2]).decode() for command in double.commands if command[0] == "SET"]
+    assert len(double.entries) >= 1
+    assert len(tokens) >= 5
+    assert not [token for token in tokens if any(token in content for content in contents)]
+
+
 def test_a_wrong_setting_is_said_to_whoever_asks(deployment: Deployment) -> None:
     with deployment.start("api/v1/chat/completions", MAX_DURATION_S="soon") as instance:
         response = httpx.post(instance.url + CHAT, json=chat_body(), trust_env=False)
@@ -358,7 +407,7 @@ def test_streams_are_whole_under_the_runtimes_own_server(
 def test_the_cold_start_is_reported(
     output: Output, python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = init_time.report(output, python, tmp_path, runs=2)
+    told = init_time.report(output, python, tmp_path)
     with capsys.disabled():
         print(f"\n{told}")
     assert all(name in told for name in output.bundles)
