@@ -12,19 +12,21 @@ from lib.settings import current
 from lib.web.app import create_app
 from lib.web.caller import identify
 from lib.web.deadline import deadline_of
+from lib.web.ending import told_as_error
 from lib.web.form import read_form
 from lib.web.media import POLL_AGAIN, AnswerThen, asked_once
 
 
 async def create_video(request: Request) -> Response:
-    settings = current()
+    settings, attempt = current(), attempt_of(request.headers)
     caller = identify(request, settings)
     deadline = deadline_of(request, settings)
-    attempt = attempt_of(request.headers)
     with await read_form(request, limit=settings.max_body_bytes) as form:
         frame = form.files.get("input_reference")
         order = parse_creation(form.json, form.texts, has_file=frame is not None)
-        state = await make_video(order, caller, settings, frame=frame, attempt=attempt, deadline_at=deadline)
+        state = await make_video(
+            order, caller, settings, frame=frame, attempt=attempt, deadline_at=deadline, ending=told_as_error
+        )
     return Response(render_video(state), 200, POLL_AGAIN, media_type="application/json")
 
 
@@ -44,8 +46,7 @@ async def get_content(request: Request) -> Response:
 
 
 async def delete_video(request: Request) -> Response:
-    settings = current()
-    video_id = request.path_params["video_id"]
+    settings, video_id = current(), request.path_params["video_id"]
     await remove_video(video_id, identify(request, settings), settings)
     return Response(render_deleted(video_id), media_type="application/json")
 

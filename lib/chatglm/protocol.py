@@ -145,8 +145,6 @@ def _decode_piecewise(payload: bytes) -> Event | None:
         raw = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(raw, dict):
-        return None
     parts = raw.get("parts")
     event = Event(
         id=_text_or_none(raw.get("id")),

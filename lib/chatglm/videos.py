@@ -9,10 +9,12 @@ import msgspec
 
 from lib.chatglm.client import ChatGLM, Session, UploadedFile
 from lib.errors import (
+    AccessTokenRefused,
     GatewayError,
     InvalidRequest,
     UpstreamProtocolError,
     UpstreamRejected,
+    UpstreamUnreachable,
 )
 
 CREATE = "/video-api/v1/chat"
@@ -21,11 +23,18 @@ ADD_SOUND = "/video-api/v1/static/composite_video"
 UPLOAD = "/video-api/v1/static/upload"
 REFERER = "https://chatglm.cn/video"
 
+NO_CONNECTION = "No connection to the upstream."
+"""What ChatGLM says where a request has not even been sent."""
+
 UPLOAD_TIMEOUT_S = 60.0
 """A first frame has a megabyte or two."""
 
 _MODERATED = re.compile(r"违规|违反|敏感|不合规|审核|安全|sensitive|moderat|violat", re.IGNORECASE)
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_NUMBER = re.compile(r"The upstream answered (\d{1,9}): ")
+_TROUBLE = re.compile(r"internal|server error|time[d-]? ?out|超时|异常", re.IGNORECASE)
+_TROUBLE_NUMBER = 10025
+"""An internal error, in one of the upstream's own numbers."""
 _PER_CENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%?")
 
 VideoProgress = Literal["queued", "in_progress", "completed", "failed"]
@@ -93,7 +102,7 @@ async def begin_video(upstream: ChatGLM, session: Session, order: VideoOrder) ->
     try:
         result = await upstream.call("POST", CREATE, session, body=body, referer=REFERER)
     except UpstreamRejected as error:
-        if is_moderation(error.message):
+        if has_begun_nothing(error) and is_moderation(error.message):
             raise InvalidRequest(error.message, code="content_policy_violation", param="prompt") from error
         raise
     conversation_id = result.get("conversation_id") if isinstance(result, dict) else None
@@ -124,10 +133,11 @@ async def delete_video(upstream: ChatGLM, session: Session, chat_id: str) -> Non
 
 
 def read_status(result: Any) -> VideoStatus:
-    """Understand what a poll says; whatever is neither waiting nor done has failed."""
-    if not isinstance(result, dict):
-        return VideoStatus(state="failed", words="the upstream does not know this video any more")
-    state = _STATES.get(_text_in(result, "status"), "failed")
+    """Understand what a poll says; whatever says that it is neither waiting nor done has failed."""
+    said = _text_in(result, "status") if isinstance(result, dict) else ""
+    if not said:
+        raise UpstreamProtocolError("The upstream did not say how the video is doing.", retry="never")
+    state = _STATES.get(said, "failed")
     video_url = _url_in(result, "video_url")
     if state == "completed" and not video_url:
         return VideoStatus(state="failed", words="the upstream finished the video without saying where it is")
@@ -146,9 +156,24 @@ def is_moderation(words: str) -> bool:
     return _MODERATED.search(words) is not None
 
 
-def was_refused(error: GatewayError) -> bool:
-    """Whether the upstream itself said no to an order, so that nothing can have come of it."""
-    return isinstance(error, UpstreamRejected | InvalidRequest) or error.status in (401, 429)
+def is_id(text: str) -> bool:
+    """Whether it looks like one of the upstream's ids: of a conversation, of a video."""
+    return _ID.fullmatch(text) is not None
+
+
+def has_begun_nothing(error: GatewayError) -> bool:
+    """Whether nothing can have come of an order that ended so: it was refused, or never arrived."""
+    match error:
+        case AccessTokenRefused():
+            return True
+        case UpstreamRejected():
+            said = _NUMBER.match(error.message)
+            number = int(said[1]) if said else 0
+            is_refusal = 400 <= number < 500 or (number >= 10000 and number != _TROUBLE_NUMBER)
+            return is_refusal and not _TROUBLE.search(error.message)
+        case UpstreamUnreachable():
+            return error.message == NO_CONNECTION
+    return isinstance(error, InvalidRequest) or error.status in (401, 429)
 
 
 def _progress(plan: Any) -> int:

@@ -12,7 +12,7 @@ from lib.chat.media import VideoRequest, VideoState
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 
 DEFAULT_MODEL = "cogvideox"
-MAX_MODEL_CHARS = 64
+MAX_MODEL_BYTES = 64
 """It is carried in the video's id."""
 
 # The upstream's own words (2024-07 … 2026).
@@ -235,8 +235,8 @@ def _prompt(prompt: str | None, *, has_image: bool) -> str:
 
 def _model(model: str | None) -> str:
     name = (model or "").strip() or DEFAULT_MODEL
-    if len(name) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
+    if len(name.encode()) > MAX_MODEL_BYTES:
+        raise invalid_value("model", f"at most {MAX_MODEL_BYTES} bytes of UTF-8", name)
     return name
 
 

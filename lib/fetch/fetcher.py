@@ -200,7 +200,7 @@ async def _received(response: httpx.Response, url: httpx.URL, max_bytes: int) ->
     try:
         if response.headers.get("content-length", "").isdecimal():
             spool.check_size(int(response.headers["content-length"]))
-        async for piece in _unpacked(response, url):
+        async for piece in _unpacked(response, url, spool):
             await spool.write(piece)
         if not spool.size:
             raise unavailable(f"The file at {url.host} is empty.")
@@ -213,7 +213,7 @@ async def _received(response: httpx.Response, url: httpx.URL, max_bytes: int) ->
         raise
 
 
-async def _unpacked(response: httpx.Response, url: httpx.URL) -> AsyncIterator[bytes]:
+async def _unpacked(response: httpx.Response, url: httpx.URL, spool: Spool) -> AsyncIterator[bytes]:
     """Yield the body; compressed although nobody asked for that, in steps that stay small."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
@@ -222,9 +222,11 @@ async def _unpacked(response: httpx.Response, url: httpx.URL) -> AsyncIterator[b
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise unavailable(f"{url.host} sends the file compressed, as {encoding[:20]!r}.")
-    inflater = Inflater()
+    inflater, received = Inflater(), 0
     try:
         async for data in response.aiter_raw():
+            received += len(data)
+            spool.check_size(received)  # it may go on for ever and unpack to nothing
             for piece in inflater.feed(data):
                 yield piece
         for piece in inflater.end():

@@ -39,7 +39,10 @@ def _attached_name(content_disposition: str) -> str:
         return unquote(name, encoding="latin-1" if charset.lower() == "iso-8859-1" else "utf-8")
     header = Message()
     header["content-disposition"] = content_disposition
-    return header.get_filename() or ""
+    try:
+        return header.get_filename() or ""
+    except ValueError:  # from deep inside: a character set that is none, a section's endless number
+        return ""
 
 
 def _shortened(name: str) -> str:

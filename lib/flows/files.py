@@ -63,7 +63,7 @@ class RequestFiles:
             raise InvalidRequest(
                 f"expected at most {MAX_FILES} files in one request, got {len(self._parts)}", param="messages"
             )
-        for had in await _each(self._parts, self._fetch_one):
+        for had in await each(self._parts, self._fetch_one):
             self._had.setdefault(had.file.digest, had)
 
     async def uploaded_to(self, account: Account) -> tuple[FileReference, ...]:
@@ -73,7 +73,7 @@ class RequestFiles:
         async def upload_one(digest: str) -> None:
             known[digest] = await self._upload_one(self._had[digest], account)
 
-        await _each([digest for digest in self._had if digest not in known], upload_one)
+        await each([digest for digest in self._had if digest not in known], upload_one)
         return tuple(known[digest] for digest in self._had)
 
     async def _fetch_one(self, part: Attachment) -> _Had:
@@ -123,7 +123,7 @@ def _kind_of(file: FetchedFile, name: str) -> Kind:
     return recognize(head, tail=tail, declared=file.content_type, name=name)
 
 
-async def _each(values: Iterable[V], work: Callable[[V], Awaitable[T]]) -> list[T]:
+async def each(values: Iterable[V], work: Callable[[V], Awaitable[T]]) -> list[T]:
     """Do the work on each, a few at once; the first failure ends the others and is raised."""
     gate = asyncio.Semaphore(AT_ONCE)
 

@@ -26,9 +26,10 @@ from lib.chatglm.drawing import (
     read_styles,
 )
 from lib.chatglm.models import is_agent_id
-from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected
+from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
 from lib.fetch.fetcher import FetchedFile
-from lib.flows.chat import Reply, open_reply
+from lib.flows.chat import Reply, open_reply, stop_time
+from lib.flows.files import each
 from lib.flows.gateway import Gateway, gateway_of
 from lib.settings import Settings
 
@@ -94,15 +95,22 @@ async def open_images(
 
 
 @asynccontextmanager
-async def open_files(images: tuple[ImageMade, ...], settings: Settings) -> AsyncIterator[list[FetchedFile]]:
+async def open_files(
+    images: tuple[ImageMade, ...], settings: Settings, *, deadline_at: float | None = None
+) -> AsyncIterator[list[FetchedFile]]:
     """Fetch the images from where the upstream put them; not one is held in memory."""
     fetcher = gateway_of(settings).fetcher
     async with AsyncExitStack() as resources:
+
+        async def fetch_one(image: ImageMade) -> FetchedFile:
+            opened = fetcher.fetch(image.url, max_bytes=MAX_IMAGE_BYTES)
+            return await resources.enter_async_context(opened)
+
         try:
-            files = [
-                await resources.enter_async_context(fetcher.fetch(image.url, max_bytes=MAX_IMAGE_BYTES))
-                for image in images
-            ]
+            async with asyncio.timeout_at(None if deadline_at is None else stop_time(deadline_at)):
+                files = await each(images, fetch_one)
+        except TimeoutError:
+            raise UpstreamTimeout("The images were made but could not be fetched in time.") from None
         except InvalidRequest as error:  # the address is the upstream's, not the caller's
             raise UpstreamError(f"An image was made but cannot be fetched: {error.message}") from error
         yield files

@@ -15,7 +15,8 @@ from lib.accounts.account import Account
 from lib.chat.caller import Caller
 
 PREFIX = "video_"
-MAX_ID_CHARS = 600
+MAX_ID_CHARS = 640
+"""Longer than any that is made of what callers and the upstream may send."""
 _TAG_BYTES = 16
 _CONTEXT = b"glm-gateway video 1\0"
 

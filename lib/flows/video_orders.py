@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from io import BytesIO
 from time import time
 from typing import IO
@@ -15,13 +17,14 @@ import msgspec
 from lib.accounts.account import Account
 from lib.chat.caller import Caller
 from lib.chat.media import ImageRequest, VideoRequest
-from lib.chatglm.client import UploadedFile
+from lib.chatglm.client import CALL_TIMEOUT_S, Session, UploadedFile
 from lib.chatglm.videos import (
     BegunVideo,
     VideoOrder,
     begin_video,
+    has_begun_nothing,
+    is_id,
     upload_first_frame,
-    was_refused,
 )
 from lib.errors import (
     AccountRefused,
@@ -31,7 +34,7 @@ from lib.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from lib.flows.chat import addressed
+from lib.flows.chat import addressed, stop_time
 from lib.flows.endings import run_to_end
 from lib.flows.gateway import Gateway
 from lib.flows.images import open_files, open_images
@@ -49,6 +52,9 @@ _LOST = (
     "It is not known whether a video was begun, so it was not ordered again; "
     "repeat the request only if a second video does no harm."
 )
+_one_frame = threading.Lock()
+"""A frame costs a core and some hundred megabytes while it is made: one of them at a time in a process."""
+
 _BEGUN, _IS_LOST = "begun", "lost"
 """What stands in the place of an order's id, as long as there is none, and where there will never be one."""
 
@@ -87,8 +93,12 @@ class Order:
         self._deadline_at = deadline_at
         self._accounts = gateway.accounts_of(caller)
         self._conversation_id, self._candidates = addressed(request.conversation_id, self._accounts)
+        if self._conversation_id and not is_id(self._conversation_id):
+            raise InvalidRequest("This is no conversation's id.", param="conversation_id")
+        self._order_by = None if deadline_at is None else _order_by(deadline_at)
         self._may_have_begun = False
-        self._placed: tuple[VideoJob, Account] | None = None
+        self.placed: tuple[VideoJob, Account] | None = None
+        """What there is to wait for, once it is known."""
 
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
@@ -96,20 +106,22 @@ class Order:
         key = await self._order_key(attempt)
         before = None
         if attempt.is_repeated or attempt.idempotency_key:
-            earlier = await self._claim(key, patience_s)
-            if earlier is not None:
-                return earlier
+            self.placed = await self._claim(key, patience_s)
+            if self.placed is not None:
+                return self.placed
         else:
             before = await memory.recall(key)  # the same wish again: if nothing comes of it, the older counts
         await memory.keep(key, _BEGUN, ttl_s=ORDER_TTL_S)
         try:
-            await self._order(await self._first_frame(), key)
+            async with self._in_time():
+                frame = await self._first_frame()
+            await self._order(frame, key)
         except BaseException:
             if await memory.recall(key) == _BEGUN:
                 await self._withdraw(key, _IS_LOST if self._may_have_begun else before)
             raise
-        assert self._placed is not None  # else it has raised
-        return self._placed
+        assert self.placed is not None  # else it has raised
+        return self.placed
 
     async def _withdraw(self, key: str, instead: str | None) -> None:
         if instead is None:
@@ -153,7 +165,9 @@ class Order:
             return None
         drawn = ImageRequest(prompt=request.prompt, ratio=WIDTH / MAX_HEIGHT)
         opened = open_images(drawn, self._caller, self._settings, deadline_at=self._deadline_at)
-        async with opened as made, open_files(made.images, self._settings) as files:
+        async with opened as made:
+            images = made.images
+        async with open_files(images[:1], self._settings) as files:
             return await _fitted(files[0].file, request.image_param)
 
     async def _fetched(self, url: str) -> UploadedFile:
@@ -171,14 +185,17 @@ class Order:
         refusal: GatewayError | None = None
         while True:
             try:
-                lease = await pool.acquire(
-                    self._candidates, wait_s=self._settings.account_wait_s, excluded=excluded
-                )
+                async with self._in_time():
+                    lease = await pool.acquire(
+                        self._candidates, wait_s=self._settings.account_wait_s, excluded=excluded
+                    )
             except GatewayError as unavailable:
                 raise for_caller(refusal or unavailable, self._caller) from None
             account = lease.account
             try:
-                source_id = "" if frame is None else await self._uploaded(account, frame)
+                async with self._in_time():
+                    await self._gateway.tokens.get(account)  # it may have to be fetched first
+                    source_id = "" if frame is None else await self._uploaded(account, frame)
                 # To its end, though the caller may leave: a video that has begun must be known by its id.
                 await run_to_end(self._begin(account, source_id, key))
             except (Throttled, AccountRefused) as error:
@@ -208,20 +225,36 @@ class Order:
             emotional_atmosphere=request.emotional_atmosphere,
             mirror_mode=request.mirror_mode,
         )
-        # A token that is refused has begun nothing: `authorized` may well try again with a new one.
-        self._may_have_begun = True
+
+        async def begin(session: Session) -> BegunVideo:
+            self._may_have_begun = True
+            try:
+                return await begin_video(gateway.upstream, session, order)
+            except GatewayError as error:
+                self._may_have_begun = not has_begun_nothing(error)
+                raise
+
         try:
-            begun = await gateway.authorized(
-                account, lambda session: begin_video(gateway.upstream, session, order)
-            )
+            begun = await gateway.authorized(account, begin)
         except GatewayError as error:
-            self._may_have_begun = not was_refused(error)
             if self._may_have_begun:
                 raise _lost(error) from error
             raise
         job = self._job_of(begun, account)
-        self._placed = job, account
+        self.placed = job, account
         await gateway.memory.keep(key, seal(job, self._caller, account), ttl_s=ORDER_TTL_S)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """End what comes before the order while there is still time for the order itself."""
+        try:
+            async with asyncio.timeout_at(self._order_by):
+                yield
+        except TimeoutError:
+            raise UpstreamTimeout(
+                "What a video needs first (its first frame, a free account) took too long for this host's "
+                "limit on a request. No video was ordered."
+            ) from None
 
     def _job_of(self, begun: BegunVideo, account: Account) -> VideoJob:
         return VideoJob(
@@ -234,6 +267,13 @@ class Order:
         )
 
 
+def _order_by(deadline_at: float) -> float:
+    """Return when to order at the latest; a host in a hurry keeps half of its time for that."""
+    stop_at = stop_time(deadline_at)
+    left_s = stop_at - asyncio.get_running_loop().time()
+    return stop_at - min(CALL_TIMEOUT_S, left_s / 2)
+
+
 def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
     while piece := file.read(1024 * 1024):
         digest.update(piece)
@@ -242,8 +282,13 @@ def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
 
 async def _fitted(file: IO[bytes], param: str) -> UploadedFile:
     written = BytesIO()
-    await asyncio.to_thread(fit_frame, file, written, param=param)
+    await asyncio.to_thread(_fit, file, written, param)
     return UploadedFile("frame.jpg", written.getvalue(), "image/jpeg")
+
+
+def _fit(file: IO[bytes], written: IO[bytes], param: str) -> None:
+    with _one_frame:
+        fit_frame(file, written, param=param)
 
 
 def _lost(error: GatewayError) -> GatewayError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from random import uniform
 from time import time
@@ -29,6 +30,7 @@ from lib.errors import (
     InvalidRequest,
     NoAccountAvailable,
     NotFound,
+    ShuttingDown,
     UpstreamRejected,
 )
 from lib.flows.chat import stop_time
@@ -49,10 +51,15 @@ LONGEST_LAMBDA_WAIT_S = 240.0
 """API Gateway ends what is silent for five minutes, and with it the id of the video that was ordered."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
+SOUND_TTL_S = 180.0
+"""For as long one instance has the adding of a sound to itself: its call, and the wait for a token."""
 HANDED_OUT_ENOUGH = 2
 """Completed answers after which the upstream's record is no longer needed: one may have been lost."""
 
 T = TypeVar("T")
+
+Ending = Callable[[], AbstractContextManager[None]]
+"""What turns the cancellation that the end of a server is into ShuttingDown; any other one stays one."""
 
 log = logging.getLogger("glm_gateway")
 
@@ -93,16 +100,24 @@ async def make_video(
     attempt: Attempt | None = None,
     deadline_at: float | None = None,
     pace: Pace | None = None,
+    ending: Ending = nullcontext,
 ) -> VideoState:
     """Order a video, wait for it as long as the request allows, and return what is known of it then.
 
-    Once it is ordered nothing raises any more: its id must reach the caller.
+    Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
     pace = pace or Pace()
     order = Order(gateway_of(settings), request, caller, frame, deadline_at)
-    job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
+    wait_s = request.wait_s
+    try:
+        with ending():
+            job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
+    except ShuttingDown:
+        if order.placed is None:
+            raise
+        (job, account), wait_s = order.placed, 0.0
     jobs = Videos(gateway_of(settings), caller, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(request.wait_s, deadline_at, settings))
+    return await jobs.wait(job, account, until=_wait_until(wait_s, deadline_at, settings), ending=ending)
 
 
 async def look_at_video(video_id: str, caller: Caller, settings: Settings) -> VideoState:
@@ -187,14 +202,19 @@ class Videos:
                 record = await self._ask(job, account, record or _fresh_record())
         return self._state(job, account, record)
 
-    async def wait(self, job: VideoJob, account: Account, *, until: float) -> VideoState:
+    async def wait(
+        self, job: VideoJob, account: Account, *, until: float, ending: Ending = nullcontext
+    ) -> VideoState:
         """Look again and again; what fails meanwhile changes nothing about the video."""
         clock = asyncio.get_running_loop().time
         state = self._state(job, account, _fresh_record())
         while (left_s := until - clock()) > 0 and not state.is_over:
-            await asyncio.sleep(min(left_s, self._poll_every_s * uniform(*WAIT_JITTER)))
             try:
-                state = await self.look(job, account)
+                with ending():
+                    await asyncio.sleep(min(left_s, self._poll_every_s * uniform(*WAIT_JITTER)))
+                    state = await self.look(job, account)
+            except ShuttingDown:
+                break
             except GatewayError as error:
                 log.warning("video not polled", extra={"error": error.message, "account": account.label})
                 if isinstance(error, AccountRefused | NoAccountAvailable | NotFound):
@@ -245,23 +265,38 @@ class Videos:
             record, status=status, asked_at=self._now(), error_code=_error_code(status)
         )
         if status.state == "completed":
-            record = await self._completed(job, account, record)
+            record = msgspec.structs.replace(record, completed_at=int(self._now()))
+            if job.audio is not None:
+                return await self._with_sound(job, account, job.audio, record)
         await self._keep(job, record)
         return record
 
-    async def _completed(self, job: VideoJob, account: Account, record: _Record) -> _Record:
-        record = msgspec.structs.replace(record, completed_at=int(self._now()))
-        if job.audio is None:
-            return record
-        upstream, (key, audio_id) = self._gateway.upstream, job.audio
-        try:
-            url = await self._authorized(
-                account, lambda session: add_sound(upstream, session, job.chat_id, key=key, audio_id=audio_id)
-            )
-        except GatewayError as error:
-            return _without_sound(record, error)
-        status = msgspec.structs.replace(record.status, video_url=url)
-        return msgspec.structs.replace(record, status=status)
+    async def _with_sound(
+        self, job: VideoJob, account: Account, audio: tuple[str, str], record: _Record
+    ) -> _Record:
+        """Add the sound, in one instance alone; the others say that the video is nearly done."""
+        upstream, memory, turn = self._gateway.upstream, self._gateway.memory, f"video-sound:{job.chat_id}"
+        if not await memory.add(turn, "1", ttl_s=SOUND_TTL_S):
+            return _nearly_done(record)
+        key, audio_id = audio
+
+        async def add_and_remember() -> None:
+            nonlocal record
+            try:
+                url = await self._authorized(
+                    account, lambda s: add_sound(upstream, s, job.chat_id, key=key, audio_id=audio_id)
+                )
+            except GatewayError as error:
+                record = _without_sound(record, error)
+                await self._keep(job, record)
+                await memory.remove(turn, "1")
+            else:
+                status = msgspec.structs.replace(record.status, video_url=url)
+                record = msgspec.structs.replace(record, status=status)
+                await self._keep(job, record)
+
+        await run_to_end(add_and_remember())
+        return record
 
     def _state(self, job: VideoJob, account: Account, record: _Record) -> VideoState:
         status = record.status
@@ -311,14 +346,17 @@ def _fresh_record() -> _Record:
 def _without_sound(record: _Record, error: GatewayError) -> _Record:
     """Try again at the next polls; then say that the video is there, and that its sound is not."""
     log.warning("sound not added", extra={"error": error.message})
-    failures = record.sound_failures + 1
-    status, code = msgspec.structs.replace(record.status, state="in_progress", progress=99), ""
-    if failures >= SOUND_TRIES:
-        words = f"The video is done, but its sound could not be added. Without: {status.video_url}"
-        status, code = msgspec.structs.replace(status, state="failed", words=words), "sound_not_added"
-    return msgspec.structs.replace(
-        record, status=status, error_code=code, completed_at=None, sound_failures=failures
-    )
+    record = msgspec.structs.replace(_nearly_done(record), sound_failures=record.sound_failures + 1)
+    if record.sound_failures < SOUND_TRIES:
+        return record
+    words = f"The video is done, but its sound could not be added. Without: {record.status.video_url}"
+    status = msgspec.structs.replace(record.status, state="failed", words=words)
+    return msgspec.structs.replace(record, status=status, error_code="sound_not_added")
+
+
+def _nearly_done(record: _Record) -> _Record:
+    status = msgspec.structs.replace(record.status, state="in_progress", progress=99)
+    return msgspec.structs.replace(record, status=status, completed_at=None)
 
 
 def _error_code(status: VideoStatus) -> str:

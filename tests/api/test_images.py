@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from openai import BadRequestError, OpenAI
 
+from lib.fetch.fetcher import Fetcher
 from simulator.app import Simulator
 from simulator.drawing import make_picture
 from tests.conftest import SimulatedAccount, Upstream
@@ -148,6 +149,20 @@ def test_a_model_of_openai_that_knows_no_addresses_answers_base64(client: Client
         made = sdk.images.generate(model="gpt-image-2", prompt="a cat")
     assert made.data is not None
     assert base64.b64decode(made.data[0].b64_json or "").startswith(b"\x89PNG")
+
+
+def test_the_account_is_free_before_the_images_are_fetched(
+    client: Client, sim: Simulator, cdn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, left = Fetcher.fetch, []
+
+    def watched(self: Fetcher, url: str, *, max_bytes: int) -> Any:
+        left.append(sim.live_conversations())
+        return fetch(self, url, max_bytes=max_bytes)
+
+    monkeypatch.setattr(Fetcher, "fetch", watched)
+    assert make(client, response_format="b64_json").status_code == 200
+    assert left == [[]]
 
 
 def test_an_image_that_cannot_be_fetched_is_the_upstreams_fault(

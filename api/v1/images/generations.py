@@ -33,7 +33,9 @@ async def create_images(request: Request) -> Response:
         if wanted.form == "url":
             answer = render_images(made.images, created=created)
             return OwningResponse(answer, headers, resources=resources.pop_all())
-        files = await resources.enter_async_context(open_files(made.images, settings))
+        await resources.aclose()  # others may have the account while the images are fetched
+        fetched = open_files(made.images, settings, deadline_at=deadline_at)
+        files = await resources.enter_async_context(fetched)
         texts = texts_around_files(made.images, created=created)
         return Base64Response(texts, files, headers, resources=resources.pop_all())
 

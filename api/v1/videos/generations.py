@@ -13,6 +13,7 @@ from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.caller import identify
 from lib.web.deadline import deadline_of
+from lib.web.ending import told_as_error
 from lib.web.media import POLL_AGAIN, AnswerThen, asked_once
 
 
@@ -22,7 +23,9 @@ async def create_generation(request: Request) -> Response:
     deadline_at = deadline_of(request, settings)
     wanted = parse_generation(await read_body(request, limit=settings.max_body_bytes))
     attempt = attempt_of(request.headers)
-    state = await make_video(wanted, caller, settings, attempt=attempt, deadline_at=deadline_at)
+    state = await make_video(
+        wanted, caller, settings, attempt=attempt, deadline_at=deadline_at, ending=told_as_error
+    )
     failure = failure_of(state)
     if failure is not None:
         raise failure

@@ -558,6 +558,9 @@ async def test_who_comes_as_a_refresh_gives_up_begins_another(
     await asyncio.wait({flight.task})
     tokens._flights[ACCOUNT.key] = flight  # as it is in the moment before it has landed
     assert await tokens.get(ACCOUNT)
+    newer = tokens._flights[ACCOUNT.key] = type(flight)("")
+    tokens._land(ACCOUNT.key, flight)
+    assert tokens._flights[ACCOUNT.key] is newer, "who lands late makes room for himself only"
 
 
 async def test_a_server_that_ends_waits_for_the_rotation(tokens: AccessTokens, upstream: Upstream) -> None:

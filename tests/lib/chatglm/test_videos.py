@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from lib.chatglm.client import Session, UploadedFile
+from lib.chatglm.protocol import coded_error
 from lib.chatglm.videos import (
     BegunVideo,
     VideoOrder,
     VideoStatus,
     begin_video,
+    has_begun_nothing,
     is_moderation,
     read_status,
     upload_first_frame,
-    was_refused,
 )
 from lib.errors import (
+    AccessTokenRefused,
     AccountBusy,
     AccountRefused,
     GatewayError,
@@ -58,7 +60,7 @@ def test_a_finished_video_is_known_by_its_address() -> None:
         ("processing", "in_progress"),
         ("process", "in_progress"),
         ("fail", "failed"),
-        (None, "failed"),
+        ("whatever", "failed"),
     ],
 )
 def test_states(status: Any, state: str) -> None:
@@ -87,11 +89,10 @@ def test_progress_is_read_where_it_is_a_number(plan: Any, progress: int) -> None
     assert read_status({"status": "processing", "plan": plan}).progress == progress
 
 
-@pytest.mark.parametrize("result", [None, [], "x", 3])
-def test_no_result_is_a_video_that_is_not_there(result: Any) -> None:
-    status = read_status(result)
-    assert (status.state, status.is_moderated) == ("failed", False)
-    assert "does not know" in status.words
+@pytest.mark.parametrize("result", [None, [], "x", 3, {}, {"status": None}, {"status": ""}, {"status": 3}])
+def test_no_status_says_nothing_about_the_video(result: Any) -> None:
+    with pytest.raises(UpstreamProtocolError):
+        read_status(result)
 
 
 @pytest.mark.parametrize("url", ["", None, 3, "javascript:alert(1)", "/relative"])
@@ -126,14 +127,34 @@ def test_a_failure_is_told_in_the_upstreams_words_cut_short() -> None:
         (AccountBusy(""), True),
         (AccountRefused(""), True),
         (InvalidRequest(""), True),
-        (UpstreamRejected(""), True),
+        (AccessTokenRefused("The upstream answered 40102: x."), True),
+        (coded_error(10099, "次数已用完"), True),
+        (coded_error(40001, "signature"), True),
+        (coded_error(400, "bad request"), True),
+        (coded_error(500, "internal server error"), False),
+        (coded_error(504, "x"), False),
+        (coded_error(10025, "x"), False),
+        (coded_error(10099, "Internal Server Error"), False),
+        (coded_error(10099, "timed out"), False),
+        (UpstreamRejected("The upstream answered HTTP 500: no message.", retry="again"), False),
+        (UpstreamRejected("", retry="again"), False),
+        (UpstreamUnreachable("No connection to the upstream."), True),
         (UpstreamProtocolError(""), False),
         (UpstreamUnreachable(""), False),
         (UpstreamTimeout(""), False),
     ],
 )
 def test_only_the_upstreams_own_no_is_a_no(error: GatewayError, expected: bool) -> None:
-    assert was_refused(error) is expected
+    assert has_begun_nothing(error) is expected
+
+
+async def test_a_breakdown_that_speaks_of_safety_is_no_moderation() -> None:
+    class Broken(Answering):
+        async def call(self, method: str, path: str, session: Session, **_: Any) -> Any:
+            raise coded_error(500, "安全模块 internal server error")
+
+    with pytest.raises(UpstreamRejected):
+        await begin_video(Broken(None), SESSION, VideoOrder(prompt="x"))  # type: ignore[arg-type]
 
 
 class Answering:

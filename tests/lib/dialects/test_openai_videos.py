@@ -140,6 +140,13 @@ def test_json_names_a_first_frame_in_two_ways(reference: Any) -> None:
     assert parse_creation(body, {}, has_file=False).image_url == "https://a/b.png"
 
 
+@pytest.mark.parametrize("model", ["m" * 65, "模" * 22])
+def test_a_model_must_fit_into_the_id(model: str) -> None:
+    assert generation(prompt="x", model="模" * 21).model == "模" * 21
+    with pytest.raises(InvalidRequest):
+        generation(prompt="x", model=model)
+
+
 def test_a_kept_file_is_something_that_we_do_not_have() -> None:
     for body, fields in (
         (b'{"prompt": "x", "input_reference": {"file_id": "f"}}', {}),

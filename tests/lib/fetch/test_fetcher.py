@@ -197,6 +197,12 @@ async def test_what_cannot_be_unpacked_is_no_file(
     assert words in (await failure(files, files.serve("/x", data, f"content-encoding: {encoding}"))).message
 
 
+async def test_what_unpacks_to_nothing_for_ever_is_cut_off(files: FileServer) -> None:
+    members = gzip.compress(b"") * (LIMIT // 10)
+    answer = head("200 OK", "content-encoding: gzip", "transfer-encoding: chunked") + chunked(members)
+    assert isinstance(await failure(files, files.answer("/x", answer)), RequestTooLarge)
+
+
 async def test_a_decompression_bomb_is_cut_off(files: FileServer) -> None:
     """Four gibibytes in four megabytes: what is unpacked is counted, and never much of it at once."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)

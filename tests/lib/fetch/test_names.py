@@ -66,6 +66,8 @@ def test_any_name_is_made_safe_and_stays_so(name: str) -> None:
         ("/x", 'attachment; filename="../../y"', "y"),
         ("/x", "attachment; filename=", "x"),
         ("/x", ';;;="', "x"),
+        ("/x", "attachment; filename*0*=idna''x", "x"),
+        ("/y", "attachment; filename*" + "9" * 5000 + "=x", "y"),
     ],
 )
 def test_a_download_is_named_by_its_server_then_by_its_address(

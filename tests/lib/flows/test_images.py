@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from lib.chat.caller import Caller
+from lib.chat.events import ImageMade
 from lib.chat.media import ImageRequest
 from lib.chatglm.drawing import Drawing
 from lib.errors import GatewayError, UpstreamRejected, UpstreamTimeout
-from lib.flows.images import open_images
+from lib.flows.images import open_files, open_images
 from simulator.steps import Abort, Cue, Pause, Script, text_item
 from tests.conftest import SimulatedAccount, Upstream
 from tests.lib.flows.conftest import Flow
@@ -123,3 +126,41 @@ async def test_styles_are_fetched_once_an_hour(
     styles = [body["meta_data"]["cogview"]["style"] for body in upstream.chats()]
     assert styles == ["watercolor"] * 3
     assert Drawing().style == "none"
+
+
+class SlowFetcher:
+    """Fetches an address after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.under_way = self.most = 0
+
+    @asynccontextmanager
+    async def fetch(self, url: str, *, max_bytes: int) -> AsyncIterator[str]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(self.seconds)
+        self.under_way -= 1
+        yield url
+
+    async def aclose(self) -> None: ...
+
+
+IMAGES = tuple(ImageMade(f"https://a/{number}.png") for number in range(5))
+
+
+async def test_a_few_files_are_fetched_at_once_and_keep_their_order(flow: Flow) -> None:
+    slow: Any = SlowFetcher(0.01)
+    flow.gateway._fetcher = slow
+    async with open_files(IMAGES, flow.settings) as files:
+        got: list[Any] = list(files)
+        assert got == [image.url for image in IMAGES]
+    assert slow.most == 3
+
+
+async def test_files_that_do_not_come_in_the_hosts_time_are_told(flow: Flow) -> None:
+    slow: Any = SlowFetcher(9.0)
+    flow.gateway._fetcher = slow
+    with pytest.raises(UpstreamTimeout, match="fetched in time"):
+        async with open_files(IMAGES, flow.settings, deadline_at=asyncio.get_running_loop().time() + 0.1):
+            pass

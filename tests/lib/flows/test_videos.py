@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from io import BytesIO
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from lib.accounts.account import parse_account
+from lib.accounts.account import Account, parse_account
 from lib.chat.caller import Caller
 from lib.chat.media import VideoRequest, VideoState
-from lib.errors import GatewayError, NoAccountAvailable, NotFound, UpstreamError, UpstreamRejected
+from lib.errors import (
+    GatewayError,
+    InvalidRequest,
+    NoAccountAvailable,
+    NotFound,
+    ShuttingDown,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from lib.flows import video_orders
 from lib.flows.gateway import close_gateways
 from lib.flows.video_ids import VideoJob, seal, unseal
 from lib.flows.video_orders import Attempt, attempt_of
@@ -24,6 +40,7 @@ from lib.flows.videos import (
     make_video,
     remove_video,
 )
+from lib.web.ending import cut_short, told_as_error, under_way
 from simulator.app import Simulator
 from simulator.videos import Video
 from tests.conftest import SimulatedAccount, Upstream
@@ -109,6 +126,37 @@ def test_an_id_is_short_and_fit_for_a_path(upstream: Upstream) -> None:
     video_id = seal(job, caller_of(mine), parse_account(mine.token))
     assert len(video_id) < 500
     assert set(video_id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+IDS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=64)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
+JOBS = st.builds(
+    VideoJob,
+    IDS,
+    IDS | st.just(""),
+    st.just("01234567"),
+    st.integers(0, 2**40),
+    TEXTS.filter(lambda model: len(model.encode()) <= 64),
+    st.none() | st.tuples(TEXTS.map(lambda key: key[:40]), IDS),
+)
+LONGEST = VideoJob("a" * 64, "b" * 64, "01234567", 2**40, "m" * 64, ("\U0001f3b5" * 40, "c" * 64))
+
+
+@given(JOBS | st.just(LONGEST))
+def test_every_id_that_is_given_opens(job: VideoJob) -> None:
+    account = Account("token", "01234567", "key", "device")
+    caller = Caller(("token",), is_owner=False, key="")
+    assert unseal(seal(job, caller, account), caller, (account,)) == (job, account)
+
+
+@pytest.mark.parametrize("conversation_id", ["../x", "b" * 65, "会话", "a b"])
+async def test_a_conversation_that_cannot_be_is_refused_before_the_order(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, conversation_id: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await make(flow, caller_of(account), conversation_id=conversation_id)
+    assert caught.value.param == "conversation_id"
+    assert sim.videos == {}
 
 
 # Waiting
@@ -350,6 +398,39 @@ async def test_another_callers_same_wish_is_another_video(
     assert len(sim.videos) == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, {"status": 500, "message": "internal server error"}),
+        (200, {"status": 504, "message": "gateway timeout"}),
+        (200, {"status": 10025, "message": "internal server error"}),
+    ],
+)
+async def test_an_order_in_which_the_upstream_broke_down_is_not_repeated(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, status: int, body: Any
+) -> None:
+    sim.fail("video-api/v1/chat", status=status, body=body)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    attempt, caller = Attempt(idempotency_key="k"), caller_of(account)
+    for _ in range(2):
+        with pytest.raises(UpstreamError, match="not known whether"):
+            await make_video(request, caller, flow.settings, attempt=attempt)
+    assert len(sim.calls_to("video-api/v1/chat")) == 1
+
+
+async def test_a_token_that_cannot_be_fetched_is_no_lost_order(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("user/refresh", disconnect=True, times=9)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    attempt, caller = Attempt(idempotency_key="k"), caller_of(account)
+    with pytest.raises(UpstreamError) as caught:
+        await make_video(request, caller, flow.settings, attempt=attempt)
+    assert "not known whether" not in caught.value.message
+    sim.faults.clear()
+    assert (await make_video(request, caller, flow.settings, attempt=attempt)).status == "queued"
+
+
 async def test_two_requests_of_one_key_at_once_are_one_video(
     flow: Flow, account: SimulatedAccount, sim: Simulator
 ) -> None:
@@ -398,3 +479,143 @@ async def test_a_busy_account_leaves_the_order_to_another(
     made = await make(flow, caller_of(first, second), wait_s=0)
     assert made.conversation_id.partition("-")[2] in (first.label, second.label)
     assert len(sim.videos) == 1
+
+
+# The host's time
+
+
+async def test_what_takes_too_long_before_the_order_leaves_it_out(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("static/upload", delay_s=2.0)
+    picture = BytesIO()
+    Image.new("RGB", (30, 20)).save(picture, "PNG")
+    picture.seek(0)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    caller, clock = caller_of(account), asyncio.get_running_loop().time
+    with pytest.raises(UpstreamTimeout, match="No video was ordered"):
+        await make_video(request, caller, flow.settings, frame=picture, deadline_at=clock() + 1.0)
+    assert not sim.calls_to("video-api/v1/chat")
+    assert flow.leases() == set()
+
+
+async def test_a_first_frame_that_takes_too_long_leaves_the_order_out(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.sleep(9)
+
+    monkeypatch.setattr(video_orders.Order, "_first_frame", never)
+    request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
+    deadline_at = asyncio.get_running_loop().time() + 0.3
+    with pytest.raises(UpstreamTimeout, match="No video was ordered"):
+        await make_video(request, caller_of(account), flow.settings, deadline_at=deadline_at)
+
+
+async def test_one_first_frame_is_made_at_a_time(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way: list[int] = []
+
+    def slow(*_: Any, **__: Any) -> None:
+        under_way.append(1)
+        time.sleep(0.05)
+        assert len(under_way) == 1
+        under_way.clear()
+
+    monkeypatch.setattr(video_orders, "fit_frame", slow)
+    await asyncio.gather(*(video_orders._fitted(BytesIO(), "x") for _ in range(4)))
+
+
+# The server's end
+
+
+async def cut_when(making: asyncio.Future[VideoState], is_time: Any) -> VideoState:
+    await eventually(is_time)
+    cut_short()
+    return await making
+
+
+def cut(flow: Flow, caller: Caller, **fields: Any) -> asyncio.Future[VideoState]:
+    """Make a video as an endpoint does, in a request that may be cut short."""
+
+    async def make_it() -> VideoState:
+        with under_way(lambda: False):
+            request = VideoRequest(**{"prompt": "[scene:video queue=9999]", "model": "cogvideox"} | fields)
+            pace = Pace(poll_every_s=0.01)
+            return await make_video(request, caller, flow.settings, pace=pace, ending=told_as_error)
+
+    return asyncio.ensure_future(make_it())
+
+
+async def test_who_waits_when_the_server_ends_is_told_the_id(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await cut_when(cut(flow, caller), lambda: sim.videos and only_video(sim).polls > 1)
+    assert made.status == "queued"
+    assert Videos(flow.gateway, caller).find(made.id)[0].chat_id == only_video(sim).id
+
+
+async def test_who_orders_when_the_server_ends_is_told_the_id(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("video-api/v1/chat", delay_s=0.3)
+    caller = caller_of(account)
+    made = await cut_when(cut(flow, caller), lambda: sim.calls_to("video-api/v1/chat"))
+    assert Videos(flow.gateway, caller).find(made.id)[0].chat_id == only_video(sim).id
+
+
+async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    sim.fail("user/refresh", delay_s=0.3)
+    with pytest.raises(ShuttingDown):
+        await cut_when(cut(flow, caller_of(account)), lambda: sim.calls_to("user/refresh"))
+    assert sim.videos == {}
+
+
+# Several instances
+
+
+async def test_a_sound_is_added_by_one_instance(
+    flow: Flow, account: SimulatedAccount, sim: Simulator, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.configure(store_url=f"sqlite:///{tmp_path}/state.db")
+    caller = caller_of(account)
+    made = await make(flow, caller, audio=AUDIO, wait_s=0)
+    sim.fail("composite_video", delay_s=0.3)
+    monkeypatch.setattr(Videos, "_lock", lambda *_: asyncio.Lock())  # as if they were two
+    first = asyncio.ensure_future(Eager(flow, caller).look(made.id))
+    await eventually(lambda: sim.calls_to("composite_video"))
+    second = await Eager(flow, caller).look(made.id)
+    assert (second.status, second.progress, second.completed_at) == ("in_progress", 99, None)
+    assert (await first).status == "completed"
+    assert await Eager(flow, caller).look(made.id) == await first
+    assert len(only_video(sim).sounds) == 1
+
+
+async def test_a_sound_that_is_being_added_is_remembered_though_nobody_waits(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, audio=AUDIO, wait_s=0)
+    sim.fail("composite_video", delay_s=0.3)
+    first = asyncio.ensure_future(Eager(flow, caller).look(made.id))
+    await eventually(lambda: sim.calls_to("composite_video"))
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await Eager(flow, caller).look(made.id)).status == "completed"
+    assert len(only_video(sim).sounds) == 1
+
+
+async def test_a_poll_that_says_nothing_is_not_remembered(
+    flow: Flow, account: SimulatedAccount, sim: Simulator
+) -> None:
+    caller = caller_of(account)
+    made = await make(flow, caller, wait_s=0)
+    sim.fail("status/{chat_id}", status=200, body={"status": 0, "result": None})
+    with pytest.raises(UpstreamProtocolError):
+        await Eager(flow, caller).look(made.id)
+    assert (await Eager(flow, caller).look(made.id)).status == "completed"
