@@ -264,6 +264,8 @@ def _config(app: ASGIApp, grace_s: float = GRACE_S) -> uvicorn.Config:
         log_config=None,  # the log is ours, one JSON line per request
         access_log=False,
         server_header=False,
+        # Longer than clients and proxies keep a connection: who closes first must not be who is asked next.
+        timeout_keep_alive=75,
         # After that uvicorn closes what is shared, whoever still needs it: a clean-up that hangs.
         timeout_graceful_shutdown=round(grace_s + CLEAN_UP_S),
     )
