@@ -40,6 +40,9 @@ MAX_ANSWER_BYTES = 2 * 1024 * 1024
 _TOKEN = re.compile(r"[!-~]+")
 """What a header can carry; anything else is no token, and would fail deep inside the HTTP client."""
 
+NO_CONNECTION = "No connection to the upstream."
+"""What is said where a request has not even been sent."""
+
 KEEPALIVE_S = 60.0
 """A warm connection saves two round trips; the upstream itself closes idle ones after some minutes."""
 
@@ -329,7 +332,7 @@ class _errors_of_http:  # noqa: N801 - used as a function; a class costs no gene
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         match error:
             case httpx.ConnectTimeout() | httpx.ConnectError():
-                raise UpstreamUnreachable("No connection to the upstream.") from error
+                raise UpstreamUnreachable(NO_CONNECTION) from error
             case httpx.DecodingError():
                 raise UpstreamProtocolError("The upstream's answer is compressed wrongly.") from error
             case httpx.HTTPError() | httpx.StreamError():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from lib.chatglm.client import ChatGLM, Session, UploadedFile
+from lib.chatglm.client import NO_CONNECTION, ChatGLM, Session, UploadedFile
 from lib.errors import (
     AccessTokenRefused,
     GatewayError,
@@ -22,9 +22,6 @@ STATUS = "/video-api/v1/chat/status/"
 ADD_SOUND = "/video-api/v1/static/composite_video"
 UPLOAD = "/video-api/v1/static/upload"
 REFERER = "https://chatglm.cn/video"
-
-NO_CONNECTION = "No connection to the upstream."
-"""What ChatGLM says where a request has not even been sent."""
 
 UPLOAD_TIMEOUT_S = 60.0
 """A first frame has a megabyte or two."""
