@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from bench import cold_start, cpu_per_event, document, first_content, hundred_streams, imports
+from bench import cold_start, cpu_per_event, document, first_content, hundred_streams, imports, stores
 from bench.report import Report
 
 
@@ -36,6 +36,7 @@ def _benchmarks(deployed_python: str) -> dict[str, Callable[..., Report]]:
         "hundred-streams": hundred_streams.measure,
         "document": document.measure,
         "imports": partial(imports.measure, deployed_python),
+        "stores": partial(stores.measure, deployed_python),
         "cold-start": cold_start.measure,
     }
 

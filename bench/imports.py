@@ -38,7 +38,7 @@ def measure(python: str, *, is_quick: bool = False) -> Report:
     taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, imports in programs.items():
-            figures = _run(python, _TIMED.format(imports=imports))
+            figures = run_timed(python, timed(imports))
             if number:  # the first run compiles
                 taken[name].append(figures)
     walls = {name: [run[0] for run in runs] for name, runs in taken.items()}
@@ -56,20 +56,25 @@ def measure(python: str, *, is_quick: bool = False) -> Report:
             )
             for name in programs
         ],
-        aims=[Aim("the handler to its packages", _ratio(handler, packages), MOST_TIMES_THE_PACKAGES, "×")],
+        aims=[Aim("the handler to its packages", ratio(handler, packages), MOST_TIMES_THE_PACKAGES, "×")],
         command=COMMAND,
         notes=[
-            f"with asyncio, which every host has imported, beside them: {_ratio(handler, with_asyncio):.2f}×"
+            f"with asyncio, which every host has imported, beside them: {ratio(handler, with_asyncio):.2f}×"
         ],
     )
 
 
-def _ratio(ours: list[float], theirs: list[float]) -> float:
+def timed(imports: str) -> str:
+    """Return a program that tells what the imports took, and how many modules there are then."""
+    return _TIMED.format(imports=imports)
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
     """Return the median of the ratios of neighbours: what disturbs one disturbs the other."""
     return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def _run(python: str, program: str) -> tuple[float, float, float]:
+def run_timed(python: str, program: str) -> tuple[float, float, float]:
     # -I: neither the user's packages nor PYTHON* variables have a say.
     done = subprocess.run(  # noqa: S603
         [python, "-I", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False

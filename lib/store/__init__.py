@@ -7,7 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-SCHEMES = "memory://, sqlite:///<path>, dynamodb://<table>?region=<region>, upstash://"
+SCHEMES = "memory://, sqlite:///<path>, redis://, rediss://, upstash://, dynamodb://<table>?region=<region>"
+
+
+class StoreError(Exception):
+    """A store refused, or did not answer in time; the message holds no key, no value and no secret."""
+
+
+class Passing(Exception):
+    """Within a backend: what another attempt may not meet. `is_unheard`: the server did not act on it."""
+
+    def __init__(self, what: str, *, is_unheard: bool = False) -> None:
+        super().__init__(what)
+        self.is_unheard = is_unheard
 
 
 class Store(Protocol):
@@ -18,7 +30,12 @@ class Store(Protocol):
 
     async def get(self, key: str) -> str | None: ...
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None: ...
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+        """Write; with `instead_of` only where the entry still holds exactly that. Say whether it was written.
+
+        This is how a lease is renewed: who lost it meanwhile is told so, and overwrites nobody's.
+        """
+        ...
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         """Write only where nothing is; say whether it was written. This is how a lease is taken."""
@@ -52,6 +69,10 @@ def open_store(url: str, *, now: Callable[[], float] = time.time, tls: ssl.SSLCo
         from lib.store.dynamodb import DynamoStore, Table
 
         return DynamoStore(Table.of_url(url), now=now, tls=tls)
+    if separator and scheme in ("redis", "rediss"):
+        from lib.store.redis import RedisStore
+
+        return RedisStore(url)
     if separator and scheme == "upstash":
         from lib.store.upstash import UpstashStore
 

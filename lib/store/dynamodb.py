@@ -21,11 +21,13 @@ from urllib.parse import parse_qs, unquote
 import httpx
 import msgspec
 
+from lib.patience import patience
+from lib.store import Passing, StoreError
 from lib.store.sigv4 import Credentials, sign
 
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 2.0
 """For one operation with its repetitions; it takes 5 ms, and whoever waits for it keeps a client waiting."""
-ATTEMPT_TIMEOUT_S = 2.0
+ATTEMPT_TIMEOUT_S = 0.9
 PAUSES_S = (0.0, 0.05, 0.2)
 """Before each repetition, up to twice as long; the first at once: most often a kept connection was closed
 while the function was frozen."""
@@ -36,11 +38,11 @@ TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceede
 NAMES = {"#id": "id", "#content": "content", "#expires_at": "expires_at"}
 ABSENT = "attribute_not_exists(#id) OR #expires_at <= :now"
 MINE = "(#content = :content AND #expires_at = :expires_at)"
-HELD = "#content = :content AND #expires_at > :now"
+HELD = "(#content = :held AND #expires_at > :now)"
 
 
-class DynamoError(Exception):
-    """DynamoDB refused or was not reached; the message names its error, never a key or a value."""
+class DynamoError(StoreError):
+    """DynamoDB refused or was not reached; the message names its error."""
 
 
 class _ConditionFailed(Exception):
@@ -86,13 +88,15 @@ class DynamoStore:
         table: Table,
         *,
         now: Callable[[], float] = time.time,
-        timeout_s: float = CALL_TIMEOUT_S,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        attempt_timeout_s: float = ATTEMPT_TIMEOUT_S,
         tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._table = table
         self._now = now
-        self._timeout_s = timeout_s
+        self.call_timeout_s = call_timeout_s
+        self.attempt_timeout_s = attempt_timeout_s
         self._tls = tls
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
@@ -101,29 +105,23 @@ class DynamoStore:
     async def get(self, key: str) -> str | None:
         # Consistent: an eventual read may be a second old, and show a refresh token that is dead since.
         answer = await self._call("GetItem", {"Key": _id(key), "ConsistentRead": True})
-        item = answer.get("Item")
-        if not item or float(item["expires_at"]["N"]) <= self._now():
-            return None
-        return base64.b64decode(item["content"]["B"]).decode("utf-8", "surrogatepass")
+        return _live(answer.get("Item"), self._now())
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
-        await self._call("PutItem", {"Item": _item(key, value, self._now() + ttl_s)})
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+        now = self._now()
+        item = _item(key, value, now + ttl_s)
+        if instead_of is not None:
+            return await self._put_where(HELD, item, {":now": _number(now), ":held": _content(instead_of)})
+        await self._call("PutItem", {"Item": item})
+        return True
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         now = self._now()
-        item = _item(key, value, now + ttl_s)
-        values = {":now": _number(now)}
-        written = {**values, ":content": item["content"], ":expires_at": item["expires_at"]}
-        # A repetition may find what its first attempt wrote without our hearing of it: this very entry.
-        return await self._write(
-            "PutItem",
-            {"Item": item, "ExpressionAttributeValues": values, "ConditionExpression": ABSENT},
-            repeated={"ExpressionAttributeValues": written, "ConditionExpression": f"{ABSENT} OR {MINE}"},
-        )
+        return await self._put_where(ABSENT, _item(key, value, now + ttl_s), {":now": _number(now)})
 
     async def remove(self, key: str, value: str) -> bool:
         """As everywhere; but False also where a repetition found that its first attempt had removed it."""
-        values = {":now": _number(self._now()), ":content": _content(value)}
+        values = {":now": _number(self._now()), ":held": _content(value)}
         request = {"Key": _id(key), "ExpressionAttributeValues": values, "ConditionExpression": HELD}
         return await self._write("DeleteItem", request)
 
@@ -133,13 +131,24 @@ class DynamoStore:
             return
         await http.aclose()
 
+    async def _put_where(self, condition: str, item: dict[str, Any], values: dict[str, Any]) -> bool:
+        # A repetition may find what its first attempt wrote without our hearing of it: this very entry.
+        mine = {":content": item["content"], ":expires_at": item["expires_at"]}
+        return await self._write(
+            "PutItem",
+            {"Item": item, "ExpressionAttributeValues": values, "ConditionExpression": condition},
+            repeated={
+                "ExpressionAttributeValues": {**values, **mine},
+                "ConditionExpression": f"{condition} OR {MINE}",
+            },
+        )
+
     async def _write(
         self, operation: str, request: dict[str, Any], repeated: dict[str, Any] | None = None
     ) -> bool:
-        used = {name for name in NAMES if name in request["ConditionExpression"]}
-        request["ExpressionAttributeNames"] = {name: NAMES[name] for name in used}
+        request["ExpressionAttributeNames"] = _names_in(request)
         if repeated is not None:
-            repeated["ExpressionAttributeNames"] = NAMES
+            repeated["ExpressionAttributeNames"] = _names_in(repeated)
         try:
             await self._call(operation, request, repeated=repeated)
         except _ConditionFailed:
@@ -152,19 +161,19 @@ class DynamoStore:
         """Ask, and again after what passes; `repeated` replaces parts of what may have been heard before."""
         request = {"TableName": self._table.name, **request}
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with patience(self.call_timeout_s):
                 for pause_s in PAUSES_S:
                     try:
                         return await self._attempt(operation, request)
-                    except (httpx.TransportError, _Transient) as error:
-                        if repeated and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                    except Passing as error:
+                        if repeated and not error.is_unheard:
                             request |= repeated
                     await asyncio.sleep(pause_s * (1 + random.random()))
                 return await self._attempt(operation, request)
         except TimeoutError:
-            raise DynamoError(f"{operation}: no answer within {self._timeout_s:g} s") from None
-        except (httpx.TransportError, _Transient) as error:
-            raise DynamoError(f"{operation}: {type(error).__name__} {error}".strip()) from error
+            raise DynamoError(f"{operation}: no answer within {self.call_timeout_s:g} s") from None
+        except Passing as error:
+            raise DynamoError(f"{operation}: {error}") from None
 
     async def _attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(request)
@@ -182,7 +191,14 @@ class DynamoStore:
             service="dynamodb",
             now=self._now(),
         )
-        return _read(operation, await http.post("/", content=body, headers=signed))
+        try:
+            async with asyncio.timeout(self.attempt_timeout_s):
+                response = await http.post("/", content=body, headers=signed)
+        except httpx.ConnectError as error:
+            raise Passing(type(error).__name__, is_unheard=True) from None
+        except (TimeoutError, httpx.RequestError) as error:  # whose text may be that of a header
+            raise Passing(type(error).__name__) from None
+        return _read(operation, response)
 
     def _client(self) -> httpx.AsyncClient:
         """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
@@ -191,7 +207,7 @@ class DynamoStore:
             self._loop = loop
             self._http = httpx.AsyncClient(
                 base_url=self._table.endpoint,
-                timeout=ATTEMPT_TIMEOUT_S,
+                timeout=None,  # noqa: S113 - ours is for the whole attempt
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                 headers={"accept-encoding": "identity"},
                 verify=self._tls or True,
@@ -200,24 +216,35 @@ class DynamoStore:
         return self._http
 
 
-class _Transient(Exception):
-    """DynamoDB asks for another try."""
-
-
 def _read(operation: str, response: httpx.Response) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(response.content, type=dict[str, Any])
     except ValueError:
-        answer = {}
-    if response.status_code == 200:
+        answer = None
+    if response.status_code == 200 and answer is not None:
         return answer
-    name = str(answer.get("__type", "")).rpartition("#")[2]
+    name = str((answer or {}).get("__type", "")).rpartition("#")[2]
     if name == "ConditionalCheckFailedException":
         raise _ConditionFailed
     message = f"{response.status_code} {name}".strip()
     if response.status_code >= 500 or name.startswith(TRANSIENT):
-        raise _Transient(message)
+        raise Passing(message)
     raise DynamoError(f"{operation}: {message}")
+
+
+def _names_in(request: dict[str, Any]) -> dict[str, str]:
+    """DynamoDB refuses a name that the condition does not use."""
+    return {name: meant for name, meant in NAMES.items() if name in request["ConditionExpression"]}
+
+
+def _live(item: Any, now: float) -> str | None:
+    """Read what we wrote; what somebody else wrote there is nothing."""
+    try:
+        if float(item["expires_at"]["N"]) <= now:
+            return None
+        return base64.b64decode(item["content"]["B"]).decode("utf-8", "surrogatepass")
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _item(key: str, value: str, expires_at: float) -> dict[str, Any]:

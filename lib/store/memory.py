@@ -27,8 +27,11 @@ class MemoryStore:
     async def get(self, key: str) -> str | None:
         return self._live(key)
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+        if instead_of is not None and self._live(key) != instead_of:
+            return False
         self._write(key, value, ttl_s)
+        return True
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         if self._live(key) is not None:

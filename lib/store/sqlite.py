@@ -12,6 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from lib.patience import patience
+from lib.store import StoreError
+
 SCHEMA_VERSION = 1
 SCHEMA = (
     """
@@ -21,7 +24,9 @@ SCHEMA = (
     """,
     "CREATE INDEX entries_by_expiry ON entries (expires_at)",
 )
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 1.8
+CALL_TIMEOUT_S = 2.0
+"""For one operation with its wait for those before it on the thread: a disk may hang, and locks add up."""
 PURGE_EVERY = 500
 """Writes between two purges; one is made at opening too."""
 
@@ -31,21 +36,32 @@ INSERT INTO entries (key, value, expires_at) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
 """
 ADD = PUT + "WHERE entries.expires_at <= ?"
+REPLACE = "UPDATE entries SET value = ?, expires_at = ? WHERE key = ? AND value = ? AND expires_at > ?"
 REMOVE = "DELETE FROM entries WHERE key = ? AND value = ? AND expires_at > ?"
 PURGE = "DELETE FROM entries WHERE expires_at <= ?"
 
 T = TypeVar("T")
 
 
+class SqliteError(StoreError):
+    """The file cannot be opened, read or written, or not in time."""
+
+
 class SqliteStore:
     """Every statement is one transaction; all run on one thread of its own, never on an event loop."""
 
     def __init__(
-        self, path: str, *, now: Callable[[], float] = time.time, busy_timeout_s: float = BUSY_TIMEOUT_S
+        self,
+        path: str,
+        *,
+        now: Callable[[], float] = time.time,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         self._path = Path(path).absolute()  # a later chdir must not make a second database
         self._now = now
-        self._busy_timeout_s = busy_timeout_s
+        self.busy_timeout_s = busy_timeout_s
+        self.call_timeout_s = call_timeout_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
         self._connection: sqlite3.Connection | None = None
         self._writes = 0
@@ -54,9 +70,12 @@ class SqliteStore:
         now = self._now()
         return await self._run(lambda: self._get(_bytes(key), now))
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
         now = self._now()
-        await self._run(lambda: self._write(PUT, _bytes(key), _bytes(value), now + ttl_s))
+        if instead_of is None:
+            return await self._run(lambda: self._write(PUT, _bytes(key), _bytes(value), now + ttl_s))
+        held = (_bytes(key), _bytes(instead_of), now)
+        return await self._run(lambda: self._write(REPLACE, _bytes(value), now + ttl_s, *held))
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         now = self._now()
@@ -67,13 +86,33 @@ class SqliteStore:
         return await self._run(lambda: self._write(REMOVE, _bytes(key), _bytes(value), now))
 
     async def close(self) -> None:
-        """Close the database; twice is once, and what else comes afterwards is a RuntimeError."""
-        with suppress(RuntimeError):  # closed before
+        """Close the database; twice is once, and what else comes afterwards is an error."""
+        with suppress(SqliteError):  # closed before
             await self._run(self._disconnect)
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Have the thread do it; given up, it is not done, or done without anybody waiting."""
+        try:
+            job = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+        except RuntimeError:
+            raise SqliteError("the store is closed") from None
+        try:
+            async with patience(self.call_timeout_s):
+                return await job
+        except TimeoutError:
+            raise SqliteError(f"no answer within {self.call_timeout_s:g} s") from None
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """After an error other than a lock begin anew: the file may have been mended, moved or put back."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            if not _is_busy(error):
+                self._disconnect()
+            raise SqliteError(str(error)) from error
+        except OSError as error:
+            raise SqliteError(f"{type(error).__name__}: {error.strerror}") from error
 
     def _get(self, key: bytes, now: float) -> str | None:
         row = self._connected().execute(GET, (key, now)).fetchone()
@@ -95,9 +134,9 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         _make_private_file(self._path)
-        connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+        connection = sqlite3.connect(self._path, timeout=self.busy_timeout_s, isolation_level=None)
         try:
-            _use_wal(connection, self._busy_timeout_s)
+            _use_wal(connection, self.busy_timeout_s)
             connection.execute("PRAGMA synchronous = NORMAL")
             _prepare_schema(connection)
             connection.execute(PURGE, (self._now(),))
@@ -115,6 +154,11 @@ class SqliteStore:
 def _bytes(text: str) -> bytes:
     """As BLOB: TEXT takes no lone surrogate, which JSON can carry."""
     return text.encode("utf-8", "surrogatepass")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else has the lock; the code's higher bits say in which way."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private_file(path: Path) -> None:
@@ -135,7 +179,7 @@ def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+            if not _is_busy(error) or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.01)
         else:
@@ -149,7 +193,7 @@ def _prepare_schema(connection: sqlite3.Connection) -> None:
         )  # of several new processes one makes the table, the others find it
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
-            raise RuntimeError(
+            raise SqliteError(
                 f"expected a store of schema {SCHEMA_VERSION}, got {version}: a newer gateway's?"
             )
         if version == 0:

@@ -18,7 +18,7 @@ DONE = "data: [DONE]\n\n"
 
 
 @pytest.mark.parametrize(
-    "name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "cold-start"]
+    "name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "stores", "cold-start"]
 )
 def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
     command = [sys.executable, "-m", "bench", name, "--quick"]

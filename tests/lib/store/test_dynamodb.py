@@ -1,15 +1,13 @@
-"""What is DynamoDB's own: repetitions, answers that get lost, and what an item looks like."""
+"""What is DynamoDB's own: repetitions, what an item looks like, and the URL.
+
+What every store promises is in test_contract.py, how it fails in test_faults.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import hashlib
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,6 +79,8 @@ PASSING = [
     says(400, "ProvisionedThroughputExceededException"),
     httpx.ReadError("reset"),
     httpx.RemoteProtocolError("closed"),
+    httpx.DecodingError("no gzip"),
+    TimeoutError(),
     httpx.ConnectError("refused"),
 ]
 
@@ -94,11 +94,17 @@ async def test_what_passes_is_tried_again(answer: httpx.Response | Exception) ->
 
 
 async def test_what_does_not_pass_is_an_error_after_four_attempts_that_tells_nothing_secret() -> None:
-    upstream = Scripted(*(says(400, "ThrottlingException") for _ in range(4)))
-    with pytest.raises(DynamoError, match="PutItem: _Transient 400 ThrottlingException") as caught:
-        await upstream.store().put("key", "secret", ttl_s=60)
-    assert len(upstream.asked) == 4
-    assert "secret" not in str(caught.value)
+    for failure, name in (
+        (says(400, "ThrottlingException"), "400 ThrottlingException"),
+        (says(500, "InternalServerError"), "500 InternalServerError"),
+        (httpx.Response(503, content=b"<html>secret"), "503"),
+        (httpx.LocalProtocolError("Illegal header value b'secret'"), "LocalProtocolError"),
+        (httpx.DecodingError("secret"), "DecodingError"),
+    ):
+        upstream = Scripted(*[failure] * 4)
+        with pytest.raises(DynamoError, match=rf"^PutItem: {name}$"):
+            await upstream.store().put("key", "secret", ttl_s=60)
+        assert len(upstream.asked) == 4
 
 
 @pytest.mark.parametrize(
@@ -121,70 +127,71 @@ async def test_a_table_that_does_not_answer_keeps_nobody_waiting() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    store = DynamoStore(TABLE, timeout_s=0.05, transport=httpx.MockTransport(hang))
+    store = DynamoStore(TABLE, call_timeout_s=0.05, transport=httpx.MockTransport(hang))
     with pytest.raises(DynamoError, match=r"GetItem: no answer within 0\.05 s"):
         await store.get("key")
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ConnectTimeout("")], ids=str)
-async def test_an_add_that_was_never_heard_is_repeated_as_it_was(error: Exception) -> None:
-    upstream = Scripted(error, says(400, "ConditionalCheckFailedException"))
+async def test_an_add_that_was_never_heard_is_repeated_as_it_was() -> None:
+    upstream = Scripted(httpx.ConnectError("refused"), says(400, "ConditionalCheckFailedException"))
     assert await upstream.store().add("key", "value", ttl_s=60) is False
     assert upstream.asked[0] == upstream.asked[1]
 
 
-class Deaf(httpx.AsyncBaseTransport):
-    """Delivers every request, and loses the answers to the first ones."""
-
-    def __init__(self, losses: int, meanwhile: Callable[[], Any] | None = None) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
-        self._losses = losses
-        self._meanwhile = meanwhile
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        if self._losses:
-            self._losses -= 1
-            await response.aread()
-            if self._meanwhile is not None:
-                await self._meanwhile()
-            raise httpx.ReadError("lost")
-        return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+@pytest.mark.parametrize("failure", [httpx.ReadError("reset"), says(500)], ids=str)
+async def test_what_may_have_been_heard_is_repeated_so_that_it_finds_its_own(
+    failure: httpx.Response | Exception,
+) -> None:
+    upstream = Scripted(failure, says(200), failure, says(200), failure, says(200))
+    store = upstream.store()
+    assert await store.add("lease", "mine", ttl_s=60) is True
+    assert await store.put("lease", "mine", ttl_s=60, instead_of="held") is True
+    assert await store.remove("lease", "mine") is True
+    for first, repeated in (upstream.asked[0:2], upstream.asked[2:4]):
+        assert repeated["Item"] == first["Item"]
+        own = "(#content = :content AND #expires_at = :expires_at)"
+        assert repeated["ConditionExpression"] == f"{first['ConditionExpression']} OR {own}"
+        item, values = first["Item"], repeated["ExpressionAttributeValues"]
+        assert (values[":content"], values[":expires_at"]) == (item["content"], item["expires_at"])
+    assert upstream.asked[4] == upstream.asked[5]
 
 
-@pytest.mark.parametrize("losses", [1, 2, 3])
-async def test_an_add_whose_answer_was_lost_knows_its_own_entry(dynalite: Dynalite, losses: int) -> None:
-    table = dynalite.table()
-    deaf, other = DynamoStore(table, transport=Deaf(losses)), DynamoStore(table)
-    assert await deaf.add("lease", "mine", ttl_s=60) is True
-    assert await other.get("lease") == "mine"
-    assert await other.add("lease", "theirs", ttl_s=60) is False
-    assert await deaf.add("lease", "mine", ttl_s=60) is False
-    await deaf.close()
-    await other.close()
+ITEM = {"content": {"B": "dmFsdWU="}, "expires_at": {"N": str(NOW + 1)}}
 
 
-async def test_an_add_whose_answer_was_lost_does_not_take_what_another_has(dynalite: Dynalite) -> None:
-    table = dynalite.table()
-    deaf, other = DynamoStore(table, transport=Deaf(1)), DynamoStore(table)
-    await other.add("lease", "theirs", ttl_s=60)
-    assert await deaf.add("lease", "mine", ttl_s=60) is False
-    assert await other.get("lease") == "theirs"
-    await deaf.close()
-    await other.close()
+async def test_an_item_is_read() -> None:
+    assert await Scripted(says(200, Item=ITEM)).store().get("key") == "value"
+    assert await Scripted(says(200, Item={**ITEM, "expires_at": {"N": str(NOW)}})).store().get("key") is None
 
 
-async def test_a_remove_whose_answer_was_lost_has_removed(dynalite: Dynalite) -> None:
-    table = dynalite.table()
-    deaf, other = DynamoStore(table, transport=Deaf(1)), DynamoStore(table)
-    await other.add("lease", "mine", ttl_s=60)
-    assert await deaf.remove("lease", "mine") is False  # it cannot know
-    assert await other.get("lease") is None
-    await deaf.close()
-    await other.close()
+@pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        {},
+        [],
+        "text",
+        {"expires_at": ITEM["expires_at"]},
+        {**ITEM, "expires_at": {"S": "soon"}},
+        {**ITEM, "expires_at": {"N": "soon"}},
+        {**ITEM, "content": {"S": "value"}},
+        {**ITEM, "content": {"B": "not base64!"}},
+        {**ITEM, "content": {"B": "////"}},
+    ],
+    ids=str,
+)
+async def test_what_somebody_else_wrote_there_is_absent(item: Any) -> None:
+    assert await Scripted(says(200, Item=item)).store().get("key") is None
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b""])
+async def test_a_page_that_is_no_answer_of_dynamodb_s_is_no_success(content: bytes) -> None:
+    upstream = Scripted(*[httpx.Response(200, content=content)] * 2)
+    store = upstream.store()
+    with pytest.raises(DynamoError, match=r"^PutItem: 200$"):
+        await store.put("key", "value", ttl_s=60)
+    with pytest.raises(DynamoError, match=r"^DeleteItem: 200$"):
+        await store.remove("key", "value")
 
 
 async def test_an_item_is_cleared_up_by_whole_seconds_and_never_before_its_time(dynalite: Dynalite) -> None:
@@ -196,89 +203,6 @@ async def test_an_item_is_cleared_up_by_whole_seconds_and_never_before_its_time(
     assert item["delete_after"] == {"N": "1790000061"}
     assert base64.b64decode(item["content"]["B"]) == b"value"
     assert set(item) == {"id", "content", "expires_at", "delete_after"}
-    await store.close()
-
-
-async def test_operations_share_one_connection() -> None:
-    connections = 0
-    body = b"{}"
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        while await reader.readline():
-            size = 0
-            while (line := await reader.readline()).strip():
-                if line.lower().startswith(b"content-length:"):
-                    size = int(line.split(b":")[1])
-            await reader.readexactly(size)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        store = DynamoStore(Table("state", REGION, CREDENTIALS, f"http://127.0.0.1:{port}"))
-        for _ in range(5):
-            await store.put("key", "value", ttl_s=60)
-        await store.close()
-    assert connections == 1
-
-
-WORKER = """
-import asyncio, os, sys
-from lib.settings import Settings
-from lib.store import open_store
-
-async def main():
-    store = open_store(Settings.from_env(os.environ).store_url)
-    await store.get("warm")
-    print("ready", flush=True)
-    sys.stdin.readline()
-    won = [str(n) for n in range(60) if await store.add(f"key {n}", sys.argv[1], ttl_s=60)]
-    gone = [str(n) for n in range(60) if await store.remove(f"common {n}", "value")]
-    await store.close()
-    print(" ".join(won))
-    print(" ".join(gone))
-
-asyncio.run(main())
-"""
-
-
-def race(environ: dict[str, str]) -> list[list[str]]:
-    """Let four processes add and remove the same; return what each says it did."""
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environ, "PYTHONPATH": str(Path.cwd()), "no_proxy": "127.0.0.1"},
-        )
-        for number in range(4)
-    ]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-    told = [worker.communicate(timeout=60)[0].split("\n") for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * 4
-    return told
-
-
-async def test_of_several_processes_that_add_or_remove_one_wins_each_key(dynalite: Dynalite) -> None:
-    environ = dynalite.environ()
-    store = open_store(Settings.from_env(environ).store_url)
-    for number in range(60):
-        await store.put(f"common {number}", "value", ttl_s=60)
-    told = await asyncio.to_thread(race, environ)
-    for what in (0, 1):
-        assert sorted(int(number) for lines in told for number in lines[what].split()) == list(range(60))
-    for number, lines in enumerate(told):
-        for key in lines[0].split():
-            assert await store.get(f"key {key}") == str(number)
     await store.close()
 
 

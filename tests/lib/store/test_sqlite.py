@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib.store import open_store
-from lib.store.sqlite import PURGE_EVERY, SqliteStore, _use_wal
+from lib.store.sqlite import PURGE_EVERY, SqliteError, SqliteStore, _use_wal
 
 pytestmark = pytest.mark.anyio
 
@@ -121,7 +121,7 @@ async def test_a_database_of_a_newer_gateway_is_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
     store = SqliteStore(str(path))
-    with pytest.raises(RuntimeError, match="schema 1, got 2"):
+    with pytest.raises(SqliteError, match="schema 1, got 2"):
         await store.get("key")
     await store.close()
     assert select(path, "SELECT name FROM sqlite_master") == []
@@ -133,7 +133,7 @@ async def test_a_file_that_is_no_database_is_an_error_each_time_and_works_once_i
     write(path, b"not a database" * 100)
     store = SqliteStore(str(path))
     for _ in range(2):
-        with pytest.raises(sqlite3.DatabaseError):
+        with pytest.raises(SqliteError, match="file is not a database"):
             await store.get("key")
     write(path, b"")
     assert await store.add("key", "value", ttl_s=60)
@@ -144,7 +144,7 @@ async def test_a_locked_database_is_waited_for_and_then_an_error(path: Path) -> 
     store = SqliteStore(str(path), busy_timeout_s=0.03)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
+        with pytest.raises(SqliteError, match="locked"):
             await store.get("key")
         patient = SqliteStore(str(path))
         waiting = asyncio.ensure_future(patient.add("key", "value", ttl_s=60))
@@ -178,9 +178,94 @@ def test_a_journal_that_cannot_be_switched_is_an_error_at_once(path: Path) -> No
         _use_wal(readonly, 5)
 
 
+async def test_a_lock_in_mid_life_costs_no_connection(store: SqliteStore, path: Path) -> None:
+    await store.put("key", "value", ttl_s=60)
+    connection = store._connection
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await store._run(lambda: store._connected().execute("PRAGMA busy_timeout = 10"))
+        with pytest.raises(SqliteError, match=r"^database is locked$"):
+            await store.put("key", "s3cret", ttl_s=60)
+        assert await store.get("key") == "value"
+    assert await store.put("key", "new", ttl_s=60, instead_of="value") is True
+    assert store._connection is connection
+
+
+async def test_a_disk_that_hangs_keeps_nobody_waiting_and_does_nothing_later(path: Path) -> None:
+    store = SqliteStore(str(path), call_timeout_s=0.05)
+    disk = threading.Event()
+    hanging = store._thread.submit(disk.wait, 30)
+    tried = (store.put(str(number), "value", ttl_s=60) for number in range(20))
+    failures = await asyncio.gather(*tried, return_exceptions=True)
+    assert {str(failure) for failure in failures} == {"no answer within 0.05 s"}
+    assert {type(failure) for failure in failures} == {SqliteError}
+    disk.set()
+    hanging.result(10)
+    store.call_timeout_s = 20
+    assert await store.get("0") is None
+    assert await store.add("0", "value", ttl_s=60) is True
+    await store.close()
+
+
+class Limited(SqliteStore):
+    """A database under a pragma that makes sqlite itself meet a fault, until it is mended."""
+
+    pragma: str | None = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = super()._connect()
+        if self.pragma is not None:
+            connection.execute(self.pragma)
+        return connection
+
+
+@pytest.mark.parametrize(
+    ("pragma", "message"),
+    [
+        ("PRAGMA max_page_count = 1", "database or disk is full"),
+        ("PRAGMA query_only = ON", "attempt to write a readonly database"),
+    ],
+    ids=["full", "read-only"],
+)
+async def test_a_file_that_takes_no_more_is_an_error_and_is_written_again_when_it_does(
+    path: Path, pragma: str, message: str
+) -> None:
+    store = Limited(str(path))
+    store.pragma = pragma
+    text = "s3cret" * 10_000
+    assert await store.get("key") is None
+    for _ in range(2):
+        with pytest.raises(SqliteError, match=f"^{message}$"):
+            await store.put("key", text, ttl_s=60)
+        with pytest.raises(SqliteError, match=f"^{message}$"):
+            await store.add("key", text, ttl_s=60)
+    assert await store.get("key") is None
+    store.pragma = None
+    with pytest.raises(SqliteError):  # the connection that is limited ends with this
+        await store.put("key", text, ttl_s=60)
+    assert await store.add("key", text, ttl_s=60) is True
+    assert await store.put("key", "new", ttl_s=60, instead_of=text) is True
+    await store.close()
+
+
+async def test_a_place_that_takes_no_file_is_an_error_until_it_does(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    write(folder, b"a file")
+    store = SqliteStore(str(folder / "store.db"))
+    for _ in range(2):
+        with pytest.raises(SqliteError, match=r"^(NotADirectory|FileExists)Error: "):
+            await store.get("key")
+    folder.unlink()
+    assert await store.add("key", "value", ttl_s=60) is True
+    await store.close()
+
+    with pytest.raises(SqliteError, match=r"^IsADirectoryError: "):
+        await SqliteStore(str(tmp_path)).get("key")
+
+
 async def test_after_close_an_operation_is_an_error(store: SqliteStore) -> None:
     await store.close()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(SqliteError, match="closed"):
         await store.get("key")
 
 

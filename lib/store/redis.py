@@ -1,0 +1,177 @@
+"""redis:// and rediss:// — a Redis of the owner's, by its own protocol.
+
+Of redis-py only its connections are used: the pool and the retries of its client know neither one limit for
+all of an operation, nor that a repetition has to take what its first attempt wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from contextlib import suppress
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from lib.store import Passing, StoreError
+from lib.store.redis_commands import Command, RedisCommands
+
+CLOSE_TIMEOUT_S = 1.0
+MAX_CONNECTIONS = 8
+"""At once. The small plans of those who sell Redis take some 30, from all instances together."""
+
+
+class RedisError(StoreError):
+    """Redis refused or was not reached."""
+
+
+class RedisStore(RedisCommands):
+    """Serves one event loop after the other."""
+
+    call_timeout_s = 2.0
+    kept_timeout_s = 0.7
+    """For an answer on a kept connection: after a freeze it may lead nowhere, and a new one needs time."""
+    pauses_s: tuple[float, ...] = (0.0, 0.0, 0.1)
+    error = RedisError
+
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        """Read `redis[s]://[[user]:password@]host[:port][/database]`."""
+        import redis.asyncio  # noqa: F401 - takes 0.1 s, which no operation's limit shall pay for
+
+        self._options = _options(url)
+        self._tls = tls
+        if tls is None and url.startswith("rediss:"):
+            # Not the one that httpx has: it comes to offer HTTP by ALPN, which a strict server refuses.
+            self._tls = httpx.create_ssl_context()
+        self._kept: list[_Connection] = []
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def close(self) -> None:
+        kept, self._kept = self._kept, []
+        if self._loop is asyncio.get_running_loop():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await asyncio.gather(*(connection.disconnect() for connection in kept))
+
+    def _attach(self) -> None:
+        """Leave behind what belongs to another loop: from this one it cannot be used, or even closed."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._kept = []
+            self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def _attempt(self, command: Command) -> Any:
+        from redis.exceptions import RedisError as Failure
+
+        self._attach()
+        async with self._slots:
+            connection = await self._kept_connection()
+            timeout_s = self.kept_timeout_s if connection else None
+            connection = connection or self._new_connection()
+            is_unheard = True
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await connection.connect()
+                    is_unheard = False
+                    await connection.send_command(*command)
+                    answer = await connection.read_response()
+            except (Failure, OSError, ValueError) as error:
+                await self._settle(connection, error)
+                if _is_refusal(error):
+                    raise RedisError(f"{command[0]}: {_name_of(error)}") from None
+                raise Passing(_name_of(error), is_unheard=is_unheard) from None
+            self._kept.append(connection)
+            return answer
+
+    async def _kept_connection(self) -> _Connection | None:
+        """Return one that was not closed meanwhile, as far as can be seen from here."""
+        from redis.exceptions import RedisError as Failure
+
+        while self._kept:
+            connection = self._kept.pop()
+            with suppress(Failure):
+                if not await connection.can_read():  # its end, or an answer that nobody waited for
+                    return connection
+            await connection.disconnect(nowait=True)
+        return None
+
+    def _new_connection(self) -> _Connection:
+        from redis.asyncio import Connection, SSLConnection
+
+        # RESP2, without introducing ourselves: that saves a round trip, and every server knows it.
+        options = {**self._options, "protocol": 2, "driver_info": None}
+        options |= {"socket_timeout": None, "socket_connect_timeout": None}  # ours are for all of it
+        if self._tls is None:
+            return Connection(**options)
+        connection = SSLConnection(**options)
+        connection.ssl_context.context = self._tls
+        return connection
+
+    async def _settle(self, connection: _Connection, error: Exception) -> None:
+        """Keep the connection that brought a mere refusal; after anything else none is worth keeping.
+
+        A restart or a freeze met the others as well; so did a fail-over, after which they lead to a replica.
+        """
+        if _is_refusal(error):
+            self._kept.append(connection)
+            return
+        kept, self._kept = self._kept, []
+        for each in (connection, *kept):
+            await each.disconnect(nowait=True)
+
+
+class _Connection(Protocol):
+    """As much of redis-py's as is used."""
+
+    async def connect(self) -> None: ...
+
+    async def send_command(self, *command: str) -> None: ...
+
+    async def read_response(self) -> Any: ...
+
+    async def can_read(self) -> bool: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Read where to connect, and as whom; nothing of the URL is in an error."""
+    try:
+        return _parts(url)
+    except ValueError:
+        form = "redis[s]://[[user]:password@]host[:port][/database]"
+        raise ValueError(f"expected {form}, got something else") from None
+
+
+def _parts(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment:
+        raise ValueError
+    named = {"username": parts.username, "password": parts.password}
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 6379,
+        "db": int(parts.path[1:] or 0),
+        **{name: unquote(text) for name, text in named.items() if text},
+    }
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether Redis itself said no, and would again; a replica's no is for the master to overrule."""
+    from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
+
+    return isinstance(error, ResponseError | AuthenticationError) and not isinstance(error, ReadOnlyError)
+
+
+def _name_of(error: Exception) -> str:
+    """Name what happened in Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
+    if code := getattr(error, "status_code", None):
+        return str(code)
+    if word := re.match(r"[A-Z]{2,20}\b", str(error)):
+        return word[0]
+    cause = error.__context__ if isinstance(error.__context__, OSError) else error
+    return type(cause).__name__

@@ -1,0 +1,113 @@
+"""The four operations as Redis's commands, whichever way they reach it: what is atomic is Redis's own.
+
+Keys are hashed and values are base64: any text can be both. redis.py and upstash.py beside it both write so,
+and one database is the same store by either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+from lib.patience import patience
+from lib.store import Passing, StoreError
+
+PREFIX = "glm-gateway:"
+"""The database may hold other things of its owner's."""
+
+PUT_IF_EQUAL = (
+    "local held = redis.call('GET', KEYS[1]) "
+    "for i = 3, #ARGV do if held == ARGV[i] then "
+    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end end return 0"
+)
+ADD_OR_FIND = (
+    "local held = redis.call('GET', KEYS[1]) if held then return held == ARGV[1] and 1 or 0 end "
+    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"
+)
+REMOVE_IF_EQUAL = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
+)
+
+Command = tuple[str, ...]
+
+
+class RedisCommands(ABC):
+    """A repetition may find what its first attempt wrote without our hearing of it: then that is its own."""
+
+    call_timeout_s: float
+    """For one operation with its repetitions; whoever waits for it keeps a client waiting."""
+    pauses_s: tuple[float, ...]
+    """Before each attempt. The first repetition comes at once: most often a kept connection was closed while
+    the function was frozen."""
+    error: type[StoreError]
+
+    @abstractmethod
+    async def _attempt(self, command: Command) -> Any:
+        """Return Redis's answer; raise Passing, or `error`."""
+
+    async def get(self, key: str) -> str | None:
+        return _text(await self._ask(("GET", _name(key))))
+
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+        content, ttl_ms = _content(value), _milliseconds(ttl_s)
+        if instead_of is None:
+            await self._ask(("SET", _name(key), content, "PX", ttl_ms))
+            return True
+        replace = ("EVAL", PUT_IF_EQUAL, "1", _name(key), content, ttl_ms, _content(instead_of))
+        return bool(await self._ask(replace, repeated=(*replace, content)) == 1)
+
+    async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+        name, content, ttl_ms = _name(key), _content(value), _milliseconds(ttl_s)
+        written = await self._ask(
+            ("SET", name, content, "NX", "PX", ttl_ms),
+            repeated=("EVAL", ADD_OR_FIND, "1", name, content, ttl_ms),
+        )
+        return written in ("OK", b"OK", 1)
+
+    async def remove(self, key: str, value: str) -> bool:
+        """As everywhere; but False also where a repetition found that its first attempt had removed it."""
+        return bool(await self._ask(("EVAL", REMOVE_IF_EQUAL, "1", _name(key), _content(value))) == 1)
+
+    async def _ask(self, command: Command, repeated: Command | None = None) -> Any:
+        """Return Redis's answer; `repeated` is what to send after an attempt that may have been heard."""
+        name, failure = command[0], ""
+        try:
+            async with patience(self.call_timeout_s):
+                for pause_s in self.pauses_s:
+                    await asyncio.sleep(pause_s)
+                    try:
+                        return await self._attempt(command)
+                    except Passing as error:
+                        failure = str(error)
+                        command = command if error.is_unheard else repeated or command
+        except TimeoutError:
+            raise self.error(f"{name}: no answer within {self.call_timeout_s:g} s") from None
+        raise self.error(f"{name}: {failure}, {len(self.pauses_s)} times")
+
+
+def _name(key: str) -> str:
+    return PREFIX + hashlib.sha256(_bytes(key)).hexdigest()
+
+
+def _content(value: str) -> str:
+    return base64.b64encode(_bytes(value)).decode()
+
+
+def _text(content: Any) -> str | None:
+    """Read what we wrote; what somebody else wrote there is nothing."""
+    try:
+        return base64.b64decode(content, validate=True).decode("utf-8", "surrogatepass")
+    except (ValueError, TypeError):
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _milliseconds(ttl_s: float) -> str:
+    return str(max(1, math.ceil(ttl_s * 1000)))
