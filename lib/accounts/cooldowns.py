@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lib.accounts.account import Account
+from lib.accounts.seal import Place, place_by_label
 from lib.accounts.shared import SharedState
 
 FIRST_THROTTLE_S = 30.0
@@ -98,7 +99,7 @@ class CoolDownBook:
         self._now = now
 
     async def cooling(self, account: Account) -> Cooling | None:
-        text = await self._state.recall(_store_key(account))
+        text = await self._state.recall(_place(account))
         return None if text is None else decode_cool_downs(text).of(account, self._now())
 
     async def throttled(self, account: Account, retry_after_s: float | None) -> None:
@@ -132,20 +133,20 @@ class CoolDownBook:
 
     async def succeeded(self, account: Account) -> None:
         """Begin the doubling again. Costs nothing unless this process knows of a throttle."""
-        if decode_cool_downs(self._state.copy(_store_key(account))).strikes:
+        if decode_cool_downs(self._state.copy(_place(account))).strikes:
             old = await self._read(account)
             await self._write(account, replace(old, throttled_until=0.0, strikes=0))
 
     async def _read(self, account: Account) -> CoolDowns:
-        return decode_cool_downs(await self._state.recall(_store_key(account)))
+        return decode_cool_downs(await self._state.recall(_place(account)))
 
     async def _write(self, account: Account, cool_downs: CoolDowns) -> None:
         ttl_s = cool_downs.lasts_until() - self._now()
         if ttl_s > 0:
-            await self._state.keep(_store_key(account), encode_cool_downs(cool_downs), ttl_s=ttl_s)
+            await self._state.keep(_place(account), encode_cool_downs(cool_downs), ttl_s=ttl_s)
         else:
-            await self._state.drop(_store_key(account))
+            await self._state.drop(_place(account))
 
 
-def _store_key(account: Account) -> str:
-    return f"cool:{account.label}"
+def _place(account: Account) -> Place:
+    return place_by_label("cool", account)

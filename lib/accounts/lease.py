@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from lib.accounts.account import Account
+from lib.accounts.hold import Hold
+from lib.accounts.seal import Place, place_by_label
 from lib.accounts.shared import SharedState
 
 MAX_LEFT_BEHIND = 1_000
@@ -30,57 +31,54 @@ class Tasks:
 
 
 class LeaseMark:
-    """The store's side of a lease: an entry of a value that only its holder has, and can remove."""
+    """The store's side of a lease."""
 
-    def __init__(self, book: LeaseBook, label: str, value: str, *, is_left_behind: bool) -> None:
+    def __init__(self, book: LeaseBook, account: Account, hold: Hold, *, is_left_behind: bool) -> None:
         self._book = book
-        self._label = label
-        self._value = value
+        self._label = account.label
+        self._hold = hold
         self._is_left_behind = is_left_behind
 
     async def set(self) -> bool:
-        if self._is_left_behind:
-            return await self.renew()
-        return await self._book.state.add(lease_key(self._label), self._value, ttl_s=self._book.ttl_s)
+        return await self.renew() if self._is_left_behind else await self._hold.take()
 
     async def renew(self) -> bool:
         """Prolong it; False where another process has it, as after a pause longer than its life."""
-        key, state, ttl_s = lease_key(self._label), self._book.state, self._book.ttl_s
-        value = await state.get(key)
-        if value is None:  # expired, or the store failed: then add() says yes
-            return await state.add(key, self._value, ttl_s=ttl_s)
-        if value == self._value:
-            await state.put(key, self._value, ttl_s=ttl_s)
-        return value == self._value
+        return await self._hold.prolong() or await self._hold.take()  # expired, and nobody wanted it
+
+    async def confirm(self) -> bool:
+        """Make sure that it is ours; while it is renewed in time, without asking the store."""
+        return await self._hold.confirm(for_s=self._book.ttl_s / 2) or await self._hold.take()
 
     async def remove(self) -> None:
-        is_gone = await self._book.state.remove(lease_key(self._label), self._value)
-        self._book.note_end(self._label, self._value, is_gone=is_gone)
+        self._book.note_end(self._label, self._hold.mark, is_gone=await self._hold.give_up())
 
 
 class LeaseBook:
     """Makes marks, and takes up again those that a failing store did not remove: they would lock us out."""
 
-    def __init__(self, state: SharedState, *, ttl_s: float) -> None:
-        self.state = state
+    def __init__(self, state: SharedState, *, ttl_s: float, now: Callable[[], float]) -> None:
         self.ttl_s = ttl_s
+        self._state = state
+        self._now = now
         self._left_behind: dict[str, str] = {}
 
-    def mark(self, label: str) -> LeaseMark:
-        value = self._left_behind.get(label)
-        return LeaseMark(self, label, value or secrets.token_hex(8), is_left_behind=value is not None)
+    def mark(self, account: Account) -> LeaseMark:
+        left = self._left_behind.get(account.label)
+        hold = Hold(self._state, lease_place(account), ttl_s=self.ttl_s, now=self._now, mark=left)
+        return LeaseMark(self, account, hold, is_left_behind=left is not None)
 
-    def note_end(self, label: str, value: str, *, is_gone: bool) -> None:
+    def note_end(self, label: str, mark: str, *, is_gone: bool) -> None:
         if is_gone:
             self._left_behind.pop(label, None)
             return
-        self._left_behind[label] = value
+        self._left_behind[label] = mark
         if len(self._left_behind) > MAX_LEFT_BEHIND:
             del self._left_behind[next(iter(self._left_behind))]
 
-    async def is_held(self, label: str) -> bool:
+    async def is_held(self, account: Account) -> bool:
         """Whether anybody holds it, another process or this one."""
-        return await self.state.get(lease_key(label)) is not None
+        return await self._state.holds(lease_place(account))
 
 
 class Lease:
@@ -103,6 +101,13 @@ class Lease:
         self._renewal: asyncio.Task[None] | None = None
         self._giving_back: asyncio.Task[None] | None = None
         self._timer = self._start_timer()
+
+    async def confirm(self) -> bool:
+        """Make sure that the account is still ours, right before the upstream is asked for something.
+
+        A process can be held up for longer than a lease lives: stopped, frozen by its host, out of memory.
+        """
+        return await self._mark.confirm()
 
     async def release(self) -> None:
         """Give the account back, once; it is given back even where the caller is cancelled meanwhile."""
@@ -134,5 +139,5 @@ class Lease:
             log.warning("account %s: its lease ran out and was taken by another process", self.account.label)
 
 
-def lease_key(label: str) -> str:
-    return f"lease:{label}"
+def lease_place(account: Account) -> Place:
+    return place_by_label("lease", account)

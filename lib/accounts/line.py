@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from itertools import takewhile
 
@@ -11,6 +12,8 @@ from lib.accounts.cooldowns import Cooling
 
 MAX_REMEMBERED = 4_000
 """Labels whose last use is known; one that was forgotten counts as never used."""
+NOBODY = 1e-6
+"""Less than anybody's part of the load: what rounding leaves."""
 
 
 class Waiter:
@@ -44,6 +47,7 @@ class Line:
         self._taken: set[str] = set()
         self._last_used: dict[str, int] = {}
         self._uses = 0
+        self._load: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -51,12 +55,22 @@ class Line:
     def is_taken(self, label: str) -> bool:
         return label in self._taken
 
+    def load(self, accounts: Sequence[Account]) -> float:
+        """How many wait for the least wanted of these; who can have several counts in part for each."""
+        return min(self._load.get(account.label, 0.0) for account in accounts)
+
     def join(self, waiter: Waiter) -> None:
         self._waiters[waiter] = None
+        for account in waiter.accounts:
+            self._load[account.label] = self._load.get(account.label, 0.0) + 1 / len(waiter.accounts)
 
     def leave(self, waiter: Waiter, now: float) -> None:
         """Forget the waiter; what it was handed and did not take goes to the next."""
         del self._waiters[waiter]
+        for account in waiter.accounts:
+            self._load[account.label] -= 1 / len(waiter.accounts)
+            if self._load[account.label] < NOBODY:
+                del self._load[account.label]
         granted, waiter.granted, waiter.is_idle = waiter.granted, None, False
         if granted is not None:
             self.hand_on(granted.label, now)

@@ -17,10 +17,11 @@ from lib.accounts.lease import Lease, LeaseBook, LeaseMark, Tasks
 from lib.accounts.line import Line, Waiter
 from lib.accounts.shared import SharedState
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
-from lib.store import Store
 
-LEASE_TTL_S = 60.0
-"""After a crash an account is free again this much later."""
+LEASE_TTL_S = 45.0
+"""After a crash an account is free again this much later; renewed every third of it."""
+MOST_WAITING = 20
+"""For each account that could serve them. Of more, the last would wait for longer than any client does."""
 POLL_FIRST_S = 0.1
 POLL_LONGEST_S = 1.0
 BUSY_RETRY_AFTER_S = 5.0
@@ -42,15 +43,14 @@ class Pool:
 
     def __init__(
         self,
-        store: Store,
+        state: SharedState,
         *,
         now: Callable[[], float] = time.time,
         lease_ttl_s: float = LEASE_TTL_S,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._state = SharedState(store, now=now)
-        self._cool_downs = CoolDownBook(self._state, now=now)
-        self._leases = LeaseBook(self._state, ttl_s=lease_ttl_s)
+        self._cool_downs = CoolDownBook(state, now=now)
+        self._leases = LeaseBook(state, ttl_s=lease_ttl_s, now=now)
         self._line = Line()
         self._tasks = Tasks()
         self._now = now
@@ -61,12 +61,17 @@ class Pool:
     ) -> Lease:
         """Lease one of the accounts whose label is not excluded; wait for it where that can help.
 
-        Raise AccountBusy when the wait is over, and before it, when waiting is of no use: Throttled,
-        AccountRefused (every account is refused or blocked), NoAccountAvailable (none was left to try).
+        Raise AccountBusy when the wait is over, or at once where too many wait already, and before it, when
+        waiting is of no use: Throttled, AccountRefused (every account is refused or blocked),
+        NoAccountAvailable (none was left to try).
         """
         waiter = Waiter(tuple(account for account in accounts if account.label not in excluded))
         if not waiter.accounts:
             raise NoAccountAvailable("expected an account to try, got none that is not excluded")
+        if self._line.load(waiter.accounts) >= MOST_WAITING:
+            raise AccountBusy(
+                "Too many requests wait for these accounts already.", retry_after_s=BUSY_RETRY_AFTER_S
+            )
         self._line.join(waiter)
         try:
             return await self._attend(waiter, wait_s)
@@ -97,11 +102,15 @@ class Pool:
         """A request succeeded, so the next throttle is the first again; costs nothing when none was."""
         await self._cool_downs.succeeded(account)
 
+    async def cooling(self, account: Account) -> Cooling | None:
+        """Why to leave the account alone, and until when."""
+        return await self._cool_downs.cooling(account)
+
     async def status(self, account: Account) -> AccountStatus:
         cooling = await self._cool_downs.cooling(account)
         if cooling is not None:
             return AccountStatus("cooling", cooling.until, cooling.reason)
-        if self._line.is_taken(account.label) or await self._leases.is_held(account.label):
+        if self._line.is_taken(account.label) or await self._leases.is_held(account):
             return AccountStatus("leased")
         return AccountStatus("free")
 
@@ -129,7 +138,7 @@ class Pool:
     async def _claim(self, waiter: Waiter, account: Account) -> Lease | None:
         """Make what is ours in this process ours among all; costs two round trips to the store."""
         label = account.label
-        mark = self._leases.mark(label)
+        mark = self._leases.mark(account)
         try:
             cooling = await self._cool_downs.cooling(account)
             is_ours = cooling is None and await mark.set()

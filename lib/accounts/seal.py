@@ -1,8 +1,8 @@
-"""What a store outside this machine gets to see of an account's tokens: ciphertext.
+"""What a store outside this machine gets to see: ciphertext.
 
-The key is derived from the refresh token that the owner gave, which is itself never stored: whoever reads the
-store, or a copy of it, learns nothing without it. A record is bound to its place, so that one account's
-cannot be put in another's.
+The key is derived from a secret that is itself never stored, mostly the refresh token that the account's
+owner gave: whoever reads the store, or a copy of it, learns nothing without it. A value is bound to its
+place, so that one entry's cannot be put in another's.
 """
 
 from __future__ import annotations
@@ -11,23 +11,44 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 from typing import Protocol
+
+import msgspec
 
 from lib.accounts.account import Account
 
 VERSION = b"\x01"
-"""AES-256-GCM, 96-bit random nonce, key by HKDF-SHA256 (RFC 5869) of the given refresh token."""
+"""AES-256-GCM, key by HKDF-SHA256 (RFC 5869) of the place's secret; base64 of version, nonce, ciphertext."""
 NONCE_BYTES = 12
-PURPOSE = b"glm-gateway: token chain"
+PURPOSE = b"glm-gateway: store"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An entry of the store, and the secret without which strangers see nothing of it."""
+
+    name: str
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        return f"Place({self.name!r})"
+
+
+def place_by_token(kind: str, account: Account) -> Place:
+    """What holds for the token that we were given."""
+    return Place(f"{kind}:{account.key}", account.refresh_token)
+
+
+def place_by_label(kind: str, account: Account) -> Place:
+    """What holds for the account, whichever of its tokens was given; each can read what it wrote itself."""
+    return Place(f"{kind}:{account.label}", account.refresh_token)
 
 
 class Seal(Protocol):
-    """How a record is written down."""
+    """How a value is written down; the same text at the same place always alike, since stores compare."""
 
-    def close(self, account: Account, place: str, text: str) -> str: ...
+    def close(self, place: Place, text: str) -> str: ...
 
-    def open(self, account: Account, place: str, sealed: str) -> str | None:
+    def open(self, place: Place, sealed: str) -> str | None:
         """Return the text; None for what is tampered with, foreign, or of another version."""
         ...
 
@@ -35,24 +56,30 @@ class Seal(Protocol):
 class Unsealed:
     """For a store within this machine: the file's own permissions protect it as they do the environment."""
 
-    def close(self, _account: Account, _place: str, text: str) -> str:
+    def close(self, _place: Place, text: str) -> str:
         return text
 
-    def open(self, _account: Account, _place: str, sealed: str) -> str | None:
+    def open(self, _place: Place, sealed: str) -> str | None:
         return sealed
 
 
 class AesGcmSeal:
     """For a store that others run."""
 
-    def close(self, account: Account, place: str, text: str) -> str:
+    def close(self, place: Place, text: str) -> str:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 30 ms: only where it is used
 
-        nonce = os.urandom(NONCE_BYTES)
-        sealed = AESGCM(_key(account)).encrypt(nonce, text.encode(), VERSION + place.encode())
-        return base64.b64encode(VERSION + nonce + sealed).decode()
+        key, clear = _derive(place, b"key"), text.encode("utf-8", "surrogatepass")
+        bound = VERSION + place.name.encode("utf-8", "surrogatepass")
+        # Made of what it encrypts, as in RFC 5297, not by chance: nonces differ wherever the texts do, and
+        # the store can compare what a lease's holder says with what it has. That two are equal may be seen.
+        digest = hmac.digest(
+            _derive(place, b"nonce"), len(bound).to_bytes(4, "big") + bound + clear, "sha256"
+        )
+        nonce = digest[:NONCE_BYTES]
+        return base64.b64encode(VERSION + nonce + AESGCM(key).encrypt(nonce, clear, bound)).decode()
 
-    def open(self, account: Account, place: str, sealed: str) -> str | None:
+    def open(self, place: Place, sealed: str) -> str | None:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -63,13 +90,16 @@ class AesGcmSeal:
         if record[:1] != VERSION or len(record) <= 1 + NONCE_BYTES:
             return None
         nonce, ciphertext = record[1 : 1 + NONCE_BYTES], record[1 + NONCE_BYTES :]
+        bound = VERSION + place.name.encode("utf-8", "surrogatepass")
         try:
-            return AESGCM(_key(account)).decrypt(nonce, ciphertext, VERSION + place.encode()).decode()
+            clear = AESGCM(_derive(place, b"key")).decrypt(nonce, ciphertext, bound)
         except InvalidTag:
             return None
+        return clear.decode("utf-8", "surrogatepass")
 
 
-def _key(account: Account) -> bytes:
+def _derive(place: Place, what: bytes) -> bytes:
     """Extract and expand to one block, which is as long as the key."""
-    extracted = hmac.digest(hashlib.sha256(PURPOSE).digest(), account.refresh_token.encode(), "sha256")
-    return hmac.digest(extracted, PURPOSE + b"\x01", "sha256")
+    secret = place.secret.encode("utf-8", "surrogatepass")
+    extracted = hmac.digest(hashlib.sha256(PURPOSE).digest(), secret, "sha256")
+    return hmac.digest(extracted, PURPOSE + b" " + what + b"\x01", "sha256")

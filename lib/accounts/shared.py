@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
 
+from lib.accounts.seal import Place, Seal, Unsealed
+from lib.patience import patience
 from lib.store import Store
 
 MAX_COPIES = 4_000
 """Of records of some 2 kB: 8 MB. Beyond it the one not touched for longest goes."""
 RETRY_EVERY_S = 30.0
 """How often a copy that the store could not take is offered again by those who need not wait for it."""
+OPERATION_TIMEOUT_S = 2.5
+"""A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
+REST_S = 10.0
+"""A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
+PROBE = "probe"
 
 T = TypeVar("T")
 log = logging.getLogger("glm_gateway")
@@ -25,98 +33,168 @@ class _Copy(msgspec.Struct, frozen=True):
     refused_at: float | None = None
     """When the store last failed to take it; None: the store has it."""
 
+    def __repr__(self) -> str:
+        return f"_Copy(expires_at={self.expires_at}, refused_at={self.refused_at})"
+
 
 class SharedState:
     """A store that cannot fail, with a copy of what this process last wrote to it or read from it.
 
-    A lost store costs what other processes would have told, never what this one knows.
+    A lost store costs what other processes would have told, never what this one knows. What leaves the
+    process is sealed.
     """
 
-    def __init__(self, store: Store, *, now: Callable[[], float], max_copies: int = MAX_COPIES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], float],
+        seal: Seal | None = None,
+        max_copies: int = MAX_COPIES,
+    ) -> None:
         self._store = store
         self._now = now
+        self._seal = seal or Unsealed()
         self._max_copies = max_copies
         self._copies: dict[str, _Copy] = {}
-        self.problem: str | None = None
-        """What the store's last operation failed with; None: it worked."""
+        # Apart, since a full store, or a replica, can still be read.
+        self._reads = _Circuit("cannot be read", now)
+        self._writes = _Circuit("takes no writes", now)
+        self._probed_at = float("-inf")
 
-    async def recall(self, key: str, *, restore_ttl_s: float | None = None) -> str | None:
+    @property
+    def problem(self) -> str | None:
+        """What the store's last operation of its kind failed with; None: it worked."""
+        return self._writes.problem or self._reads.problem
+
+    async def probe(self) -> str | None:
+        """Return what is wrong with the store, by a write and a read unless they were tried just now."""
+        if self.problem is not None or not 0 <= self._now() - self._probed_at < REST_S:
+            self._probed_at = self._now()
+            await self._write(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
+            await self._reads.attempt(self._store.get, PROBE)
+        return self.problem
+
+    async def recall(self, place: Place, *, restore_ttl_s: float | None = None) -> str | None:
         """Ask the store; where it fails, or has not taken our last word yet, answer from the copy.
 
         With `restore_ttl_s` a store that has lost the entry is given the copy again.
         """
-        copy = self._copies.get(key)
+        copy = self._copies.get(place.name)
         if copy is not None and copy.refused_at is not None and copy.expires_at > self._now():
-            await self.keep(key, copy.value, ttl_s=copy.expires_at - self._now())
+            await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
             return copy.value
-        worked, value = await self._attempt(self._store.get(key))
+        worked, sealed = await self._reads.attempt(self._store.get, place.name)
         if not worked:
             return None if copy is None else copy.value
+        value = self._opened(place, sealed)
         if value is None and copy is not None and restore_ttl_s is not None:
-            await self.keep(key, copy.value, ttl_s=restore_ttl_s)
+            await self.keep(place, copy.value, ttl_s=restore_ttl_s)
             return copy.value
-        self._remember(key, None if value is None else _Copy(value))
+        self._remember(place, None if value is None else _Copy(value))
         return value
 
-    async def keep(self, key: str, value: str, *, ttl_s: float) -> None:
+    async def keep(self, place: Place, value: str, *, ttl_s: float) -> None:
         """Write to the copy first, so that no failure or cancellation loses it, then to the store."""
         now = self._now()
         unsaved = _Copy(value, now + ttl_s, refused_at=now)
-        self._remember(key, unsaved)
-        worked, _ = await self._attempt(self._store.put(key, value, ttl_s=ttl_s))
-        if worked and self._copies.get(key) is unsaved:
-            self._remember(key, _Copy(value))
+        self._remember(place, unsaved)
+        worked, _ = await self._write(self._store.put, place.name, self._closed(place, value), ttl_s=ttl_s)
+        if worked and self._copies.get(place.name) is unsaved:
+            self._remember(place, _Copy(value))
 
-    async def drop(self, key: str) -> None:
+    async def drop(self, place: Place) -> None:
         """Remove what the copy holds, unless another process has written something else since."""
-        copy = self._copies.pop(key, None)
+        copy = self._copies.pop(place.name, None)
         if copy is not None:
-            await self.remove(key, copy.value)
+            await self.remove(place, copy.value)
 
-    def copy(self, key: str) -> str | None:
+    def copy(self, place: Place) -> str | None:
         """What this process knows without asking."""
-        copy = self._copies.get(key)
+        copy = self._copies.get(place.name)
         return None if copy is None else copy.value
 
-    def wants_saving(self, key: str) -> bool:
+    def wants_saving(self, place: Place) -> bool:
         """Whether the store could not take the copy, and it is time to offer it again."""
-        copy = self._copies.get(key)
+        copy = self._copies.get(place.name)
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
 
-    async def get(self, key: str) -> str | None:
-        """Read without a copy; a failing store holds nothing."""
-        _, value = await self._attempt(self._store.get(key))
-        return value
+    async def holds(self, place: Place) -> bool:
+        """Whether anything is there, though it be sealed by somebody else; a failing store holds nothing."""
+        _, sealed = await self._reads.attempt(self._store.get, place.name)
+        return sealed is not None
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
-        await self._attempt(self._store.put(key, value, ttl_s=ttl_s))
-
-    async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+    async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write where nothing is; with a failing store we are alone, and nothing ever is."""
-        worked, added = await self._attempt(self._store.add(key, value, ttl_s=ttl_s))
+        worked, added = await self._write(
+            self._store.add, place.name, self._closed(place, value), ttl_s=ttl_s
+        )
         return not worked or added is True
 
-    async def remove(self, key: str, value: str) -> bool:
+    async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
+        """Write again what is there, as long as it is this value; with a failing store nobody replaces it."""
+        sealed = self._closed(place, value)
+        worked, written = await self._write(
+            self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
+        )
+        return not worked or written is True
+
+    async def remove(self, place: Place, value: str) -> bool:
         """Say whether it is certain that the entry does not hold the value any more."""
-        worked, _ = await self._attempt(self._store.remove(key, value))
+        worked, _ = await self._write(self._store.remove, place.name, self._closed(place, value))
         return worked
 
-    async def _attempt(self, operation: Awaitable[T]) -> tuple[bool, T | None]:
-        try:
-            result = await operation
-        except Exception as error:  # noqa: BLE001 - a backend's errors are its own, and none may spoil an answer
-            if self.problem is None:
-                log.warning("the store fails (%s); going on within this process", type(error).__name__)
-            self.problem = type(error).__name__
-            return False, None
-        self.problem = None
-        return True, result
+    async def _write(
+        self, operation: Callable[..., Awaitable[bool]], name: str, value: str, **more: object
+    ) -> tuple[bool, bool | None]:
+        return await self._writes.attempt(operation, name, value, **more)
 
-    def _remember(self, key: str, copy: _Copy | None) -> None:
-        self._copies.pop(key, None)
+    def _closed(self, place: Place, value: str) -> str:
+        return self._seal.close(place, value)
+
+    def _opened(self, place: Place, sealed: str | None) -> str | None:
+        return None if sealed is None else self._seal.open(place, sealed)
+
+    def _remember(self, place: Place, copy: _Copy | None) -> None:
+        self._copies.pop(place.name, None)
         if copy is None:
             return
-        self._copies[key] = copy  # the last of the dict: touched last
+        self._copies[place.name] = copy  # the last of the dict: touched last
         if len(self._copies) > self._max_copies:
             del self._copies[next(iter(self._copies))]
+
+
+class _Circuit:
+    """One kind of operation: in time or not at all, and not at all for a while after a failure."""
+
+    def __init__(self, what_fails: str, now: Callable[[], float]) -> None:
+        self.problem: str | None = None
+        self._what_fails = what_fails
+        self._now = now
+        self._tried_at = 0.0
+
+    async def attempt(
+        self, operation: Callable[..., Awaitable[T]], *args: object, **options: object
+    ) -> tuple[bool, T | None]:
+        """Return whether it worked, and what it returned."""
+        if self.problem is not None:
+            if 0 <= self._now() - self._tried_at < REST_S:
+                return False, None
+            self._tried_at = self._now()  # one tries whether it works again; the others do without meanwhile
+        try:
+            async with patience(OPERATION_TIMEOUT_S):
+                result = await operation(*args, **options)
+        except Exception as error:  # noqa: BLE001 - a backend's errors are its own, and none may spoil an answer
+            self._note_failure(type(error).__name__)
+            return False, None
+        if self.problem is not None:
+            self.problem = None
+            log.info("the store works again")
+        return True, result
+
+    def _note_failure(self, name: str) -> None:
+        if self.problem is None:
+            log.warning("the store %s (%s); going on within this process", self._what_fails, name)
+        self.problem = f"{self._what_fails} ({name})"
+        self._tried_at = self._now()

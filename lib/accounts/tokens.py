@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,16 +17,22 @@ from typing import Any
 import msgspec
 
 from lib.accounts.account import Account, read_expiry, token_expiry
-from lib.accounts.seal import Seal, Unsealed
-from lib.accounts.shared import SharedState
-from lib.errors import AccountRefused, UpstreamTimeout
-from lib.store import Store
+from lib.accounts.hold import Hold
+from lib.accounts.seal import Place, place_by_token
+from lib.accounts.shared import REST_S, SharedState
+from lib.errors import AccountRefused, NoAccountAvailable, UpstreamTimeout
 
 CHAIN_TTL_S = 180 * 86400.0
 """As long as a refresh token lives."""
 EARLY_S = 300.0
+LATE_S = 30.0
+"""A token that lives no longer is replaced, whatever else is the matter."""
 LOCK_TTL_S = 30.0
-"""The refresh that is handed in should give up before: then another process tries."""
+"""Then another process tries."""
+REFRESH_S = 22.0
+"""The lock has to be ours for so long when a refresh begins; the one that is handed in gives up before."""
+LOST_LOCKS = 3
+"""So often in a row a process may be held up between taking the lock and asking; then something is wrong."""
 LONGEST_WAIT_S = 2 * LOCK_TTL_S
 POLL_FIRST_S = 0.05
 POLL_LONGEST_S = 1.0
@@ -54,6 +59,14 @@ class _Chain(msgspec.Struct, frozen=True):
     refresh_token: str
     access_token: str
     expires_at: float
+    made_at: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"_Chain(expires_at={self.expires_at}, made_at={self.made_at})"
+
+
+class _LockLost(Exception):
+    """This process was held up, and another may have refreshed meanwhile."""
 
 
 class _Flight:
@@ -82,17 +95,15 @@ class AccessTokens:
 
     def __init__(
         self,
-        store: Store,
+        state: SharedState,
         refresh: Refresh,
         *,
-        seal: Seal | None = None,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._state = SharedState(store, now=now)
+        self._state = state
         self._refresh = refresh
-        self._seal = seal or Unsealed()
         self._now = now
         self._sleep = sleep
         self._chance = chance
@@ -109,15 +120,28 @@ class AccessTokens:
         """Return another token than the one that the upstream refused; raise as get() does."""
         return await self._current(account, refused)
 
+    def is_from(self, account: Account, token: str, since: float) -> bool:
+        """Whether a refresh gave this token at or after `since`: to make another one would be of no use.
+
+        One that was found in the store may be as old, and as dead, as the one before it.
+        """
+        chain = _decode(self._state.copy(_place(account)))
+        return chain is None or (chain.access_token == token and chain.made_at >= since)
+
+    async def is_known(self, account: Account) -> bool:
+        """Whether the upstream has ever taken this token, as far as the store remembers."""
+        place = _place(account)
+        return self._state.copy(place) is not None or await self._recall(account) is not None
+
     async def peek(self, account: Account) -> float | None:
         """Tell when the chain's current refresh token ends; None where it does not say."""
         chain = await self._recall(account)
         return account.expires_at if chain is None else read_expiry(chain.refresh_token)
 
     async def _current(self, account: Account, refused: str) -> str:
-        key = _store_key(account)
-        chain = self._opened(account, self._state.copy(key))
-        if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(key):
+        place = _place(account)
+        chain = _decode(self._state.copy(place))
+        if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(place):
             return chain.access_token
         while True:
             flight = self._flights.get(account.key) or self._take_off(account, refused)
@@ -151,15 +175,35 @@ class AccessTokens:
 
     async def _obtain(self, account: Account, flight: _Flight) -> str:
         chain = await self._recall(account)
-        if chain is None or not self._serves(chain, flight.refused):
-            chain = await self._refresh_among_processes(account, flight)
+        if chain is not None and (self._serves(chain, flight.refused) or self._will_do(chain, flight)):
+            return chain.access_token
+        chain = await self._refresh_among_processes(account, flight)
+        if not chain.access_token:
+            raise AccountRefused(
+                f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
+                code="guest_account",
+            )
         return chain.access_token
 
     async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
-        refused = flight.refused
-        key, mark = f"refresh:{account.key}", secrets.token_hex(8)
+        lock = Hold(self._state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
+        for _ in range(LOST_LOCKS):
+            if (chain := await self._turn_or_chain(account, lock, flight.refused)) is not None:
+                return chain
+            try:
+                return await self._go_on(account, lock, flight)
+            except _LockLost:
+                continue
+            finally:
+                await lock.give_up()
+        raise UpstreamTimeout(
+            f"account {account.label}: this process is held up too often to refresh its token"
+        )
+
+    async def _turn_or_chain(self, account: Account, lock: Hold, refused: str) -> _Chain | None:
+        """Wait until the refresh is ours to make (None), or another process has made it."""
         waited_s, poll_s = 0.0, POLL_FIRST_S
-        while not await self._state.add(key, mark, ttl_s=LOCK_TTL_S):
+        while not await lock.take():
             if waited_s >= LONGEST_WAIT_S:
                 raise UpstreamTimeout(
                     f"account {account.label}: another process has not finished its refresh"
@@ -170,32 +214,63 @@ class AccessTokens:
             chain = await self._recall(account)
             if chain is not None and self._serves(chain, refused):
                 return chain
-        try:
-            chain = await self._recall(account)  # another process may have finished just before
-            if chain is not None and self._serves(chain, refused):
-                return chain
-            flight.set_off()
-            return await self._go_on(account, chain, refused)
-        finally:
-            await self._state.remove(key, mark)
+        return None
 
-    async def _go_on(self, account: Account, chain: _Chain | None, refused: str) -> _Chain:
+    async def _go_on(self, account: Account, lock: Hold, flight: _Flight) -> _Chain:
         """Refresh with the chain's last token; where that is refused, once with the given one.
 
         The given one is worth it: some upstreams are lax, and a store may be older than a new login.
         """
+        refused = flight.refused
+        chain = await self._recall(account)  # another process may have finished just before
+        if chain is not None and self._serves(chain, refused):
+            return chain
+        flight.set_off()
         last = account.refresh_token if chain is None else chain.refresh_token
         try:
-            grant = await self._refresh(account, last)
+            return await self._rotate(account, lock, last)
         except AccountRefused:
             latest = await self._recall(account)
             if latest is not None and self._serves(latest, refused):
                 return latest  # another process took over while this one was held up
+            if self._state.problem is not None:
+                raise NoAccountAvailable(
+                    f"The token of account {account.label} was refused, and the store, which may know its "
+                    "successor, fails.",
+                    retry_after_s=REST_S,
+                    retry="elsewhere",
+                ) from None
             if last == account.refresh_token:
                 raise
-            last = account.refresh_token
-            grant = await self._refresh(account, last)
-        return await self._persist(account, grant, refreshed_with=last)
+        return await self._rotate(account, lock, account.refresh_token)
+
+    async def _rotate(self, account: Account, lock: Hold, token: str) -> _Chain:
+        """Refresh with this token, of which a note is left first, and keep what comes before anybody uses it.
+
+        A crash between the upstream's answer and the store loses the account, and nothing can help that; but
+        by the note whoever is refused later can say what has happened.
+        """
+        note = place_by_token("rotating", account)
+        cut_off_at = await self._state.recall(note)
+        if cut_off_at is None:
+            begun_at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._now()))
+            await self._state.keep(note, begun_at, ttl_s=CHAIN_TTL_S)
+        if not await lock.confirm(for_s=REFRESH_S):
+            raise _LockLost
+        try:
+            grant = await self._refresh(account, token)
+        except AccountRefused as error:
+            if cut_off_at is None:
+                await self._state.drop(note)
+                raise
+            raise AccountRefused(
+                f"{error.message} A refresh that was begun at {cut_off_at} was cut off before its new token "
+                "could be kept.",
+                code=error.code,
+            ) from error
+        chain = await self._persist(account, grant, refreshed_with=token)
+        await self._state.drop(note)
+        return chain
 
     async def _persist(self, account: Account, grant: Grant, *, refreshed_with: str) -> _Chain:
         """Keep the chain before anybody uses it; a guest's too, but none of its access tokens."""
@@ -203,28 +278,23 @@ class AccessTokens:
             refresh_token=grant.refresh_token or refreshed_with,
             access_token="" if grant.is_guest else grant.access_token,
             expires_at=token_expiry(grant.access_token, now=self._now()),
+            made_at=self._now(),
         )
-        key = _store_key(account)
-        await self._state.keep(key, self._seal.close(account, key, _encode(chain)), ttl_s=CHAIN_TTL_S)
-        if grant.is_guest:
-            raise AccountRefused(
-                f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
-                code="guest_account",
-            )
+        await self._state.keep(_place(account), _encode(chain), ttl_s=CHAIN_TTL_S)
         return chain
 
     async def _recall(self, account: Account) -> _Chain | None:
-        key = _store_key(account)
-        return self._opened(account, await self._state.recall(key, restore_ttl_s=CHAIN_TTL_S))
-
-    def _opened(self, account: Account, sealed: str | None) -> _Chain | None:
-        """Read a record; a foreign or broken one is none."""
-        text = None if sealed is None else self._seal.open(account, _store_key(account), sealed)
-        return None if text is None else _decode(text)
+        return _decode(await self._state.recall(_place(account), restore_ttl_s=CHAIN_TTL_S))
 
     def _serves(self, chain: _Chain, refused: str) -> bool:
-        is_live = chain.expires_at - EARLY_S > self._now()
-        return is_live and chain.access_token not in ("", refused)
+        return self._lives(chain, refused, for_s=EARLY_S)
+
+    def _will_do(self, chain: _Chain, flight: _Flight) -> bool:
+        """With a store that fails, no token is changed before it must be: the new one could not be kept."""
+        return self._state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
+
+    def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
+        return chain.expires_at - for_s > self._now() and chain.access_token not in ("", refused)
 
 
 async def _wait_for(flight: _Flight) -> str:
@@ -251,8 +321,8 @@ async def _see_to_its_end(flight: _Flight) -> None:
             await asyncio.wait({flight.task})
 
 
-def _store_key(account: Account) -> str:
-    return f"token:{account.key}"
+def _place(account: Account) -> Place:
+    return place_by_token("token", account)
 
 
 def _encode(chain: _Chain) -> str:
@@ -261,13 +331,22 @@ def _encode(chain: _Chain) -> str:
             "refresh_token": chain.refresh_token,
             "access_token": chain.access_token,
             "expires_at": chain.expires_at,
+            "made_at": chain.made_at,
         }
     )
 
 
-def _decode(text: str) -> _Chain | None:
+def _decode(text: str | None) -> _Chain | None:
+    """Read a record; a foreign or broken one is none."""
+    if text is None:
+        return None
     try:
         record: Any = json.loads(text)
-        return _Chain(str(record["refresh_token"]), str(record["access_token"]), float(record["expires_at"]))
+        return _Chain(
+            str(record["refresh_token"]),
+            str(record["access_token"]),
+            float(record["expires_at"]),
+            float(record["made_at"]),
+        )
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from lib.accounts.account import Account, parse_account
+from lib.accounts.seal import place_by_token
 from lib.errors import AccountRefused, NoAccountAvailable
 from lib.flows.gateway import Gateway, gateway_of
 from lib.settings import Settings
@@ -26,14 +27,16 @@ class TokenStatus(msgspec.Struct, frozen=True):
     blocked: bool
 
 
-async def check_tokens(refresh_tokens: tuple[str, ...], settings: Settings) -> list[TokenStatus]:
-    """Check each token, one after the other: the upstream dislikes bursts."""
+async def check_tokens(
+    refresh_tokens: tuple[str, ...], settings: Settings, *, is_fresh: bool = False
+) -> list[TokenStatus]:
+    """Check each token, one after the other: the upstream dislikes bursts. `is_fresh`: as it is right now."""
     if not refresh_tokens:
         raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
-    return [await _check(token, settings) for token in refresh_tokens]
+    return [await _check(token, settings, is_fresh=is_fresh) for token in refresh_tokens]
 
 
-async def _check(refresh_token: str, settings: Settings) -> TokenStatus:
+async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> TokenStatus:
     """Say whether the token's account can be used; raises where the upstream does not tell."""
     dead = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
     if refresh_token.count(".") != 2:  # no token; an API key, perhaps, which the upstream must not see
@@ -45,12 +48,12 @@ async def _check(refresh_token: str, settings: Settings) -> TokenStatus:
     gateway = gateway_of(settings)
     lock = _locks.setdefault((id(gateway), account.key), asyncio.Lock())
     async with lock:  # two checks at once ask once
-        key = f"check:{account.key}"
-        known = await gateway.memory.recall(key)
+        place = place_by_token("check", account)
+        known = None if is_fresh else await gateway.memory.recall(place)
         if known is not None:
             return msgspec.json.decode(known, type=TokenStatus)
         status = await _ask(account, gateway)
-        await gateway.memory.keep(key, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
+        await gateway.memory.keep(place, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
         return status
 
 

@@ -15,8 +15,11 @@ from typing import IO
 import msgspec
 
 from lib.accounts.account import Account
+from lib.accounts.lease import Lease
+from lib.accounts.seal import Place
 from lib.chat.caller import Caller
 from lib.chat.media import ImageRequest, VideoRequest
+from lib.chat.trace import current_trace
 from lib.chatglm.client import CALL_TIMEOUT_S, Session, UploadedFile
 from lib.chatglm.videos import (
     BegunVideo,
@@ -27,6 +30,7 @@ from lib.chatglm.videos import (
     upload_first_frame,
 )
 from lib.errors import (
+    AccountBusy,
     AccountRefused,
     GatewayError,
     InvalidRequest,
@@ -103,39 +107,42 @@ class Order:
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
         memory = self._gateway.memory
-        key = await self._order_key(attempt)
+        self._candidates = await self._gateway.proven(self._candidates, self._caller)
+        place = await self._order_place(attempt)
         before = None
         if attempt.is_repeated or attempt.idempotency_key:
-            self.placed = await self._claim(key, patience_s)
+            self.placed = await self._claim(place, patience_s)
             if self.placed is not None:
                 return self.placed
         else:
-            before = await memory.recall(key)  # the same wish again: if nothing comes of it, the older counts
-        await memory.keep(key, _BEGUN, ttl_s=ORDER_TTL_S)
+            before = await memory.recall(
+                place
+            )  # the same wish again: if nothing comes of it, the older counts
+        await memory.keep(place, _BEGUN, ttl_s=ORDER_TTL_S)
         try:
             async with self._in_time():
                 frame = await self._first_frame()
-            await self._order(frame, key)
+            await self._order(frame, place)
         except BaseException:
-            if await memory.recall(key) == _BEGUN:
-                await self._withdraw(key, _IS_LOST if self._may_have_begun else before)
+            if await memory.recall(place) == _BEGUN:
+                await self._withdraw(place, _IS_LOST if self._may_have_begun else before)
             raise
         assert self.placed is not None  # else it has raised
         return self.placed
 
-    async def _withdraw(self, key: str, instead: str | None) -> None:
+    async def _withdraw(self, place: Place, instead: str | None) -> None:
         if instead is None:
-            await self._gateway.memory.drop(key)
+            await self._gateway.memory.drop(place)
         else:
-            await self._gateway.memory.keep(key, instead, ttl_s=ORDER_TTL_S)
+            await self._gateway.memory.keep(place, instead, ttl_s=ORDER_TTL_S)
 
-    async def _claim(self, key: str, patience_s: float) -> tuple[VideoJob, Account] | None:
+    async def _claim(self, place: Place, patience_s: float) -> tuple[VideoJob, Account] | None:
         """Make the order ours; where an earlier attempt has it, return what became of that."""
         clock, memory = asyncio.get_running_loop().time, self._gateway.memory
         until = clock() + patience_s
         while True:
-            found = await memory.recall(key)
-            if found is None and await memory.add(key, _BEGUN, ttl_s=ORDER_TTL_S):
+            found = await memory.recall(place)
+            if found is None and await memory.add(place, _BEGUN, ttl_s=ORDER_TTL_S):
                 return None
             if found not in (None, _BEGUN) or clock() >= until:
                 earlier = unseal(found or "", self._caller, self._accounts)
@@ -144,16 +151,14 @@ class Order:
                 return earlier
             await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
 
-    async def _order_key(self, attempt: Attempt) -> str:
+    async def _order_place(self, attempt: Attempt) -> Place:
         """Name the order: by the caller's own key, or by all that it asks for."""
         asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
         if self._file is not None:
             await asyncio.to_thread(_read_into, asked, self._file)
         secret = self._caller.key or ",".join(self._caller.refresh_tokens)
-        return (
-            "video-order:"
-            + hmac.new(secret.encode("utf-8", "surrogatepass"), asked.digest(), "sha256").hexdigest()
-        )
+        name = hmac.new(secret.encode("utf-8", "surrogatepass"), asked.digest(), "sha256").hexdigest()
+        return Place(f"video-order:{name}", secret)
 
     async def _first_frame(self) -> UploadedFile | None:
         request = self._request
@@ -178,7 +183,7 @@ class Order:
             error.param = self._request.image_param
             raise
 
-    async def _order(self, frame: UploadedFile | None, key: str) -> None:
+    async def _order(self, frame: UploadedFile | None, place: Place) -> None:
         """Order on one account after another, until one does not refuse."""
         pool = self._gateway.pool
         excluded: set[str] = set()
@@ -192,12 +197,13 @@ class Order:
             except GatewayError as unavailable:
                 raise for_caller(refusal or unavailable, self._caller) from None
             account = lease.account
+            current_trace().tried(account.label)
             try:
                 async with self._in_time():
                     await self._gateway.tokens.get(account)  # it may have to be fetched first
                     source_id = "" if frame is None else await self._uploaded(account, frame)
                 # To its end, though the caller may leave: a video that has begun must be known by its id.
-                await run_to_end(self._begin(account, source_id, key))
+                await run_to_end(self._begin(lease, source_id, place))
             except (Throttled, AccountRefused) as error:
                 await note_refusal(error, account, self._gateway)
                 refusal = error
@@ -215,8 +221,8 @@ class Order:
             account, lambda session: upload_first_frame(gateway.upstream, session, frame)
         )
 
-    async def _begin(self, account: Account, source_id: str, key: str) -> None:
-        gateway, request = self._gateway, self._request
+    async def _begin(self, lease: Lease, source_id: str, place: Place) -> None:
+        gateway, request, account = self._gateway, self._request, lease.account
         order = VideoOrder(
             prompt=request.prompt,
             conversation_id=self._conversation_id,
@@ -227,6 +233,8 @@ class Order:
         )
 
         async def begin(session: Session) -> BegunVideo:
+            if not await lease.confirm():
+                raise AccountBusy("This process was held up, and another one uses the account by now.")
             self._may_have_begun = True
             try:
                 return await begin_video(gateway.upstream, session, order)
@@ -242,7 +250,7 @@ class Order:
             raise
         job = self._job_of(begun, account)
         self.placed = job, account
-        await gateway.memory.keep(key, seal(job, self._caller, account), ttl_s=ORDER_TTL_S)
+        await gateway.memory.keep(place, seal(job, self._caller, account), ttl_s=ORDER_TTL_S)
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -293,4 +301,4 @@ def _fit(file: IO[bytes], written: IO[bytes], param: str) -> None:
 
 def _lost(error: GatewayError) -> GatewayError:
     kind = UpstreamTimeout if isinstance(error, UpstreamTimeout) else UpstreamError
-    return kind(f"{error.message} {_LOST}")
+    return kind(f"{error.message} {_LOST}", number=error.number, http_status=error.http_status)

@@ -15,13 +15,16 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from lib.accounts.account import Account
+from lib.accounts.seal import Place
 from lib.chat.caller import Caller
 from lib.chat.media import VideoRequest, VideoState
+from lib.chat.trace import current_trace
 from lib.chatglm.client import Session
 from lib.chatglm.videos import (
     VideoStatus,
     add_sound,
     delete_video,
+    is_decision,
     video_status,
 )
 from lib.errors import (
@@ -195,7 +198,7 @@ class Videos:
 
     async def look(self, job: VideoJob, account: Account) -> VideoState:
         async with self._lock(job):
-            record = await self._recall(job)
+            record = await self._recall(job, account)
             if record is not None and record.is_gone:
                 raise NotFound("This video was deleted.", param="video_id")
             if record is None or not self._is_fresh(record):
@@ -216,7 +219,7 @@ class Videos:
             except ShuttingDown:
                 break
             except GatewayError as error:
-                log.warning("video not polled", extra={"error": error.message, "account": account.label})
+                log.warning("video not polled", extra={"error": error.summary, "account": account.label})
                 if isinstance(error, AccountRefused | NoAccountAvailable | NotFound):
                     break
         return state
@@ -224,19 +227,21 @@ class Videos:
     async def remove(self, job: VideoJob, account: Account) -> None:
         """Delete the upstream's record; what it does not have any more is deleted, too."""
         async with self._lock(job):
-            record = await self._recall(job) or _fresh_record()
+            record = await self._recall(job, account) or _fresh_record()
             if not record.is_deleted and not record.is_gone:
                 try:
                     await self._authorized(
                         account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
                     )
                 except UpstreamRejected as error:
-                    log.warning("video not deleted", extra={"error": error.message, "account": account.label})
-            await self._keep(job, msgspec.structs.replace(record, is_deleted=True, is_gone=True))
+                    if not is_decision(error):
+                        raise
+                    log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
+            await self._keep(job, account, msgspec.structs.replace(record, is_deleted=True, is_gone=True))
 
     async def count_hand_out(self, job: VideoJob, account: Account) -> None:
         async with self._lock(job):
-            record = await self._recall(job)
+            record = await self._recall(job, account)
             if record is None or record.is_deleted:
                 return
             record = msgspec.structs.replace(record, handed_out=record.handed_out + 1)
@@ -247,8 +252,8 @@ class Videos:
                     )
                     record = msgspec.structs.replace(record, is_deleted=True)
                 except GatewayError as error:
-                    log.warning("video not deleted", extra={"error": error.message, "account": account.label})
-            await self._keep(job, record)
+                    log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
+            await self._keep(job, account, record)
 
     def _is_fresh(self, record: _Record) -> bool:
         is_over = record.status.state in ("completed", "failed")
@@ -256,7 +261,7 @@ class Videos:
 
     async def _ask(self, job: VideoJob, account: Account, record: _Record) -> _Record:
         """Ask the upstream, unless another instance has just done so."""
-        turn = f"video-poll:{job.chat_id}"
+        turn = Place(f"video-poll:{job.chat_id}", account.refresh_token)
         if not await self._gateway.memory.add(turn, "1", ttl_s=self._poll_every_s):
             return record
         upstream = self._gateway.upstream
@@ -268,14 +273,15 @@ class Videos:
             record = msgspec.structs.replace(record, completed_at=int(self._now()))
             if job.audio is not None:
                 return await self._with_sound(job, account, job.audio, record)
-        await self._keep(job, record)
+        await self._keep(job, account, record)
         return record
 
     async def _with_sound(
         self, job: VideoJob, account: Account, audio: tuple[str, str], record: _Record
     ) -> _Record:
         """Add the sound, in one instance alone; the others say that the video is nearly done."""
-        upstream, memory, turn = self._gateway.upstream, self._gateway.memory, f"video-sound:{job.chat_id}"
+        upstream, memory = self._gateway.upstream, self._gateway.memory
+        turn = Place(f"video-sound:{job.chat_id}", account.refresh_token)
         if not await memory.add(turn, "1", ttl_s=SOUND_TTL_S):
             return _nearly_done(record)
         key, audio_id = audio
@@ -288,12 +294,12 @@ class Videos:
                 )
             except GatewayError as error:
                 record = _without_sound(record, error)
-                await self._keep(job, record)
+                await self._keep(job, account, record)
                 await memory.remove(turn, "1")
             else:
                 status = msgspec.structs.replace(record.status, video_url=url)
                 record = msgspec.structs.replace(record, status=status)
-                await self._keep(job, record)
+                await self._keep(job, account, record)
 
         await run_to_end(add_and_remember())
         return record
@@ -320,6 +326,7 @@ class Videos:
         )
 
     async def _authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
+        current_trace().account = account.label
         try:
             return await self._gateway.authorized(account, call)
         except AccountRefused as error:
@@ -328,15 +335,16 @@ class Videos:
     def _lock(self, job: VideoJob) -> asyncio.Lock:
         return _locks.setdefault((id(self._gateway), job.chat_id), asyncio.Lock())
 
-    async def _recall(self, job: VideoJob) -> _Record | None:
-        text = await self._gateway.memory.recall(_record_key(job))
+    async def _recall(self, job: VideoJob, account: Account) -> _Record | None:
+        text = await self._gateway.memory.recall(_record_place(job, account))
         try:
             return None if text is None else _decode_record(text)
         except msgspec.DecodeError:
             return None
 
-    async def _keep(self, job: VideoJob, record: _Record) -> None:
-        await self._gateway.memory.keep(_record_key(job), _encode_record(record).decode(), ttl_s=RECORD_TTL_S)
+    async def _keep(self, job: VideoJob, account: Account, record: _Record) -> None:
+        text = _encode_record(record).decode()
+        await self._gateway.memory.keep(_record_place(job, account), text, ttl_s=RECORD_TTL_S)
 
 
 def _fresh_record() -> _Record:
@@ -345,7 +353,7 @@ def _fresh_record() -> _Record:
 
 def _without_sound(record: _Record, error: GatewayError) -> _Record:
     """Try again at the next polls; then say that the video is there, and that its sound is not."""
-    log.warning("sound not added", extra={"error": error.message})
+    log.warning("sound not added", extra={"error": error.summary})
     record = msgspec.structs.replace(_nearly_done(record), sound_failures=record.sound_failures + 1)
     if record.sound_failures < SOUND_TRIES:
         return record
@@ -369,5 +377,5 @@ def _not_found(video_id: str) -> NotFound:
     return NotFound(f"There is no video {video_id[:80]!r} of yours.", param="video_id")
 
 
-def _record_key(job: VideoJob) -> str:
-    return f"video:{job.account_label}:{job.chat_id}"
+def _record_place(job: VideoJob, account: Account) -> Place:
+    return Place(f"video:{job.account_label}:{job.chat_id}", account.refresh_token)

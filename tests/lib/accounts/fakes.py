@@ -9,6 +9,8 @@ import selectors
 from collections.abc import Callable
 
 from lib.accounts.account import Account, parse_account
+from lib.accounts.shared import SharedState
+from lib.store import Store
 from lib.store.memory import MemoryStore
 
 EPOCH = 1_790_000_000.0
@@ -20,6 +22,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.time
+
+
+def shared(store: Store, now: Callable[[], float]) -> SharedState:
+    """What one process makes of the store."""
+    return SharedState(store, now=now)
 
 
 def make_jwt(**claims: object) -> str:
@@ -80,9 +87,9 @@ class FaultyStore(MemoryStore):
         await self._pretend("get", key)
         return await super().get(key)
 
-    async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+    async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
         await self._pretend("put", key)
-        await super().put(key, value, ttl_s=ttl_s)
+        return await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         await self._pretend("add", key)

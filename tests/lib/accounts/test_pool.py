@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from lib.accounts.account import Account
-from lib.accounts.lease import MAX_LEFT_BEHIND, Lease, lease_key
-from lib.accounts.pool import AccountStatus, Pool
+from lib.accounts.lease import MAX_LEFT_BEHIND, Lease, lease_place
+from lib.accounts.pool import BUSY_RETRY_AFTER_S, LEASE_TTL_S, MOST_WAITING, AccountStatus, Pool
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
-from tests.lib.accounts.fakes import FaultyStore, JumpingLoop, loop_time, make_account
+from tests.lib.accounts.fakes import FaultyStore, JumpingLoop, loop_time, make_account, shared
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ def store() -> FaultyStore:
 
 
 def make_pool(store: FaultyStore) -> Pool:
-    return Pool(store, now=loop_time, chance=lambda: 1.0)
+    return Pool(shared(store, loop_time), now=loop_time, chance=lambda: 1.0)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ async def acquire_soon(pool: Pool, *accounts: Account, wait_s: float = 30.0) -> 
 async def test_an_account_is_leased_to_one_at_a_time(pool: Pool, store: FaultyStore) -> None:
     lease = await pool.acquire([A], wait_s=0)
     assert lease.account is A
-    assert await store.get(lease_key(A.label)) is not None
+    assert await store.get(lease_place(A).name) is not None
     with pytest.raises(AccountBusy) as caught:
         await pool.acquire([A], wait_s=0)
     assert caught.value.retry_after_s == 5
     await lease.release()
-    assert await store.get(lease_key(A.label)) is None
+    assert await store.get(lease_place(A).name) is None
     await (await pool.acquire([A], wait_s=0)).release()
     assert is_clean(pool)
 
@@ -111,7 +111,7 @@ async def test_a_release_that_is_cancelled_goes_on(store: FaultyStore, pool: Poo
     with pytest.raises(asyncio.CancelledError):
         await releasing
     await asyncio.sleep(2)
-    assert await store.get(lease_key(A.label)) is None
+    assert await store.get(lease_place(A).name) is None
     assert is_clean(pool)
 
 
@@ -299,7 +299,7 @@ async def test_who_is_cancelled_while_the_store_answers_leaves_no_lease(
         next_one = await acquire_soon(pool, A)
         await (await next_one).release()
     assert is_clean(pool)
-    assert await store.get(lease_key(A.label)) is None
+    assert await store.get(lease_place(A).name) is None
 
 
 # --- cool-downs -----------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ async def test_what_another_process_holds_is_busy_and_polled_politely(pool: Pool
 
 
 async def test_jitter_shortens_the_polls_down_to_a_tenth_of_a_second(store: FaultyStore) -> None:
-    pool = Pool(store, now=loop_time, chance=lambda: 0.0)
+    pool = Pool(shared(store, loop_time), now=loop_time, chance=lambda: 0.0)
     held = await make_pool(store).acquire([A], wait_s=0)
     store.take_asked()
     await refusal(pool, A, wait_s=2.05)
@@ -476,16 +476,16 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(pool: Pool, store: Fault
     for _ in range(19):
         await asyncio.sleep(15)
         assert type(await refusal(other, A)) is AccountBusy
-    assert store.asked.count("put lease") == 14  # every 20 s in 285
+    assert store.asked.count("put lease") == 19  # every 15 s in 285
     await lease.release()
     await asyncio.sleep(100)
-    assert store.asked.count("put lease") == 14
+    assert store.asked.count("put lease") == 19
     assert asyncio.all_tasks() == before
     assert is_clean(pool)
 
 
 async def test_a_crashed_process_lease_is_taken_over_when_it_expires(pool: Pool, store: FaultyStore) -> None:
-    await store.add(lease_key(A.label), "of a crashed process", ttl_s=20)
+    await store.add(lease_place(A).name, "of a crashed process", ttl_s=20)
     lease = await pool.acquire([A], wait_s=30)
     assert 20 <= clock() <= 21
     await lease.release()
@@ -495,9 +495,9 @@ async def test_who_lost_its_lease_in_a_pause_cannot_release_another_and_says_so(
     pool: Pool, store: FaultyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = await pool.acquire([A], wait_s=0)
-    mark = await store.get(lease_key(A.label))
+    mark = await store.get(lease_place(A).name)
     assert mark is not None
-    await store.remove(lease_key(A.label), mark)
+    await store.remove(lease_place(A).name, mark)
     other = make_pool(store)
     taken = await other.acquire([A], wait_s=0)
     with caplog.at_level(logging.WARNING):
@@ -508,39 +508,116 @@ async def test_who_lost_its_lease_in_a_pause_cannot_release_another_and_says_so(
     await taken.release()
 
 
-async def test_a_lease_that_expired_unnoticed_is_taken_again(pool: Pool, store: FaultyStore) -> None:
-    lease = await pool.acquire([A], wait_s=0)
-    mark = await store.get(lease_key(A.label))
-    assert mark is not None
-    await store.remove(lease_key(A.label), mark)
-    await asyncio.sleep(25)
-    assert await store.get(lease_key(A.label)) == mark
-    await lease.release()
-    assert await store.get(lease_key(A.label)) is None
-
-
-@pytest.mark.parametrize("into_s", [20.5, 21.5])
-async def test_a_release_in_the_middle_of_a_renewal_leaves_nothing_behind(
-    pool: Pool, store: FaultyStore, into_s: float
+async def test_a_lease_is_confirmed_without_the_store_while_it_is_renewed(
+    pool: Pool, store: FaultyStore
 ) -> None:
     lease = await pool.acquire([A], wait_s=0)
-    store.delay = lambda: 1.0  # the renewal reads from 20 s on, and writes from 21 s on
+    await asyncio.sleep(100)
+    store.take_asked()
+    assert await lease.confirm() is True
+    assert store.asked == []
+    await lease.release()
+
+
+@pytest.mark.parametrize("taker", ["nobody", "another", "another, done"])
+async def test_who_was_held_up_for_longer_than_its_lease_lives_learns_it_before_it_asks(
+    store: FaultyStore, taker: str
+) -> None:
+    """A stopped process runs no timers: the wall clock jumps, and the loop's time does not."""
+    jump = 0.0
+    held_up = Pool(shared(store, lambda: loop_time() + jump), now=lambda: loop_time() + jump)
+    lease = await held_up.acquire([A], wait_s=0)
+    mark = await store.get(lease_place(A).name)
+    assert mark is not None
+    jump = LEASE_TTL_S + 1
+    await store.remove(lease_place(A).name, mark)  # what the store's own clock does meanwhile
+    other = make_pool(store)
+    taken = None if taker == "nobody" else await other.acquire([A], wait_s=0)
+    if taken is not None and taker == "another, done":
+        await taken.release()
+    assert await lease.confirm() is (taker != "another")
+    await lease.release()
+    assert (await store.get(lease_place(A).name) is not None) is (taker == "another")
+    if taken is not None:
+        await taken.release()
+
+
+async def test_a_clock_that_is_put_back_proves_no_lease(store: FaultyStore) -> None:
+    jump = 0.0
+    pool = Pool(shared(store, lambda: loop_time() + jump), now=lambda: loop_time() + jump)
+    lease = await pool.acquire([A], wait_s=0)
+    jump = -3600.0
+    store.take_asked()
+    assert await lease.confirm() is True
+    assert store.take_asked() == ["put lease"]
+    await lease.release()
+
+
+async def test_beyond_a_number_that_can_be_served_nobody_is_kept_waiting(pool: Pool) -> None:
+    lease = await pool.acquire([A], wait_s=0)
+    waiting = [await acquire_soon(pool, A, wait_s=5) for _ in range(MOST_WAITING)]
+    began_at = clock()
+    refused = await refusal(pool, A, wait_s=5)
+    assert (type(refused), refused.retry_after_s, clock()) == (AccountBusy, BUSY_RETRY_AFTER_S, began_at)
+    # An account that nobody waits for is not refused, nor are two of which one is free of waiting.
+    await (await pool.acquire([B], wait_s=0)).release()
+    await (await pool.acquire([A, B], wait_s=0)).release()
+    assert {type(result) for result in await asyncio.gather(*waiting, return_exceptions=True)} == {
+        AccountBusy
+    }
+    assert pool._line._load == {}
+    await lease.release()
+    await (await pool.acquire([A], wait_s=0)).release()
+
+
+async def test_who_can_have_several_accounts_counts_in_part_for_each(pool: Pool) -> None:
+    leases = [await pool.acquire([account], wait_s=0) for account in (A, B)]
+    waiting = [await acquire_soon(pool, A, B, wait_s=5) for _ in range(2 * MOST_WAITING)]
+    assert type(await refusal(pool, A, B, wait_s=5)) is AccountBusy
+    for task in waiting[:2]:
+        task.cancel()
+    await asyncio.wait(waiting[:2])
+    one_more = await acquire_soon(pool, A, wait_s=5)
+    await asyncio.gather(*waiting, one_more, return_exceptions=True)
+    assert clock() == pytest.approx(5)  # it waited like the others
+    for lease in leases:
+        await lease.release()
+
+
+async def test_a_lease_that_expired_unnoticed_is_taken_again(pool: Pool, store: FaultyStore) -> None:
+    lease = await pool.acquire([A], wait_s=0)
+    mark = await store.get(lease_place(A).name)
+    assert mark is not None
+    await store.remove(lease_place(A).name, mark)
+    await asyncio.sleep(25)
+    assert await store.get(lease_place(A).name) == mark
+    await lease.release()
+    assert await store.get(lease_place(A).name) is None
+
+
+async def test_a_release_in_the_middle_of_a_renewal_leaves_nothing_behind(
+    pool: Pool, store: FaultyStore
+) -> None:
+    into_s = 15.5
+    lease = await pool.acquire([A], wait_s=0)
+    store.delay = lambda: 1.0  # the renewal writes from 15 s on
     await asyncio.sleep(into_s)
     await lease.release()
     assert clock() == pytest.approx(into_s + 1)  # the renewal's end was not waited for
     await asyncio.sleep(30)
-    assert await store.get(lease_key(A.label)) is None
+    assert await store.get(lease_place(A).name) is None
     assert is_clean(pool)
 
 
 async def test_a_renewal_that_still_writes_when_cancelled_leaves_nothing_behind() -> None:
     class Stubborn(FaultyStore):
-        async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
             try:
                 await asyncio.sleep(1)
             finally:
                 await asyncio.sleep(0.5)
-                await super().put(key, value, ttl_s=ttl_s)
+                written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
+            return written
 
     store = Stubborn()
     pool = make_pool(store)
@@ -548,7 +625,7 @@ async def test_a_renewal_that_still_writes_when_cancelled_leaves_nothing_behind(
     await asyncio.sleep(20.5)
     await lease.release()
     await asyncio.sleep(2)
-    assert await store.get(lease_key(A.label)) is None
+    assert await store.get(lease_place(A).name) is None
     assert is_clean(pool)
 
 
@@ -588,14 +665,14 @@ async def test_a_lease_that_a_failing_store_could_not_remove_does_not_lock_its_o
         store.is_lost = True
         await lease.release()
         store.is_lost = False
-        assert await store.get(lease_key(A.label)) is not None
+        assert await store.get(lease_place(A).name) is not None
         await asyncio.sleep(wait_s)
         lease = await pool.acquire([A], wait_s=0)
         assert type(await refusal(make_pool(store), A)) is AccountBusy
         await asyncio.sleep(50)
         assert type(await refusal(make_pool(store), A)) is AccountBusy
         await lease.release()
-        assert await store.get(lease_key(A.label)) is None
+        assert await store.get(lease_place(A).name) is None
 
 
 async def test_a_lease_left_behind_that_another_process_has_meanwhile_is_not_ours(
@@ -694,7 +771,9 @@ async def test_in_any_crowd_no_account_is_shared_and_nothing_stays_behind(seed: 
     chance = random.Random(seed)
     before = asyncio.all_tasks()
     store = FaultyStore(delay=lambda: chance.random() * 0.05)
-    pools = [Pool(store, now=loop_time, chance=chance.random) for _ in range(1 if fails else 2)]
+    pools = [
+        Pool(shared(store, loop_time), now=loop_time, chance=chance.random) for _ in range(1 if fails else 2)
+    ]
     held: set[str] = set()
     served = 0
 
@@ -716,4 +795,4 @@ async def test_in_any_crowd_no_account_is_shared_and_nothing_stays_behind(seed: 
     assert asyncio.all_tasks() == before
     store.is_lost = False
     if not fails:
-        assert [await store.get(lease_key(account.label)) for account in (A, B, C)] == [None] * 3
+        assert [await store.get(lease_place(account).name) for account in (A, B, C)] == [None] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -13,7 +14,7 @@ from lib.accounts.pool import Pool
 from lib.accounts.tokens import AccessTokens, Grant
 from lib.errors import AccountBusy, AccountRefused, Throttled
 from lib.store import Store, open_store
-from tests.lib.accounts.fakes import make_account
+from tests.lib.accounts.fakes import make_account, shared
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,7 @@ async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
 
 
 async def test_two_pools_exclude_each_other_and_share_cool_downs(stores: list[Store]) -> None:
-    here, there = (Pool(store, chance=lambda: 0.0) for store in stores)
+    here, there = (Pool(shared(store, time), chance=lambda: 0.0) for store in stores)
     lease = await here.acquire([A], wait_s=0)
     with pytest.raises(AccountBusy):
         await there.acquire([A], wait_s=0)
@@ -44,7 +45,7 @@ async def test_two_pools_exclude_each_other_and_share_cool_downs(stores: list[St
 
 
 async def test_a_lease_of_a_crashed_process_is_free_after_its_time(stores: list[Store]) -> None:
-    here, there = (Pool(store, chance=lambda: 0.0) for store in stores)
+    here, there = (Pool(shared(store, time), chance=lambda: 0.0) for store in stores)
     await stores[0].put(f"lease:{A.label}", "crashed", ttl_s=60)
     with pytest.raises(AccountBusy):
         await here.acquire([A], wait_s=0)
@@ -53,7 +54,7 @@ async def test_a_lease_of_a_crashed_process_is_free_after_its_time(stores: list[
 
 
 async def test_who_is_cancelled_while_sqlite_works_leaves_no_lease(stores: list[Store]) -> None:
-    pool = Pool(stores[0])
+    pool = Pool(shared(stores[0], time))
     await (await pool.acquire([A], wait_s=0)).release()
     for steps in range(12):
         task = asyncio.create_task(pool.acquire([A], wait_s=0))
@@ -83,7 +84,7 @@ async def test_two_processes_share_a_chain_of_refresh_tokens(stores: list[Store]
         await asyncio.sleep(0.005)
         return Grant(f"access {refreshes}", valid)
 
-    processes = [AccessTokens(store, refresh, chance=lambda: 0.0) for store in stores]
+    processes = [AccessTokens(shared(store, time), refresh, chance=lambda: 0.0) for store in stores]
     first = await asyncio.gather(*(tokens.get(A) for tokens in processes for _ in range(3)))
     assert set(first) == {"access 1"}
     second = await asyncio.gather(*(tokens.renew(A, "access 1") for tokens in processes))

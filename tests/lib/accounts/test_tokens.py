@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lib.accounts.account import Account
-from lib.accounts.tokens import AccessTokens, Grant
-from lib.errors import AccountRefused, UpstreamTimeout, UpstreamUnreachable
+from lib.accounts.shared import REST_S
+from lib.accounts.tokens import LOCK_TTL_S, AccessTokens, Grant
+from lib.errors import AccountRefused, NoAccountAvailable, UpstreamTimeout, UpstreamUnreachable
 from lib.store import Store
-from tests.lib.accounts.fakes import EPOCH, Clock, FaultyStore, make_account, make_jwt
+from tests.lib.accounts.fakes import EPOCH, Clock, FaultyStore, make_account, make_jwt, shared
 
 pytestmark = pytest.mark.anyio
 
 ACCOUNT = make_account("a")
 KEY = f"token:{ACCOUNT.key}"
 LOCK = f"refresh:{ACCOUNT.key}"
+NOTE = f"rotating:{ACCOUNT.key}"
 
 
 class Upstream:
@@ -83,7 +85,7 @@ def sleeper(clock: Clock) -> Sleeper:
 
 @pytest.fixture
 def tokens(store: FaultyStore, upstream: Upstream, clock: Clock, sleeper: Sleeper) -> AccessTokens:
-    return AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 1.0)
+    return AccessTokens(shared(store, clock), upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 1.0)
 
 
 async def stored(store: Store) -> dict[str, object]:
@@ -112,6 +114,7 @@ async def test_the_record_holds_the_new_tokens_for_180_days(
         "refresh_token": next(iter(upstream.valid)),
         "access_token": token,
         "expires_at": EPOCH + 86400,
+        "made_at": EPOCH,
     }
     clock.time += 180 * 86400 - 1
     assert await store.get(KEY) is not None
@@ -135,7 +138,7 @@ async def test_another_process_finds_the_token_in_the_store(
     tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
     token = await tokens.get(ACCOUNT)
-    other = AccessTokens(store, upstream.refresh, now=clock)
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     assert await other.get(ACCOUNT) == token
     assert len(upstream.asked) == 1
 
@@ -146,19 +149,20 @@ async def test_the_rotated_token_is_in_the_store_before_anybody_has_the_access_t
     order = []
 
     class Watched(FaultyStore):
-        async def put(self, key: str, value: str, *, ttl_s: float) -> None:
+        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
             await asyncio.sleep(0)
-            await super().put(key, value, ttl_s=ttl_s)
-            order.append("persisted")
+            written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
+            order.append(f"{key.partition(':')[0]} persisted")
+            return written
 
-    tokens = AccessTokens(Watched(now=clock), upstream.refresh, now=clock)
+    tokens = AccessTokens(shared(Watched(now=clock), clock), upstream.refresh, now=clock)
 
     async def use() -> None:
         await tokens.get(ACCOUNT)
         order.append("used")
 
     await asyncio.gather(use(), use())
-    assert order == ["persisted", "used", "used"]
+    assert order == ["rotating persisted", "token persisted", "used", "used"]
 
 
 async def test_many_who_ask_at_once_cost_one_refresh(tokens: AccessTokens, upstream: Upstream) -> None:
@@ -284,7 +288,7 @@ async def test_a_refused_token_that_another_process_has_replaced_costs_no_refres
     tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
     old = await tokens.get(ACCOUNT)
-    other = AccessTokens(store, upstream.refresh, now=clock)
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     new = await other.renew(ACCOUNT, old)
     assert await tokens.renew(ACCOUNT, old) == new
     assert len(upstream.asked) == 2
@@ -293,8 +297,8 @@ async def test_a_refused_token_that_another_process_has_replaced_costs_no_refres
 async def test_who_renews_does_not_accept_the_refused_token_from_a_look_up_under_way(
     upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
-    old = await AccessTokens(store, upstream.refresh, now=clock).get(ACCOUNT)
-    tokens = AccessTokens(store, upstream.refresh, now=clock)  # knows nothing yet
+    old = await AccessTokens(shared(store, clock), upstream.refresh, now=clock).get(ACCOUNT)
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock)  # knows nothing yet
     got, renewed = await asyncio.gather(tokens.get(ACCOUNT), tokens.renew(ACCOUNT, old))
     assert got == old
     assert renewed != old
@@ -306,9 +310,138 @@ async def test_a_refresh_that_gives_the_refused_token_again_ends_all_the_same(
     async def refresh(account: Account, refresh_token: str) -> Grant:
         return Grant("opaque", "next")
 
-    tokens = AccessTokens(store, refresh, now=clock)
+    tokens = AccessTokens(shared(store, clock), refresh, now=clock)
     assert await tokens.get(ACCOUNT) == "opaque"
     assert await tokens.renew(ACCOUNT, "opaque") == "opaque"
+
+
+async def test_a_refresh_that_was_cut_off_is_told_to_who_is_refused_afterwards(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    async def be_killed() -> None:
+        upstream.valid.clear()  # rotated, but nobody hears of the new one
+        raise asyncio.CancelledError
+
+    upstream.during = be_killed
+    with pytest.raises(asyncio.CancelledError):
+        await tokens.get(ACCOUNT)
+    upstream.during = None
+    clock.time += LOCK_TTL_S
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    for _ in range(2):
+        with pytest.raises(AccountRefused, match=r"begun at 2026-09-21 14:13:20 UTC was cut off"):
+            await other.get(ACCOUNT)
+
+
+async def test_a_refusal_without_one_says_nothing_of_it_and_a_success_forgets_it(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    async def fail() -> None:
+        raise UpstreamUnreachable("reset")
+
+    upstream.during = fail
+    with pytest.raises(UpstreamUnreachable):
+        await tokens.get(ACCOUNT)
+    assert await store.get(NOTE) is not None  # it may have been rotated, for all we know
+    upstream.during = None
+    token = await tokens.get(ACCOUNT)
+    assert await store.get(NOTE) is None
+    upstream.valid.clear()
+    with pytest.raises(AccountRefused) as caught:
+        await tokens.renew(ACCOUNT, token)
+    assert caught.value.message == "40102"
+    assert await store.get(NOTE) is None
+
+
+async def test_who_was_held_up_before_asking_asks_with_what_another_process_has_left(
+    upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    held_up: list[bool] = []
+
+    class Pausing(FaultyStore):
+        """Between its look at the chain and its refresh it is stopped for longer than its lock lives."""
+
+        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+            if key == NOTE and not held_up:
+                held_up.append(True)
+                clock.time += LOCK_TTL_S
+                await AccessTokens(shared(store, clock), upstream.refresh, now=clock).get(ACCOUNT)
+            return await store.put(key, value, ttl_s=ttl_s, instead_of=instead_of)
+
+        get, add, remove = (getattr(store, name) for name in ("get", "add", "remove"))
+
+    tokens = AccessTokens(shared(Pausing(now=clock), clock), upstream.refresh, now=clock)
+    token = await tokens.get(ACCOUNT)
+    assert upstream.asked == [ACCOUNT.refresh_token]  # the other's; the old one was not used again
+    assert token == (await stored(store))["access_token"]
+    assert await store.get(LOCK) is None
+
+
+async def test_who_is_held_up_again_and_again_gives_up(
+    upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    class Slow(FaultyStore):
+        async def get(self, key: str) -> str | None:
+            clock.time += LOCK_TTL_S
+            return await super().get(key)
+
+    tokens = AccessTokens(shared(Slow(now=clock), clock), upstream.refresh, now=clock)
+    with pytest.raises(UpstreamTimeout, match="held up"):
+        await tokens.get(ACCOUNT)
+    assert upstream.asked == []
+
+
+async def test_with_a_store_that_fails_a_token_is_used_to_its_end_before_it_is_replaced(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    store.is_lost = True
+    clock.time += 86400 - 299
+    assert await tokens.get(ACCOUNT) == token
+    clock.time += 299 - 29
+    assert await tokens.get(ACCOUNT) != token
+    assert len(upstream.asked) == 2
+
+
+async def test_a_token_that_is_refused_while_the_store_fails_is_not_called_dead(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    assert await other.renew(ACCOUNT, token) != token
+    store.is_lost = True
+    with pytest.raises(NoAccountAvailable, match="store") as caught:
+        await tokens.renew(ACCOUNT, token)
+    assert (caught.value.retry, caught.value.retry_after_s) == ("elsewhere", REST_S)
+    store.is_lost = False
+    clock.time += REST_S
+    assert await tokens.renew(ACCOUNT, token) == await other.get(ACCOUNT)
+
+
+async def test_a_token_that_was_found_is_told_from_one_that_was_made_since(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    first = await tokens.get(ACCOUNT)
+    clock.time += 60
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    assert await other.get(ACCOUNT) == first
+    assert other.is_from(ACCOUNT, first, since=clock.time) is False
+    second = await other.renew(ACCOUNT, first)
+    assert other.is_from(ACCOUNT, second, since=clock.time) is True
+    assert other.is_from(ACCOUNT, first, since=clock.time) is False
+
+
+async def test_a_token_is_known_once_the_upstream_has_taken_it(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    assert await tokens.is_known(ACCOUNT) is False
+    await tokens.get(ACCOUNT)
+    assert await tokens.is_known(ACCOUNT) is True
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    store.take_asked()
+    assert await other.is_known(ACCOUNT) is True
+    assert await other.is_known(ACCOUNT) is True
+    assert store.take_asked() == ["get token"]
 
 
 async def test_a_token_without_a_date_lives_an_hour_and_a_grant_without_rotation_keeps_the_chain(
@@ -320,7 +453,7 @@ async def test_a_token_without_a_date_lives_an_hour_and_a_grant_without_rotation
         asked.append(refresh_token)
         return Grant(f"opaque {len(asked)}", "")
 
-    tokens = AccessTokens(store, refresh, now=clock)
+    tokens = AccessTokens(shared(store, clock), refresh, now=clock)
     assert await tokens.get(ACCOUNT) == "opaque 1"
     clock.time += 3600 - 301
     assert await tokens.get(ACCOUNT) == "opaque 1"
@@ -359,7 +492,7 @@ async def test_a_given_token_that_is_refused_is_tried_once(tokens: AccessTokens,
 async def test_who_was_overtaken_in_the_middle_of_a_refresh_uses_the_other_process_token(
     tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
-    other = AccessTokens(store, upstream.refresh, now=clock)
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     new = []
 
     async def pause() -> None:
@@ -391,7 +524,7 @@ async def test_a_guest_is_refused_and_its_rotated_token_kept_all_the_same(
 async def test_who_finds_another_process_refreshing_waits_for_its_token(
     tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock, sleeper: Sleeper
 ) -> None:
-    other = AccessTokens(store, upstream.refresh, now=clock)
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     await store.add(LOCK, "other", ttl_s=30)
 
     async def finish() -> None:
@@ -411,7 +544,9 @@ async def test_who_finds_another_process_refreshing_waits_for_its_token(
 async def test_polling_is_jittered_and_bounded(
     store: FaultyStore, upstream: Upstream, clock: Clock, sleeper: Sleeper
 ) -> None:
-    tokens = AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 0.0)
+    tokens = AccessTokens(
+        shared(store, clock), upstream.refresh, now=clock, sleep=sleeper, chance=lambda: 0.0
+    )
 
     async def hold() -> None:
         await store.put(LOCK, "other", ttl_s=30)
@@ -441,14 +576,14 @@ async def test_who_gets_the_lock_looks_once_more_whether_the_work_is_done(
 
     class Late(FaultyStore):
         async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-            other = AccessTokens(store, upstream.refresh, now=clock)
+            other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
             done.append(await other.get(ACCOUNT))
             text = await store.get(KEY)
             assert text is not None
             await self.put(KEY, text, ttl_s=60)
             return await super().add(key, value, ttl_s=ttl_s)
 
-    tokens = AccessTokens(Late(now=clock), upstream.refresh, now=clock)
+    tokens = AccessTokens(shared(Late(now=clock), clock), upstream.refresh, now=clock)
     assert await tokens.get(ACCOUNT) == done[0]
     assert len(upstream.asked) == 1
 
@@ -460,7 +595,9 @@ async def test_two_processes_at_once_refresh_once(
         await asyncio.sleep(0)
 
     upstream.during = sleeper.during = yield_
-    processes = [AccessTokens(store, upstream.refresh, now=clock, sleep=sleeper) for _ in range(5)]
+    processes = [
+        AccessTokens(shared(store, clock), upstream.refresh, now=clock, sleep=sleeper) for _ in range(5)
+    ]
     got = await asyncio.gather(*(tokens.get(ACCOUNT) for tokens in processes))
     assert len(set(got)) == 1
     assert len(upstream.asked) == 1
@@ -541,7 +678,7 @@ async def leave_while_another_process_refreshes(tokens: AccessTokens, store: Fau
 async def test_a_rotation_does_not_begin_where_nobody_waits_any_more(
     clock: Clock, upstream: Upstream, store: FaultyStore
 ) -> None:
-    tokens = AccessTokens(store, upstream.refresh, now=clock)
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     await leave_while_another_process_refreshes(tokens, store)
     await tokens.settle()
     assert upstream.asked == []
@@ -552,7 +689,7 @@ async def test_a_rotation_does_not_begin_where_nobody_waits_any_more(
 async def test_who_comes_as_a_refresh_gives_up_begins_another(
     clock: Clock, upstream: Upstream, store: FaultyStore
 ) -> None:
-    tokens = AccessTokens(store, upstream.refresh, now=clock)
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
     await leave_while_another_process_refreshes(tokens, store)
     (flight,) = tokens._flights.values()
     await asyncio.wait({flight.task})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 
 from lib.chat.events import Failed, Finished
+from lib.chat.trace import traced
+from lib.chatglm.stream import ReplyDecoder
 from lib.errors import (
     AccountBusy,
     AccountRefused,
@@ -27,6 +30,8 @@ from lib.errors import (
 )
 from lib.flows import chat as chat_module
 from lib.flows import turn as turn_module
+from lib.flows.chat import Reply
+from lib.flows.turn import Turn
 from simulator.scenes import sample_text
 from simulator.scenes.refusals import INTERVENE_TEXT
 from tests.conftest import SimulatedAccount, Upstream
@@ -59,11 +64,12 @@ async def test_an_answer_is_what_the_upstream_said(flow: Flow, account: Simulate
 async def test_the_reply_tells_who_served_and_where_the_time_went(
     flow: Flow, account: SimulatedAccount
 ) -> None:
-    async with flow.open([account]) as reply:
-        assert reply.account_label == account.label
-        assert reply.served_model == "moe_53f"
-        assert set(reply.timings) == {"wait", "token", "first"}
-        assert len(reply.id) == 24
+    with traced("") as trace:
+        async with flow.open([account]) as reply:
+            assert reply.account_label == account.label
+            assert reply.served_model == "moe_53f"
+            assert set(trace.timings) == {"wait", "token", "first"}
+            assert len(reply.id) == 24
 
 
 async def test_several_messages_are_merged_and_one_goes_verbatim(
@@ -448,15 +454,20 @@ async def test_an_answer_deletes_its_conversation(
     assert upstream.count("stop_stream") == 0, "there was nothing to stop"
 
 
-@pytest.mark.parametrize("status", [500, 403, 200])
+@pytest.mark.parametrize(("status", "by_the_older_path"), [(500, 0), (403, 0), (200, 0), (404, 1)])
 async def test_a_failing_clean_up_never_spoils_an_answer(
-    flow: Flow, account: SimulatedAccount, upstream: Upstream, status: int
+    *,
+    flow: Flow,
+    account: SimulatedAccount,
+    upstream: Upstream,
+    status: int,
+    by_the_older_path: int,
 ) -> None:
     upstream.sim.fail("bulk_delete", status=status, body=b"<html>no</html>")
     upstream.sim.fail("conversation/delete", status=status, body=b"<html>no</html>")
     answer = await flow.ask([account], "[scene:text chars=9]")
     assert (answer.text, answer.reason) == (sample_text(9), "stop")
-    assert upstream.count("conversation/delete") == 1
+    assert upstream.count("conversation/delete") == by_the_older_path
 
 
 async def test_a_conversation_of_an_agent_is_deleted_as_the_agents(
@@ -574,13 +585,15 @@ async def test_a_deadline_before_any_content_is_an_error(
 
 async def test_a_stream_begins_soon_after_it_was_accepted(flow: Flow, account: SimulatedAccount) -> None:
     flow.configure(heartbeat_s=0.1)
-    async with flow.open([account], "[scene:slow first=0.6 gap=0 count=2]", stream=True) as reply:
-        assert reply.timings == {}, "it began before its content"
-        assert reply.id
-        events = [event async for batch in reply for event in batch]
+    with traced("") as trace:
+        async with flow.open([account], "[scene:slow first=0.6 gap=0 count=2]", stream=True) as reply:
+            assert set(trace.timings) == {"wait"}, "it began before its content"
+            assert reply.id
+            events = [event async for batch in reply for event in batch]
     assert isinstance(events[-1], Finished)
-    async with flow.open([account], "[scene:slow first=0.3 gap=0 count=2]") as reply:
-        assert reply.timings["first"] > 0.25, "an answer in one piece waits for it"
+    with traced("") as trace:
+        async with flow.open([account], "[scene:slow first=0.3 gap=0 count=2]"):
+            assert trace.timings["first"] > 0.25, "an answer in one piece waits for it"
 
 
 async def test_a_stream_that_nothing_accepts_begins_before_a_proxy_gives_up(
@@ -842,3 +855,22 @@ async def test_a_clean_up_is_done_before_the_host_ends_the_request(
     assert asyncio.get_running_loop().time() - began_at < 1.5
     assert isinstance(answer.events[-1], Finished)
     assert flow.leases() == set()
+
+
+async def test_what_an_answer_took_is_free_at_its_end_and_not_at_the_next_garbage_collection(
+    flow: Flow, account: SimulatedAccount
+) -> None:
+    await flow.ask([account])
+    gc.collect()
+    gc.disable()
+    try:
+        for prompt in ("Hello!", "[scene:text chars=3000]", "[scene:error_10025_late]"):
+            with suppress(GatewayError):
+                await flow.ask([account], prompt)
+        await asyncio.sleep(0)
+        left = [
+            type(item).__name__ for item in gc.get_objects() if isinstance(item, Reply | Turn | ReplyDecoder)
+        ]
+    finally:
+        gc.enable()
+    assert left == []

@@ -57,16 +57,13 @@ class Fakes:
         return await call(SimpleNamespace(label=account.label))
 
     async def send_stream(
-        self, path: str, session: Any, content: AsyncIterator[bytes], **_: Any
-    ) -> SimpleNamespace:
-        body = b"".join([piece async for piece in content])
+        self, path: str, session: Any, content: Callable[[], AsyncIterator[bytes]], **_: Any
+    ) -> dict[str, str]:
+        body = b"".join([piece async for piece in content()])
         name = body.split(b"\r\n\r\n")[-1].partition(b"\r\n")[0].decode()
         await self._work(f"upload {name}")
         self.uploaded.append((session.label, name))
-        answer = b'{"status":0,"result":{"file_id":"%s-%s","file_url":"u"}}'
-        return SimpleNamespace(
-            status_code=200, content_type="", body=answer % (session.label.encode(), name.encode())
-        )
+        return {"file_id": f"{session.label}-{name}", "file_url": "u"}
 
     async def _work(self, what: str) -> None:
         self.at_once += 1

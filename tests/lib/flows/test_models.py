@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from lib.accounts.account import parse_account
 from lib.chat.caller import Caller
 from lib.chatglm.models import offered_names
 from lib.errors import NotFound
@@ -91,4 +92,4 @@ async def test_the_lists_of_many_callers_are_forgotten_in_time(
     monkeypatch.setattr(gateway_module, "MOST_LISTS", 1)
     await list_models(Caller(("a.b.c",), is_owner=False), flow.settings)
     await list_models(caller(account), flow.settings)
-    assert list(flow.gateway._models) == [account.label]
+    assert list(flow.gateway._models) == [parse_account(account.token).key]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib.accounts.account import Account, parse_account
+from lib.accounts.seal import Place
 from lib.chat.caller import Caller
 from lib.chat.media import VideoRequest, VideoState
 from lib.errors import (
@@ -253,7 +254,8 @@ async def test_an_instance_that_knows_nothing_asks(
 ) -> None:
     caller = caller_of(account)
     made = await make(flow, caller, wait_s=0)
-    await flow.gateway.memory.keep(f"video:{account.label}:{only_video(sim).id}", "junk", ttl_s=60)
+    place = Place(f"video:{account.label}:{only_video(sim).id}", account.token)
+    await flow.gateway.memory.keep(place, "junk", ttl_s=60)
     assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
 
 
@@ -396,6 +398,18 @@ async def test_another_callers_same_wish_is_another_video(
         attempt = Attempt(idempotency_key="the same")
         await make_video(request, caller_of(account), flow.settings, attempt=attempt)
     assert len(sim.videos) == 2
+
+
+@pytest.mark.parametrize("number", [40102, 40014, 10061, 10099])
+async def test_a_breakdown_that_calls_itself_a_refusal_repeats_no_order(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, number: int
+) -> None:
+    body = {"status": number, "message": "请求过于频繁"}
+    upstream.sim.fail("video-api/v1/chat", status=502, body=body, times=9)
+    with pytest.raises(UpstreamError, match="not known whether") as caught:
+        await make(flow, caller_of(account, upstream.add_account()))
+    assert (caught.value.number, caught.value.http_status) == (number, 502)
+    assert upstream.count("video-api/v1/chat") == 1
 
 
 @pytest.mark.parametrize(
