@@ -1,14 +1,15 @@
 """What the gateway says when it cannot answer; the table of statuses and codes is docs/errors.md.
 
 GatewayError
-├── InvalidRequest 400          RequestTooLarge 413 · NotFound 404 · MethodNotAllowed 405
+├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
+│                               RequestTooLarge 413 · UnsupportedEncoding 415
 ├── AuthenticationFailed 401    AccountRefused 401: an account that the upstream will not serve
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
-├── ShuttingDown 503
-└── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -Timeout 504
+├── ShuttingDown 503            Overloaded 503
+└── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -NotReached · -Timeout 504
 
-A message may reach any client and any log: it holds no token and nothing of a prompt.
+A message may reach any client: it holds no token. What may be logged is its `summary`, without a prompt.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class GatewayError(Exception):
     type = "api_error"
     code: str | None = "internal_error"
     retry: Retry = "never"
+    may_quote = False
+    """Whether its message may hold what a caller sent, or the upstream's words, which may say that again."""
 
     def __init__(
         self,
@@ -35,6 +38,8 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         retry: Retry | None = None,
+        number: int | None = None,
+        http_status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -42,11 +47,23 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.retry = retry if retry is not None else type(self).retry
+        self.number = number
+        """The upstream's own for what went wrong (10061, 40102), where it named one."""
+        self.http_status = http_status
+        """Of the upstream's answer, where it answered by HTTP and not inside a stream."""
+
+    @property
+    def summary(self) -> str:
+        """What may be logged of it."""
+        if not self.may_quote:
+            return self.message
+        return f"{type(self).__name__} ({self.number or self.http_status or self.code})"
 
 
 class InvalidRequest(GatewayError):
     """The caller must change the request; `param` names the place, as `messages[0].role`."""
 
+    may_quote = True
     status = 400
     type = "invalid_request_error"
     code = "invalid_value"
@@ -72,6 +89,20 @@ class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
 
 
+class RequestTimeout(InvalidRequest):
+    """The caller did not send its body in any reasonable time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed: what it grows to is not for its sender to decide."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+
 class AuthenticationFailed(GatewayError):
     """Nobody that we know: no credential, a wrong key."""
 
@@ -90,6 +121,7 @@ class AccountRefused(AuthenticationFailed):
 class Throttled(GatewayError):
     """The upstream wants fewer requests of this account; `retry_after_s` says from when."""
 
+    may_quote = True
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
@@ -117,8 +149,15 @@ class ShuttingDown(GatewayError):
     code = "shutting_down"
 
 
+class Overloaded(GatewayError):
+    """This process has as much under way as it takes; nothing of the request was done."""
+
+    status = 503
+    code = "overloaded"
+
+
 class UpstreamError(GatewayError):
-    """The upstream failed; `code` is ours, the upstream's own number is in the message."""
+    """The upstream failed; `code` is ours, `number` the upstream's own."""
 
     status = 502
     code = "upstream_error"
@@ -126,6 +165,8 @@ class UpstreamError(GatewayError):
 
 class UpstreamRejected(UpstreamError):
     """The upstream answered, in its own words, that it will not or cannot."""
+
+    may_quote = True
 
 
 class UpstreamProtocolError(UpstreamError):
@@ -135,9 +176,13 @@ class UpstreamProtocolError(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection, or one that broke before any answer."""
+    """The connection broke before the whole answer was here; whether anything was done, nobody knows."""
 
     retry: Retry = "again"
+
+
+class UpstreamNotReached(UpstreamUnreachable):
+    """No connection came about: nothing was sent, and nothing can have been done."""
 
 
 class UpstreamTimeout(UpstreamError):

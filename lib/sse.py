@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from lib.errors import UpstreamProtocolError
 
-MAX_EVENT_BYTES = 16 * 2**20
+MAX_EVENT_BYTES = 8 * 2**20
 """What one event may hold. The upstream repeats whole texts in its snapshots, and the longest answers are
-some hundred kilobytes: sixteen megabytes are not an answer, but something that never ends."""
+some hundred kilobytes: eight megabytes are not an answer, but something that never ends."""
 
 COMMENT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"

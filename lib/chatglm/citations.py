@@ -13,12 +13,21 @@ import re
 from lib.chat.events import Citation, TextDelta
 
 MAX_MARKER_CHARS = 64
-"""The longest text held back for a closing bracket; real markers have up to some 30 characters."""
+"""The longest text held back for a closing bracket; markers of one source have up to some 30 characters."""
+MAX_KEYS_CHARS = 256
+"""The same while there is nothing but keys in it: some twenty of them."""
 
-_MARKER = re.compile(r"【(?:(\d{1,4})†[^【】]{0,40}|([^【】]{1,62}))】|(?<![0-9A-Za-z])(turn\d+[a-z]+\d+)")
+_MARKER = re.compile(
+    # As long as what is held back, or a text that comes at once would be read otherwise than in pieces.
+    r"【(?:(\d{1,4})†[^【】]{0,40}|([^【】]{1,62}|[0-9a-z ,，、;；]{1,254}))】"
+    r"|(?<![0-9A-Za-z])((?:turn\d+[a-z]+\d+)+)"
+)
 _KEY = re.compile(r"turn\d+[a-z]+\d+")
-_BARE_BEGINNING = re.compile(r"(?<![0-9A-Za-z])(?:t|tu|tur|turn(?:\d+(?:[a-z]+\d*)?)?)$")
-_MAX_BARE_CHARS = 24
+_KEYS_SO_FAR = re.compile(r"【[0-9a-z ,，、;；]*")
+_BARE_BEGINNING = re.compile(
+    r"(?<![0-9A-Za-z])(?=t)(?:turn\d{1,4}[a-z]{1,16}\d{1,4})*"
+    r"(?:t(?:u(?:r(?:n(?:\d{1,4}(?:[a-z]{1,16}\d{0,4})?)?)?)?)?)?$"
+)
 
 
 class Sources:
@@ -86,10 +95,10 @@ class MarkerReader:
     def _uncertain_from(self, text: str) -> int:
         """Return where text begins that the next fragment may turn into a marker."""
         opened = text.rfind("【")
-        if opened > text.rfind("】") and len(text) - opened <= MAX_MARKER_CHARS:
+        if opened > text.rfind("】") and _may_become_marker(text[opened:]):
             return opened
         if self._sources.have_keys:
-            begun = _BARE_BEGINNING.search(text, max(0, len(text) - _MAX_BARE_CHARS))
+            begun = _BARE_BEGINNING.search(text, max(0, len(text) - MAX_KEYS_CHARS))
             if begun is not None:
                 return begun.start()
         return len(text)
@@ -117,7 +126,12 @@ class MarkerReader:
         if position is not None:
             citation = self._sources.by_position(int(position))
             return [citation] if citation else []
-        keys = [bare] if bare is not None else _KEY.findall(inner)
+        keys = _KEY.findall(inner if bare is None else bare)
         if bare is None and _KEY.sub("", inner).strip(" ,，、;；"):
             return []  # more than keys between the brackets: not a marker
         return self._sources.by_keys(keys)
+
+
+def _may_become_marker(text: str) -> bool:
+    is_short = len(text) <= MAX_MARKER_CHARS
+    return is_short or (len(text) <= MAX_KEYS_CHARS and _KEYS_SO_FAR.fullmatch(text) is not None)

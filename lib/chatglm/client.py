@@ -9,17 +9,27 @@ import asyncio
 import re
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from time import time
-from typing import Any
+from time import monotonic, time
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
 from lib.chatglm import protocol
+from lib.chatglm.clock import UpstreamClock, read_server_time
 from lib.chatglm.models import Target
+from lib.chatglm.receiving import (
+    Answer,
+    UpstreamStream,
+    answered_within,
+    errors_of_http,
+    next_chunk,
+    read_rest,
+)
 from lib.chatglm.signing import sign
 from lib.errors import (
     AccessTokenRefused,
@@ -27,21 +37,23 @@ from lib.errors import (
     GatewayError,
     InvalidRequest,
     UpstreamProtocolError,
+    UpstreamRejected,
     UpstreamTimeout,
-    UpstreamUnreachable,
 )
 
 CALL_TIMEOUT_S = 20.0
 """For the calls that answer at once (refresh, delete, stop, models); they take well under a second."""
 
-MAX_ANSWER_BYTES = 2 * 1024 * 1024
-"""No JSON answer that we ask for comes near; a larger one is not read to its end."""
+CLOCK_TIMEOUT_SHARE = 0.25
+"""Of a call's time, for asking what time it is; the call itself is to be made within the rest."""
+
+T = TypeVar("T")
+
+Tap = Callable[[int, str, AsyncIterator[bytes]], AsyncIterator[bytes]]
+"""Records an answer on its way: is given its status, its Content-Type and its bytes, and read instead."""
 
 _TOKEN = re.compile(r"[!-~]+")
 """What a header can carry; anything else is no token, and would fail deep inside the HTTP client."""
-
-NO_CONNECTION = "No connection to the upstream."
-"""What is said where a request has not even been sent."""
 
 KEEPALIVE_S = 60.0
 """A warm connection saves two round trips; the upstream itself closes idle ones after some minutes."""
@@ -60,6 +72,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str
     assistant_id: str
     connect_timeout_s: float
+    idle_timeout_s: float = CALL_TIMEOUT_S
+    """No call that answers in JSON may take longer, nor an upload stand still."""
+
+    def __repr__(self) -> str:
+        return "Config(…)"  # an address may have a password in it
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -96,33 +113,6 @@ class UserInfo(msgspec.Struct, frozen=True):
     is_blocked: bool
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A whole answer, before anybody has said what it means."""
-
-    status_code: int
-    content_type: str
-    body: bytes
-
-
-class UpstreamStream:
-    """An open answer stream; its owner closes it."""
-
-    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes], first: bytes) -> None:
-        self._response = response
-        self._chunks = chunks
-        self._first = first
-
-    async def read(self) -> bytes:
-        """Return the next bytes as they arrive, empty at the end."""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
-        return await _next_chunk(self._chunks)
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
-
-
 class ChatGLM:
     """The upstream as one object: stateless, but for its warm connections."""
 
@@ -131,11 +121,12 @@ class ChatGLM:
         config: Config,
         *,
         now: Callable[[], float] = time,
+        monotonic: Callable[[], float] = monotonic,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._config = config
-        self._now = now
+        self._clock = UpstreamClock(now=now, monotonic=monotonic)
         self._new_id = new_id
         self._http = httpx.AsyncClient(
             # Time is kept by whoever reads: a chat may be silent for long, and has no total limit.
@@ -166,7 +157,8 @@ class ChatGLM:
         except AccessTokenRefused as error:
             raise AccountRefused(
                 "The upstream refused the refresh token (expired, rotated elsewhere, or logged out). "
-                "Log in at chatglm.cn again and take the new chatglm_refresh_token."
+                "Log in at chatglm.cn again and take the new chatglm_refresh_token.",
+                number=error.number,
             ) from error
         access, refreshed = _text(result, "access_token"), _text(result, "refresh_token")
         if not _TOKEN.fullmatch(access):
@@ -175,6 +167,8 @@ class ChatGLM:
 
     async def user_info(self, session: Session) -> UserInfo:
         result = await self._call(protocol.USER_INFO, session)
+        if not result:
+            raise UpstreamProtocolError("The upstream told nothing about the account.")
         block = result.get("block_info")
         return UserInfo(
             is_guest=result.get("is_guest") is True,
@@ -186,7 +180,10 @@ class ChatGLM:
         result = await self._call(protocol.AVAILABLE_MODELS, session)
         offered = result.get("models")
         entries = [entry for entry in offered if isinstance(entry, dict)] if isinstance(offered, list) else []
-        return tuple(name for name in (_text(entry, "selected_model") for entry in entries) if name)
+        names = tuple(name for name in (_text(entry, "selected_model") for entry in entries) if name)
+        if not names:
+            raise UpstreamProtocolError("The upstream named no models.")
+        return names
 
     async def start_chat(
         self,
@@ -195,34 +192,43 @@ class ChatGLM:
         target: Target,
         conversation_id: str,
         files: tuple[protocol.FileReference, ...] = (),
+        *,
+        tap: Tap | None = None,
     ) -> UpstreamStream:
         """Ask, and return once the first bytes of an answer are there; a refusal raises what it means."""
         assistant_id = target.agent_id or self._config.assistant_id
         is_main = assistant_id == self._config.assistant_id
         referer = protocol.MAIN_REFERER if is_main else protocol.AGENT_REFERER + assistant_id
-        headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
         body = protocol.chat_body(
             prompt, target, assistant_id=assistant_id, conversation_id=conversation_id, files=files
         )
-        request = self._http.build_request(
-            "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
-        )
-        with _errors_of_http():
-            response = await self._http.send(request, stream=True)
-        try:
-            return await self._accepted(response)
-        except BaseException:
-            await response.aclose()
-            raise
 
-    async def _accepted(self, response: httpx.Response) -> UpstreamStream:
+        async def attempt() -> UpstreamStream:
+            headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
+            request = self._http.build_request(
+                "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
+            )
+            with errors_of_http():
+                response = await self._http.send(request, stream=True)
+            try:
+                return await self._accepted(response, tap)
+            except BaseException:
+                await response.aclose()
+                raise
+
+        return await self._at_the_right_time(attempt, session)
+
+    async def _accepted(self, response: httpx.Response, tap: Tap | None) -> UpstreamStream:
         chunks = response.aiter_bytes()
-        first = await _next_chunk(chunks)
+        if tap is not None:
+            chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
+        first = await next_chunk(chunks)
         # What it is shows in its first byte; its Content-Type has been missing and has been wrong.
         if response.status_code == 200 and first.lstrip()[:1] not in (b"{", b"<"):
             return UpstreamStream(response, chunks, first)
         content_type = response.headers.get("content-type", "")
-        envelope = protocol.read_envelope(response.status_code, content_type, await _rest(first, chunks))
+        body = await read_rest(first, chunks)
+        envelope = protocol.read_envelope(response.status_code, content_type, body)
         if envelope.result is None:
             # Observed 2026: an unknown assistant_id is answered by a success without a result.
             raise InvalidRequest("The upstream knows no such agent.", param="model")
@@ -234,7 +240,7 @@ class ChatGLM:
         await self._call(protocol.STOP_STREAM, session, body={"history_id": history_id})
 
     async def delete_conversation(self, session: Session, conversation_id: str, agent_id: str | None) -> None:
-        """Delete by the path of 2026, and by the older one where that fails."""
+        """Delete by the path of 2026, and by the older one where that seems to be gone."""
         assistant_id = agent_id or self._config.assistant_id
         try:
             await self._call(
@@ -242,9 +248,9 @@ class ChatGLM:
                 session,
                 body={"conversation_ids": [conversation_id], "assistant_id": assistant_id},
             )
-        except AccessTokenRefused:
-            raise
-        except GatewayError:
+        except GatewayError as error:
+            if not protocol.may_be_the_paths(error):
+                raise
             body = {"assistant_id": assistant_id, "conversation_id": conversation_id}
             await self._call(protocol.DELETE_2025, session, body=body)
 
@@ -264,47 +270,85 @@ class ChatGLM:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> Any:
         """Make one call of the kind that answers in JSON; return its `result`, whatever that is."""
-        headers = self._headers(session, referer)
-        if body is None:
-            del headers["Content-Type"]
-        request = self._http.build_request(
-            method,
-            self._url(path),
-            headers=headers,
-            content=None if body is None else msgspec.json.encode(body),
-            files=None if file is None else {"file": (file.name, file.data, file.content_type)},
-        )
-        answer = await self._answer_to(request, timeout_s)
-        return protocol.read_envelope(answer.status_code, answer.content_type, answer.body).result
+
+        async def attempt() -> Any:
+            headers = self._headers(session, referer)
+            if body is None:
+                del headers["Content-Type"]
+            request = self._http.build_request(
+                method,
+                self._url(path),
+                headers=headers,
+                content=None if body is None else msgspec.json.encode(body),
+                files=None if file is None else {"file": (file.name, file.data, file.content_type)},
+            )
+            return _result(await self._answer_to(request))
+
+        async with answered_within(min(timeout_s, self._config.idle_timeout_s)):
+            return await self._at_the_right_time(attempt, session)
 
     async def send_stream(
         self,
         path: str,
         session: Session,
-        content: AsyncIterator[bytes],
+        content: Callable[[], AsyncIterator[bytes]],
         *,
         content_type: str,
         content_length: int,
         timeout_s: float,
-    ) -> Answer:
-        """Post a body piece by piece; return the answer as it came, whatever it means."""
-        headers = self._headers(session, protocol.MAIN_REFERER)
-        headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
-        request = self._http.build_request("POST", self._url(path), headers=headers, content=content)
-        return await self._answer_to(request, timeout_s)
+    ) -> Any:
+        """Make one such call with a body that is sent piece by piece; `content` begins it anew.
 
-    async def _answer_to(self, request: httpx.Request, timeout_s: float) -> Answer:
+        Within `timeout_s` it may not stand still for the idle timeout.
+        """
+        end_at = asyncio.get_running_loop().time() + timeout_s
+        silence_s = min(timeout_s, self._config.idle_timeout_s)
+
+        async def attempt() -> Any:
+            headers = self._headers(session, protocol.MAIN_REFERER)
+            headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
+            pieces = _watched(content(), bound, silence_s, end_at)
+            request = self._http.build_request("POST", self._url(path), headers=headers, content=pieces)
+            return _result(await self._answer_to(request))
+
+        async with _within(silence_s) as bound:
+            return await self._at_the_right_time(attempt, session)
+
+    async def _at_the_right_time(self, attempt: Callable[[], Awaitable[T]], session: Session) -> T:
+        """Make a call; where its signature is refused, set our clock by the upstream's and make it again.
+
+        Once; and safe for what must not be done twice, an order of a video: the signature is looked at before
+        anything is begun.
+        """
+        since = self._clock.times_set
         try:
-            async with asyncio.timeout(timeout_s):
-                with _errors_of_http():
-                    response = await self._http.send(request, stream=True)
-                try:
-                    answer = await _rest(b"", response.aiter_bytes())
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise UpstreamTimeout(f"The upstream did not answer within {timeout_s:g} s.") from None
-        return Answer(response.status_code, response.headers.get("content-type", ""), answer)
+            return await attempt()
+        except UpstreamRejected as error:
+            if not protocol.is_stale(error):
+                raise
+            if not await self._clock.correct(since, lambda: self.server_time(session.device_id)):
+                raise
+        return await attempt()
+
+    async def server_time(self, device_id: str) -> float:
+        """Ask for the upstream's Unix time, which must be had by a stale signature; it is nobody's secret."""
+        headers = self._headers(Session("", device_id), protocol.MAIN_REFERER)
+        del headers["Authorization"], headers["Content-Type"]
+        request = self._http.build_request("GET", self._url(protocol.SERVER_TIME), headers=headers)
+        async with _within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
+            told = read_server_time(_result(await self._answer_to(request)))
+        if told is None:
+            raise UpstreamProtocolError("The upstream did not tell its time.")
+        return told
+
+    async def _answer_to(self, request: httpx.Request) -> Answer:
+        with errors_of_http():
+            response = await self._http.send(request, stream=True)
+        try:
+            body = await read_rest(b"", response.aiter_bytes())
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
     def _url(self, path: str) -> str:
         return self._config.base_url + path
@@ -317,43 +361,33 @@ class ChatGLM:
                 device_id=session.device_id,
                 request_id=self._new_id(),
             ),
-            **sign(int(self._now() * 1000), self._new_id(), self._config.sign_secret),
+            **sign(int(self._clock.now() * 1000), self._new_id(), self._config.sign_secret),
             "Authorization": f"Bearer {session.access_token}",
             "Content-Type": "application/json;charset=UTF-8",
             "Referer": referer,
         }
 
 
-class _errors_of_http:  # noqa: N801 - used as a function; a class costs no generator per network read
-    """Turn httpx's errors into ours."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
-        match error:
-            case httpx.ConnectTimeout() | httpx.ConnectError():
-                raise UpstreamUnreachable(NO_CONNECTION) from error
-            case httpx.DecodingError():
-                raise UpstreamProtocolError("The upstream's answer is compressed wrongly.") from error
-            case httpx.HTTPError() | httpx.StreamError():
-                raise UpstreamUnreachable("The connection to the upstream broke.") from error
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            yield bound
+    except TimeoutError:
+        raise UpstreamTimeout(f"The upstream did not answer within {seconds:g} s.") from None
 
 
-async def _next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
-    with _errors_of_http():
-        async for chunk in chunks:
-            return chunk
-    return b""
+async def _watched(
+    pieces: AsyncIterator[bytes], bound: asyncio.Timeout, silence_s: float, end_at: float
+) -> AsyncIterator[bytes]:
+    """Put the end of the wait off with each piece that has gone out; the last one is its answer's."""
+    async for piece in pieces:
+        yield piece
+        bound.reschedule(min(end_at, asyncio.get_running_loop().time() + silence_s))
 
 
-async def _rest(first: bytes, chunks: AsyncIterator[bytes]) -> bytes:
-    pieces, size = [first], len(first)
-    while chunk := await _next_chunk(chunks):
-        pieces.append(chunk)
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise UpstreamProtocolError("The upstream's answer is too large.")
-    return b"".join(pieces)
+def _result(answer: Answer) -> Any:
+    return protocol.read_envelope(answer.status_code, answer.content_type, answer.body).result
 
 
 def _text(result: dict[str, Any], name: str) -> str:

@@ -13,6 +13,8 @@ from os.path import commonprefix
 
 LONG_ENOUGH = 8
 """A value that repeats this many characters before it adds its own is a snapshot, not a coincidence."""
+MOST_IN_DOUBT = 64
+"""Values that are weighed against each other; then the more probable reading has to do."""
 
 
 class Reading(Enum):
@@ -78,8 +80,7 @@ class FollowedText:
         """Nothing more comes: release what was held back, in the more probable reading."""
         if len(self._doubtful) < 2:
             return ""
-        grew = self._extensions > 0 and len(set(self._doubtful[-2])) > 1
-        return self._resolve(Reading.SNAPSHOTS if grew else Reading.INCREMENTS)
+        return self._resolve(self._more_probable())
 
     def _weigh(self, value: str) -> str:
         if not self._doubtful:
@@ -96,7 +97,15 @@ class FollowedText:
         self._extensions += len(value) > len(previous)
         if self._is_surely_snapshot(previous, value):
             return self._resolve(Reading.SNAPSHOTS)
+        if len(self._doubtful) > MOST_IN_DOUBT:
+            return self._resolve(self._more_probable())
         return self._agreed()
+
+    def _more_probable(self) -> Reading:
+        previous = self._doubtful[-2]
+        is_repeated = len(self._doubtful) > MOST_IN_DOUBT and len(previous) >= LONG_ENOUGH
+        is_snapshot = len(set(previous)) > 1 and (self._extensions > 0 or is_repeated)
+        return Reading.SNAPSHOTS if is_snapshot else Reading.INCREMENTS
 
     def _is_surely_snapshot(self, previous: str, value: str) -> bool:
         # "==", "====" are increments of a ruled line as well: one repeated character proves nothing.

@@ -7,6 +7,7 @@ stop us.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,10 @@ CHAT_STREAM = "/backend-api/assistant/stream"
 STOP_STREAM = "/mainchat-api/stream/stop_stream"
 BULK_DELETE = "/mainchat-api/conversation/bulk_delete"
 DELETE_2025 = "/backend-api/assistant/conversation/delete"
+SERVER_TIME = "/operation-api/config/cur_ts"
+
+STALE_SIGNATURE = 40014
+"""Stale, used before or wrong: which of these, the upstream does not tell."""
 
 T = TypeVar("T")
 
@@ -116,13 +121,23 @@ class Envelope(msgspec.Struct):
     @property
     def number(self) -> int | None:
         value = self.code if self.status is None else self.status
-        return value if isinstance(value, int) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
     def words(self) -> str:
-        return str(self.message)[:200] if self.message else "no message"
+        return _without_tokens(self.message) if self.message else "no message"
 
 
+_TOKEN = re.compile(r"eyJ[\w.-]*")
+
+
+def _without_tokens(said: object) -> str:
+    """Take the upstream's words for an error, which go to callers: not those that would be our authority."""
+    return _TOKEN.sub("…", str(said))[:200]
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+_INCREMENTS = frozenset(("text", "think", "code", "content"))
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -142,7 +157,7 @@ def _decode_piecewise(payload: bytes) -> Event | None:
     By the standard library's parser: it takes half a character as well, which a snippet may end in.
     """
     try:
-        raw = json.loads(payload)
+        raw = json.loads(payload, object_hook=_with_whole_characters)
     except (ValueError, RecursionError):
         return None
     parts = raw.get("parts")
@@ -156,6 +171,21 @@ def _decode_piecewise(payload: bytes) -> Event | None:
     )
     event.parts = [_part(part) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
     return event
+
+
+def whole_characters(text: str) -> str:
+    """Replace half characters, which cannot be told to anybody; two halves beside each other are one."""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _with_whole_characters(raw: dict[str, Any]) -> dict[str, Any]:
+    """But in an increment: the next one may bring the other half."""
+    return {
+        name: whole_characters(value) if isinstance(value, str) and name not in _INCREMENTS else value
+        for name, value in raw.items()
+    }
 
 
 def _part(raw: dict[str, Any]) -> Part:
@@ -176,7 +206,7 @@ def _part(raw: dict[str, Any]) -> Part:
 def _converted(value: Any, shape: type[T]) -> T | None:
     try:
         return msgspec.convert(value, shape)
-    except msgspec.ValidationError:
+    except ValueError:  # ValidationError; half a character in a name, too
         return None
 
 
@@ -272,35 +302,50 @@ def unreadable(status_code: int, content_type: str) -> GatewayError:
     """Say what an answer without JSON means, most often a firewall's page."""
     kind = content_type.partition(";")[0].strip() or "nothing that names its type"
     if status_code == 429:
-        return Throttled("The upstream answered HTTP 429.", retry_after_s=THROTTLED_S)
+        return _throttled(status_code)
+    if status_code == 200 and "json" in kind:
+        message = "The upstream answered with JSON that is broken."
+        return UpstreamProtocolError(message, http_status=status_code)
     return UpstreamProtocolError(
         f"The upstream answered HTTP {status_code} with {kind} instead of JSON.",
         retry="again" if status_code >= 500 else "never",  # a firewall that refuses wants no second try
+        http_status=status_code,
     )
 
 
 def refusal(status_code: int, envelope: Envelope) -> GatewayError:
     """Say what a JSON answer that is no success means."""
     if envelope.validation_error is not None:
-        return UpstreamProtocolError("The upstream did not accept the form of our request.", retry="never")
+        return UpstreamProtocolError(
+            "The upstream did not accept the form of our request.", retry="never", http_status=status_code
+        )
     if envelope.number:
-        error = coded_error(envelope.number, envelope.words)
+        error = coded_error(envelope.number, envelope.words, http_status=status_code)
         if status_code == 403 and type(error) is UpstreamRejected:
             error.retry = "elsewhere"  # forbidden to this account, for a reason that its number does not tell
         return error
     if status_code == 429:
-        return Throttled("The upstream answered HTTP 429.", retry_after_s=THROTTLED_S)
+        return _throttled(status_code)
     return UpstreamRejected(
         f"The upstream answered HTTP {status_code}: {envelope.words}.",
         retry="again" if status_code >= 500 else "never",
+        http_status=status_code,
     )
 
 
-def coded_error(number: int, words: str) -> GatewayError:
+def coded_error(number: int, words: str, *, http_status: int | None = None) -> GatewayError:
     """Say what one of the upstream's error numbers means, from JSON or from inside a stream."""
-    message = f"The upstream answered {number}: {words}."
+    # What breaks down while it refuses has not looked at the token: a fresh one would mend nothing, and
+    # with it the call would be repeated, an order of a video too.
+    broke_down = http_status is not None and http_status >= 500
+    error = _meaning(number, f"The upstream answered {number}: {words}.", words, broke_down=broke_down)
+    error.number, error.http_status = number or None, http_status
+    return error
+
+
+def _meaning(number: int, message: str, words: str, *, broke_down: bool) -> GatewayError:
     match number:
-        case 40102 | 40103:
+        case 40102 | 40103 if not broke_down:
             return AccessTokenRefused(message)
         case 40012:  # after bursts; to try again soon makes it worse
             return Throttled(message, retry_after_s=THROTTLED_S)
@@ -316,11 +361,31 @@ def coded_error(number: int, words: str) -> GatewayError:
             return UpstreamRejected(message, retry="again")
 
 
+def _throttled(status_code: int) -> GatewayError:
+    return Throttled(
+        f"The upstream answered HTTP {status_code}.", retry_after_s=THROTTLED_S, http_status=status_code
+    )
+
+
+def may_be_the_paths(error: GatewayError) -> bool:
+    """Whether a refusal may be that of a path which is no more: 404, 405, a number that we do not know."""
+    if isinstance(error, AccessTokenRefused):
+        return False
+    if error.http_status in (404, 405):
+        return True
+    return type(error) is UpstreamRejected and error.retry == "again" and (error.http_status or 0) < 500
+
+
+def is_stale(error: GatewayError) -> bool:
+    """Whether our signature was refused, before anything was done: our clock may be wrong."""
+    return error.number == STALE_SIGNATURE and (error.http_status or 0) < 500
+
+
 def stream_error(event: Event) -> GatewayError:
     """Say what an event of status `error` means."""
     for said in (event.last_error, event.error):
         if isinstance(said, dict) and said:
-            number, words = said.get("error_code"), str(said.get("err_msg") or "no message")[:200]
+            number, words = said.get("error_code"), _without_tokens(said.get("err_msg") or "no message")
             return coded_error(number if isinstance(number, int) else 0, words)
     return UpstreamRejected(
         "The upstream ended its answer with an error that it did not explain.", retry="again"

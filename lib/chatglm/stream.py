@@ -25,6 +25,7 @@ from lib.chatglm.protocol import (
     image_urls,
     intervention_text,
     stream_error,
+    whole_characters,
 )
 from lib.errors import ConversationNotFound, UpstreamProtocolError, UpstreamRejected
 from lib.sse import EventSplitter
@@ -141,10 +142,10 @@ class ReplyDecoder:
                     told += self._answer.write(block, fresh)
             elif item.type == "image":
                 for url in image_urls(item):
-                    image = ImageMade(url, prompt=item.code or "")
+                    image = ImageMade(url, prompt=whole_characters(item.code or ""))
                     told += self._answer.add_image(self._new_block("image"), image)
             elif item.type == "system_error" and isinstance(item.content, str):
-                self._complaint = item.content[:200]
+                self._complaint = whole_characters(item.content[:200])
             if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
                 told += self._answer.complete(self._blocks[key, index, kind])
 
@@ -156,7 +157,7 @@ class ReplyDecoder:
         if value[-1] <= "\udbff" and _SURROGATE.match(value[-1]):
             self._halves[place] = value[-1]
             value = value[:-1]
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole_characters(value)
 
     def _follow(
         self, block: Block, value: str, flag: bool | None, status: str | None, is_terminal: bool

@@ -10,15 +10,17 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from lib.chatglm import protocol
-from lib.chatglm.client import Answer, ChatGLM, Session
+from lib.chatglm.client import ChatGLM, Session
 from lib.chatglm.protocol import FileReference
 from lib.errors import (
     AccessTokenRefused,
     GatewayError,
     InvalidRequest,
     RequestTooLarge,
+    UpstreamError,
     UpstreamProtocolError,
-    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
 )
 
 CHAT_UPLOAD = "/productivity-api/file/chat_upload"
@@ -58,17 +60,15 @@ async def upload_file(
 ) -> FileReference:
     """Upload, once; the older path is taken only where the newer one does not know what we want."""
     fields = {"from": "chat", "assistant_id": agent_id or upstream.assistant_id}
-    answer = await _send(upstream, session, CHAT_UPLOAD, upload, fields)
     try:
-        return _reference(answer, upload)
+        return _reference(await _send(upstream, session, CHAT_UPLOAD, upload, fields), upload)
     except GatewayError as error:
-        if not _may_mend(answer, error):
+        if not isinstance(error, _NoReference) and not protocol.may_be_the_paths(error):
             raise
         refusal = error
-    answer = await _send(upstream, session, UPLOAD_2025, upload, {})
     try:
-        return _reference(answer, upload)
-    except AccessTokenRefused:
+        return _reference(await _send(upstream, session, UPLOAD_2025, upload, {}), upload)
+    except (AccessTokenRefused, UpstreamUnreachable, UpstreamTimeout):
         raise
     except GatewayError:
         raise refusal from None  # what the path of today said tells more
@@ -76,7 +76,7 @@ async def upload_file(
 
 async def _send(
     upstream: ChatGLM, session: Session, path: str, upload: Upload, fields: Mapping[str, str]
-) -> Answer:
+) -> Any:
     boundary = f"----WebKitFormBoundary{uuid.uuid4().hex[:16]}"
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -87,14 +87,19 @@ async def _send(
         f"Content-Type: {upload.content_type}\r\n\r\n"
     )
     opening, closing = head.encode(), f"\r\n--{boundary}--\r\n".encode()
-    return await upstream.send_stream(
-        path,
-        session,
-        _form(opening, upload.content, closing),
-        content_type=f"multipart/form-data; boundary={boundary}",
-        content_length=len(opening) + upload.content.size + len(closing),
-        timeout_s=UPLOAD_TIMEOUT_S,
-    )
+    try:
+        return await upstream.send_stream(
+            path,
+            session,
+            lambda: _form(opening, upload.content, closing),
+            content_type=f"multipart/form-data; boundary={boundary}",
+            content_length=len(opening) + upload.content.size + len(closing),
+            timeout_s=UPLOAD_TIMEOUT_S,
+        )
+    except UpstreamError as error:
+        if (fault := _fault_of(upload, error)) is not None:
+            raise fault from error
+        raise
 
 
 async def _form(opening: bytes, content: Content, closing: bytes) -> AsyncIterator[bytes]:
@@ -116,13 +121,18 @@ def _escaped(name: str) -> str:
     return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
 
 
-def _reference(answer: Answer, upload: Upload) -> FileReference:
-    """Read the answer, an object or a list of one; raise what any other means."""
-    if answer.status_code == 413:
-        raise RequestTooLarge(f"The upstream finds the file {upload.name!r} too large.")
-    if answer.status_code == 415:
-        raise InvalidRequest(f"The upstream takes no files like {upload.name!r}.", code="invalid_file")
-    result = protocol.read_envelope(answer.status_code, answer.content_type, answer.body).result
+def _fault_of(upload: Upload, error: UpstreamError) -> InvalidRequest | None:
+    """Say what is wrong with the file, where the answer's status is about that."""
+    match error.http_status:
+        case 413:
+            return RequestTooLarge(f"The upstream finds the file {upload.name!r} too large.")
+        case 415:
+            return InvalidRequest(f"The upstream takes no files like {upload.name!r}.", code="invalid_file")
+    return None
+
+
+def _reference(result: Any, upload: Upload) -> FileReference:
+    """Read the result, an object or a list of one."""
     if isinstance(result, list) and result:
         result = result[0]
     told = result if isinstance(result, dict) else {}
@@ -137,10 +147,3 @@ def _reference(answer: Answer, upload: Upload) -> FileReference:
 def _first(told: dict[str, Any], *names: str) -> str:
     values = (told.get(name) for name in names)
     return next((str(value) for value in values if isinstance(value, str | int) and value), "")
-
-
-def _may_mend(answer: Answer, error: GatewayError) -> bool:
-    """Tell whether the refusal may be the path's, and no other's: 404, 405, a number that we do not know."""
-    if isinstance(error, _NoReference) or answer.status_code in (404, 405):
-        return True
-    return type(error) is UpstreamRejected and error.retry == "again" and answer.status_code < 500

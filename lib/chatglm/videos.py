@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from lib.chatglm.client import NO_CONNECTION, ChatGLM, Session, UploadedFile
+from lib.chatglm.client import ChatGLM, Session, UploadedFile
 from lib.errors import (
     AccessTokenRefused,
     GatewayError,
     InvalidRequest,
+    UpstreamNotReached,
     UpstreamProtocolError,
     UpstreamRejected,
-    UpstreamUnreachable,
 )
 
 CREATE = "/video-api/v1/chat"
@@ -28,7 +28,6 @@ UPLOAD_TIMEOUT_S = 60.0
 
 _MODERATED = re.compile(r"违规|违反|敏感|不合规|审核|安全|sensitive|moderat|violat", re.IGNORECASE)
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_NUMBER = re.compile(r"The upstream answered (\d{1,9}): ")
 _TROUBLE = re.compile(r"internal|server error|time[d-]? ?out|超时|异常", re.IGNORECASE)
 _TROUBLE_NUMBER = 10025
 """An internal error, in one of the upstream's own numbers."""
@@ -100,7 +99,9 @@ async def begin_video(upstream: ChatGLM, session: Session, order: VideoOrder) ->
         result = await upstream.call("POST", CREATE, session, body=body, referer=REFERER)
     except UpstreamRejected as error:
         if has_begun_nothing(error) and is_moderation(error.message):
-            raise InvalidRequest(error.message, code="content_policy_violation", param="prompt") from error
+            raise InvalidRequest(
+                error.message, code="content_policy_violation", param="prompt", number=error.number
+            ) from error
         raise
     conversation_id = result.get("conversation_id") if isinstance(result, dict) else None
     return BegunVideo(
@@ -160,17 +161,23 @@ def is_id(text: str) -> bool:
 
 def has_begun_nothing(error: GatewayError) -> bool:
     """Whether nothing can have come of an order that ended so: it was refused, or never arrived."""
-    match error:
-        case AccessTokenRefused():
-            return True
-        case UpstreamRejected():
-            said = _NUMBER.match(error.message)
-            number = int(said[1]) if said else 0
-            is_refusal = 400 <= number < 500 or (number >= 10000 and number != _TROUBLE_NUMBER)
-            return is_refusal and not _TROUBLE.search(error.message)
-        case UpstreamUnreachable():
-            return error.message == NO_CONNECTION
+    if isinstance(error, UpstreamNotReached):
+        return True
+    if error.http_status is not None and error.http_status >= 500:
+        return False  # whatever it says, something broke, and perhaps after the video was begun
+    if isinstance(error, UpstreamRejected):
+        return is_decision(error)
     return isinstance(error, InvalidRequest) or error.status in (401, 429)
+
+
+def is_decision(error: UpstreamRejected) -> bool:
+    """Whether the upstream said no and meant it; otherwise it broke down, and anything may have been done."""
+    if isinstance(error, AccessTokenRefused):
+        return True
+    if (error.http_status or 0) >= 500 or _TROUBLE.search(error.message):
+        return False
+    number = error.number or 0
+    return 400 <= number < 500 or (number >= 10000 and number != _TROUBLE_NUMBER)
 
 
 def _progress(plan: Any) -> int:

@@ -15,16 +15,20 @@ TABLE = {
     "NotFound": (404, "invalid_request_error", "not_found", "never"),
     "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),
     "MethodNotAllowed": (405, "invalid_request_error", "method_not_allowed", "never"),
+    "RequestTimeout": (408, "invalid_request_error", "request_timeout", "never"),
+    "UnsupportedEncoding": (415, "invalid_request_error", "unsupported_encoding", "never"),
     "AuthenticationFailed": (401, "authentication_error", "invalid_api_key", "never"),
     "AccountRefused": (401, "authentication_error", "refresh_token_expired", "elsewhere"),
     "Throttled": (429, "rate_limit_error", "rate_limit_exceeded", "elsewhere"),
     "AccountBusy": (429, "rate_limit_error", "account_busy", "again"),
     "NoAccountAvailable": (503, "api_error", "no_account_available", "never"),
     "ShuttingDown": (503, "api_error", "shutting_down", "never"),
+    "Overloaded": (503, "api_error", "overloaded", "never"),
     "UpstreamError": (502, "api_error", "upstream_error", "never"),
     "UpstreamRejected": (502, "api_error", "upstream_error", "never"),
     "UpstreamProtocolError": (502, "api_error", "upstream_error", "again"),
     "UpstreamUnreachable": (502, "api_error", "upstream_error", "again"),
+    "UpstreamNotReached": (502, "api_error", "upstream_error", "again"),
     "UpstreamTimeout": (504, "api_error", "upstream_timeout", "never"),
     "AccessTokenRefused": (502, "api_error", "upstream_error", "never"),
     "ConfigurationError": (500, "api_error", "invalid_configuration", "never"),
@@ -55,3 +59,15 @@ def test_what_one_error_says_more_precisely_is_its_own() -> None:
     assert (error.code, error.param, error.retry_after_s, error.retry) == ("c", "p", 3.0, "never")
     assert errors.Throttled("…").code == "rate_limit_exceeded"
     assert errors.Throttled("…").retry == "elsewhere"
+
+
+def test_what_may_quote_somebody_is_logged_without_its_words() -> None:
+    assert errors.AccountRefused("The token is old.").summary == "The token is old."
+    assert errors.UpstreamTimeout("Nothing came.", http_status=504).summary == "Nothing came."
+    assert (
+        errors.UpstreamRejected("no: words", number=10025, http_status=200).summary
+        == "UpstreamRejected (10025)"
+    )
+    assert errors.AccessTokenRefused("no: words", http_status=401).summary == "AccessTokenRefused (401)"
+    assert errors.AccountBusy("no: words").summary == "AccountBusy (account_busy)"
+    assert errors.NotFound("There is nothing at 'words'.").summary == "NotFound (not_found)"

@@ -70,8 +70,28 @@ def test_the_way_it_is_cut_changes_nothing(pieces: list[str]) -> None:
 def test_an_open_bracket_is_held_back_for_a_marker_and_not_for_a_novel() -> None:
     reader = MarkerReader(Sources())
     assert shown(reader.feed("a 【")) == "a "
-    assert shown(reader.feed("x" * (MAX_MARKER_CHARS - 1))) == ""
-    assert shown(reader.feed("y")) == "【" + "x" * (MAX_MARKER_CHARS - 1) + "y"
+    assert shown(reader.feed("X" * (MAX_MARKER_CHARS - 1))) == ""
+    assert shown(reader.feed("y")) == "【" + "X" * (MAX_MARKER_CHARS - 1) + "y"
+    assert shown(reader.feed("【" + "turn0search3, " * 18)) == ""
+    assert shown(reader.feed("turn0search3")) == "【" + "turn0search3, " * 18 + "turn0search3"
+
+
+KEYS = ["turn0search3", "turn0search0", "turn1search12"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("".join(KEYS), "[1][2][3]"),
+        ("a " + "".join(KEYS * 2) + ".", "a [1][2][3][1][2][3]."),
+        ("【" + "".join(KEYS * 6) + "】", "[1][2][3]" * 6),
+        ("【" + ", ".join(KEYS * 5) + "】!", "[1][2][3]" * 5 + "!"),
+        ("turn0search3turn9search9", "turn0search3turn9search9"),
+    ],
+)
+def test_keys_that_follow_each_other_are_each_cited(text: str, rendered: str) -> None:
+    assert shown(read([text], sources())) == rendered
+    assert shown(read(list(text), sources())) == rendered
 
 
 def test_words_are_not_held_back_while_nothing_was_searched() -> None:
@@ -112,3 +132,11 @@ def test_a_marker_that_is_not_wholly_known_numbers_nothing() -> None:
     untouched = sources()
     read(["【turn0search0,turn0search9】"], untouched)
     assert len(untouched.unmentioned()) == 3
+
+
+def test_a_long_bracket_that_is_no_marker_is_read_alike_in_one_piece_and_in_many() -> None:
+    words = "W" * 70
+    text = f"【{words} turn0search3 and more】 turn0search0"
+    whole = read([text], sources())
+    assert shown(whole) == f"【{words} [1] and more】 [2]"
+    assert shown(read(list(text), sources())) == shown(whole)

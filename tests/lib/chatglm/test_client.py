@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from lib.chatglm import client as client_module
-from lib.chatglm.client import ChatGLM, Config, Session, Tokens, UpstreamStream, UserInfo
+from lib.chatglm.client import ChatGLM, Config, Session, Tokens, UserInfo
 from lib.chatglm.models import Target
+from lib.chatglm.receiving import MAX_ANSWER_BYTES, UpstreamStream
 from lib.errors import (
     AccessTokenRefused,
     AccountRefused,
@@ -54,7 +54,7 @@ TARGET = Target(model="glm-5.3-flash")
 AGENT = "65c046a531d3fcb034918abe"
 
 
-def config(base_url: str) -> Config:
+def config(base_url: str, **changes: Any) -> Config:
     return Config(
         base_url=base_url,
         sign_secret="8a1317a7468aa3ad86e997d08f3f31cb",
@@ -62,6 +62,7 @@ def config(base_url: str) -> Config:
         user_agent="Mozilla/5.0 (test)",
         assistant_id="65940acff94777010aa6b796",
         connect_timeout_s=2.0,
+        **changes,
     )
 
 
@@ -292,19 +293,39 @@ async def test_an_account_tells_what_it_is(chatglm: ChatGLM, upstream: Upstream,
 
 
 @pytest.mark.parametrize(
-    ("models", "names"),
+    "result",
     [
-        ([{"selected_model": "glm-6"}, {"selected_model": 7}, {"selected_model": ""}, "x", None], ("glm-6",)),
-        (None, ()),
-        ({"selected_model": "glm-6"}, ()),
+        {"models": None},
+        {"models": {"selected_model": "glm-6"}},
+        {"models": [{"selected_model": 7}, {"selected_model": ""}, "x", None]},
+        [],
+        None,
     ],
 )
+async def test_a_list_without_any_model_is_none(
+    chatglm: ChatGLM, upstream: Upstream, session: Session, result: Any
+) -> None:
+    upstream.sim.fail("operation/detail", status=200, body={"status": 0, "result": result})
+    with pytest.raises(UpstreamProtocolError):
+        await chatglm.available_models(session)
+
+
 async def test_the_list_of_models_is_read_as_far_as_it_can_be(
-    chatglm: ChatGLM, upstream: Upstream, session: Session, models: Any, names: tuple[str, ...]
+    chatglm: ChatGLM, upstream: Upstream, session: Session
 ) -> None:
     assert await chatglm.available_models(session) == ("glm-5.3", "glm-5.3-flash")
+    models = [{"selected_model": "glm-6"}, {"selected_model": 7}, {"selected_model": ""}, "x", None]
     upstream.sim.fail("operation/detail", status=200, body={"status": 0, "result": {"models": models}})
-    assert await chatglm.available_models(session) == names
+    assert await chatglm.available_models(session) == ("glm-6",)
+
+
+@pytest.mark.parametrize("result", [None, [], {}, "x"])
+async def test_an_account_that_nothing_is_told_of_is_not_taken_for_a_good_one(
+    chatglm: ChatGLM, upstream: Upstream, session: Session, result: Any
+) -> None:
+    upstream.sim.fail("user/info", status=200, body={"status": 0, "result": result})
+    with pytest.raises(UpstreamProtocolError):
+        await chatglm.user_info(session)
 
 
 # Deleting
@@ -326,6 +347,28 @@ async def test_a_refused_token_is_no_reason_to_try_the_old_path(
     conversation_id, _ = ids_of(await ask(chatglm, session, "Hello!"))
     upstream.sim.expire_access_tokens()
     with pytest.raises(AccessTokenRefused):
+        await chatglm.delete_conversation(session, conversation_id, None)
+    assert upstream.count("conversation/delete") == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"disconnect": True}, UpstreamUnreachable),
+        ({"status": 429, "body": {"status": 10061, "message": "请求过于频繁"}}, Throttled),
+    ],
+)
+async def test_nor_is_what_the_old_path_would_meet_as_well(
+    *,
+    chatglm: ChatGLM,
+    upstream: Upstream,
+    session: Session,
+    fault: dict[str, Any],
+    error: type[GatewayError],
+) -> None:
+    conversation_id, _ = ids_of(await ask(chatglm, session, "Hello!"))
+    upstream.sim.fail("bulk_delete", **fault)
+    with pytest.raises(error):
         await chatglm.delete_conversation(session, conversation_id, None)
     assert upstream.count("conversation/delete") == 0
 
@@ -406,7 +449,7 @@ async def test_an_unknown_agent_is_the_callers_mistake(chatglm: ChatGLM, session
 async def test_an_answer_without_end_is_not_read_to_its_end(
     chatglm: ChatGLM, upstream: Upstream, session: Session, call: str
 ) -> None:
-    body = b'{"status":0,"result":"' + b"x" * client_module.MAX_ANSWER_BYTES + b'"}'
+    body = b'{"status":0,"result":"' + b"x" * MAX_ANSWER_BYTES + b'"}'
     upstream.sim.fail("assistant/stream", status=200, body=body)
     upstream.sim.fail("user/info", status=200, body=body)
     with pytest.raises(UpstreamProtocolError, match="too large"):
@@ -498,17 +541,26 @@ async def test_a_refused_connection_is_told(upstream: Upstream) -> None:
         await chatglm.aclose()
 
 
-async def test_a_call_that_is_not_answered_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = ChatGLM.call.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "timeout_s", 0.05)
+async def test_a_call_that_is_not_answered_ends() -> None:
     with listening() as url:
-        chatglm = ChatGLM(config(url))
+        chatglm = ChatGLM(config(url, idle_timeout_s=0.05))
         try:
             with pytest.raises(UpstreamTimeout):
                 await chatglm.user_info(Session("a", "d" * 32))
         finally:
             await chatglm.aclose()
+
+
+async def test_an_answer_in_a_hundred_thousand_pieces_is_one_answer() -> None:
+    body = b'{"status":0,"result":{"is_guest":true}}'.rjust(100_000)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    with listening(answering(OK + b"transfer-encoding: chunked\r\n\r\n" + chunks)) as url:
+        chatglm = ChatGLM(config(url))
+        try:
+            info = await chatglm.user_info(Session("a", "d" * 32))
+        finally:
+            await chatglm.aclose()
+    assert info == UserInfo(is_guest=True, is_blocked=False)
 
 
 async def test_a_chat_that_is_cancelled_while_it_waits_closes_its_connection(
@@ -546,7 +598,7 @@ async def test_a_cookie_of_one_account_comes_with_no_other_call(chatglm: ChatGLM
     def answer(request: httpx.Request) -> httpx.Response:
         sent.append(request.headers)
         headers = {"set-cookie": "session=of-the-first; Path=/"}
-        return httpx.Response(200, json={"status": 0, "result": {}}, headers=headers)
+        return httpx.Response(200, json={"status": 0, "result": {"is_guest": False}}, headers=headers)
 
     chatglm._http._transport = httpx.MockTransport(answer)
     for token in ("first", "second"):

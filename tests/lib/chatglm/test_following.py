@@ -118,6 +118,16 @@ def test_a_text_that_is_never_settled_ends_in_its_more_probable_reading(values: 
     assert followed.end() == ""
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("=", "=" * 70), ("ab", "ab" * 70), ("The same again", "The same again"), ("========", "=" * 560)],
+)
+def test_what_is_in_doubt_for_very_long_is_decided(value: str, text: str) -> None:
+    followed = FollowedText(Reading.UNDECIDED)
+    assert "".join(followed.take(value) for _ in range(70)) == text
+    assert followed.reading is not Reading.UNDECIDED
+
+
 def test_a_flagged_increment_settles_the_doubt_before_it() -> None:
     followed = FollowedText(Reading.UNDECIDED)
     followed.take("x")

@@ -536,3 +536,38 @@ def test_a_reply_that_is_ended_early_is_told_with_its_changes_and_its_sources() 
     told = decoder.conclude()
     assert final_text(told) == "final"
     assert Citation(1, "https://w.example", "W", marked=False) in told
+
+
+def test_half_a_character_is_told_to_nobody() -> None:
+    # What cannot be written as UTF-8 would break the answer off; only an increment's other half may follow.
+    page = {"title": "cut \ud83d", "url": "https://w.example/\ud83d"}
+    image = {"type": "image", "code": "a \ud83d", "image": [{"image_url": "https://i.example/\ud83d"}]}
+    sent = {
+        "id": "h\ud83d",
+        "conversation_id": "c\ud83d",
+        "parts": [{"\ud83d": "", "content": [image, {"\ud83d": 1}], "meta_data": {"metadata_list": [page]}}],
+        "status": "finish",
+    }
+    decoder = ReplyDecoder()
+    told = decoder.feed(b"data: " + json.dumps(sent).encode() + b"\n\n")
+    assert told[0] == ImageMade("https://i.example/\ufffd", prompt="a \ufffd")
+    assert Citation(1, "https://w.example/\ufffd", "cut \ufffd", marked=False) in told
+    assert (decoder.conversation_id, decoder.history_id) == ("c\ufffd", "h\ufffd")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"status": "error", "last_error": {"error_code": 10025, "err_msg": "cut \ud83d"}},
+        {"status": "finish", "parts": [{"content": [{"type": "system_error", "content": "cut \ud83d"}]}]},
+    ],
+)
+def test_half_a_character_is_not_told_in_an_error_either(sent: dict[str, Any]) -> None:
+    (failed,) = decode(b"data: " + json.dumps(sent).encode() + b"\n\n")
+    assert isinstance(failed, Failed)
+    assert "cut \ufffd" in failed.error.message
+
+
+def test_half_a_character_is_not_told_by_moderation_either() -> None:
+    sent = {"status": "intervene", "last_error": {"intervene_text": "cut \ud83d"}}
+    assert final_text(decode(b"data: " + json.dumps(sent).encode() + b"\n\n")) == "cut \ufffd"
