@@ -29,6 +29,7 @@ from lib.flows.gateway import close_gateways
 from lib.settings import Settings, current
 from lib.web.ending import cut_short
 from lib.web.logs import configure_logging
+from local_http import BoundedHttp
 from local_workers import Workers
 
 API_FOLDER = Path(__file__).resolve().parent / "api"
@@ -193,6 +194,8 @@ def _prepare(
     # Its pictures are its own too: nothing leaves this machine, not even to fetch one.
     simulator.simulator.file_base = simulator.base_url.removesuffix("/chatglm")
     environ["FETCH_ALLOW_HOSTS"] = urlsplit(simulator.base_url).netloc
+    if captures := environ.get("CAPTURE_DIR"):  # [scene:replay file=…] finds what is recorded there
+        simulator.simulator.replay_dir = Path(captures)
     if options.workers > 1:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
         environ["STORE_URL"] = f"sqlite:///{folder}/state.db"
@@ -256,9 +259,9 @@ def _listen(host: str, port: int) -> socket.socket:
 def _config(app: ASGIApp, grace_s: float = GRACE_S) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        # uvloop and httptools, 0.78 of the CPU for an event (docs/performance.md); on Windows asyncio's own.
+        # uvloop and httptools, 0.78 of the CPU for an event (docs/performance.md); on Windows asyncio's loop.
         loop="auto",
-        http="auto",
+        http=BoundedHttp,
         lifespan="on",
         ws="none",
         log_config=None,  # the log is ours, one JSON line per request

@@ -18,6 +18,10 @@ VERCEL_MAX_DURATION_S = 300.0
 """The Hobby plan's longest function; a paid plan's owner sets MAX_DURATION_S."""
 
 
+HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
+"""An entry of API_KEYS that is a key's hash: the key itself need not lie in the environment."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting, typed; hashable, so that what is built from it can be kept by it."""
 
@@ -37,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
     store_url: str = "memory://"
     max_duration_s: float | None = None
+    on_vercel: bool = False
     on_lambda: bool = False
     """AWS Lambda tells each invocation's own deadline; its header is believed only there."""
     connect_timeout_s: float = 10.0
@@ -59,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
+            "on_vercel": bool(environ.get("VERCEL")),
             # Vercel runs on Lambda, and has its names; but nobody there takes that header off a request.
             "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not environ.get("VERCEL"),
         }
@@ -119,6 +125,17 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in (piece.strip() for piece in text.split(",")) if name)
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    keys = _names(text)
+    for place, key in enumerate(keys, 1):
+        # A hash with a mistake in it must not become a clear key: whoever reads it could use it.
+        if key.lower().startswith("sha256") and not HASHED_KEY.fullmatch(key):
+            raise ValueError(
+                f"must hold keys, or sha256: with the 64 hexadecimal digits of one; entry {place} is neither"
+            )
+    return keys
+
+
 def _boolean(text: str) -> bool:
     known = {
         "true": True,
@@ -171,8 +188,13 @@ def _header_value(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    if not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
-        raise ValueError("must be memory://, sqlite:///path, dynamodb://table?region=region or upstash://")
+    if text.startswith(("redis://", "rediss://")):
+        match = _REDIS_URL.fullmatch(text)
+        if not match or int(match["port"] or 0) > 65535:
+            raise ValueError("must be redis[s]://[user:password@]host[:port][/number], odd characters as %XX")
+    elif not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
+        known = "sqlite:///path, redis://, rediss://, upstash://, dynamodb://table?region=region"
+        raise ValueError(f"must be memory:// or one of {known}")
     return text
 
 
@@ -211,6 +233,8 @@ def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[s
             from urllib.parse import quote
 
             scheme, _, address = url.rstrip("/").partition("://")
+            if scheme not in ("http", "https") or not token.isascii():
+                raise ValueError(f"is upstash://, which needs https://… in {url_name}, ASCII in {token_name}")
             more = "?scheme=http" if scheme == "http" else ""
             return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
     if store_url is None:
@@ -225,9 +249,16 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
+_REDIS_URL = re.compile(
+    r"rediss?://"
+    r"([^\s/?#@]*@)?"
+    r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
+    r"(:(?P<port>[0-9]{1,5}))?"
+    r"(/[0-9]{0,9})?"
+)
 _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "refresh_tokens": ("CHATGLM_REFRESH_TOKENS", _names),
-    "api_keys": ("API_KEYS", _names),
+    "api_keys": ("API_KEYS", _keys),
     "allow_passthrough": ("ALLOW_PASSTHROUGH", _boolean),
     "base_url": ("CHATGLM_BASE_URL", _http_url),
     "sign_secret": ("CHATGLM_SIGN_SECRET", _header_value),

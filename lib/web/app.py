@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,18 +14,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lib.chat.trace import current_trace
 from lib.errors import GatewayError, MethodNotAllowed, NotFound
 from lib.web.edge import EXPOSED_HEADERS, Edge
+from lib.web.guessing import GUESSES, WrongCredential
+from lib.web.overload import LOAD, Admission
 
 ErrorBody = Callable[[GatewayError], bytes]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+MOST_SHOWN_CHARS = 200
+"""Of a path or a method that nobody has."""
 
-def create_app(*routes: Route, error_body: ErrorBody) -> Starlette:
-    """Make the app of one handler file; every route answers below `/api` too, the file's own path."""
+
+def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = False) -> Starlette:
+    """Make the app of one handler file; every route answers below `/api` too, the file's own path.
+
+    `is_always_open` is for what must answer although the process takes nothing else.
+    """
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
+        if isinstance(error, WrongCredential):
+            error = await GUESSES.slow_down(error)
         return error_response(error, error_body)
 
     async def refuse_http(request: Request, error: Exception) -> Response:
@@ -34,8 +47,9 @@ def create_app(*routes: Route, error_body: ErrorBody) -> Starlette:
         response.headers.update(error.headers or {})
         return response
 
+    admission = Middleware(Admission, refuse=partial(error_response, error_body=error_body), load=LOAD)
     app = Starlette(
-        routes=[*routes, *map(_below_api, routes)],
+        routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
             Middleware(Edge, error_body=error_body),
             # Any page may call, with its user's own key; no cookie is ever read, so no credentials.
@@ -47,6 +61,7 @@ def create_app(*routes: Route, error_body: ErrorBody) -> Starlette:
                 expose_headers=EXPOSED_HEADERS,
                 max_age=86400,
             ),
+            *(() if is_always_open else (admission,)),
         ],
         exception_handlers={GatewayError: refuse, HTTPException: refuse_http},
     )
@@ -55,12 +70,23 @@ def create_app(*routes: Route, error_body: ErrorBody) -> Starlette:
 
 
 def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
+    current_trace().failed(error)
     headers = {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after_s + 0.5)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
+    if error.status == 408:
+        headers["connection"] = "close"  # else the server would wait for the rest of the body
+    if error.status == 415:
+        headers["accept-encoding"] = "identity"
     return Response(error_body(error), error.status, headers, media_type="application/json")
+
+
+def _to_the_end(route: Route) -> Route:
+    """Let it match nothing but its path: Starlette's `$` takes a line end after it, too (`/ping%0a`)."""
+    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
+    return route
 
 
 def _below_api(route: Route) -> Route:
@@ -70,5 +96,10 @@ def _below_api(route: Route) -> Route:
 def _as_ours(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"{request.method} is not allowed here; allowed: {allowed}.")
-    return NotFound(f"There is nothing at {request.url.path!r}.")
+        return MethodNotAllowed(f"{_shown(request.method)} is not allowed here; allowed: {allowed}.")
+    # Not request.url: it cannot be made of every Host that a stranger may send.
+    return NotFound(f"There is nothing at {_shown(request.scope['path'])!r}.")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN_CHARS else text[:MOST_SHOWN_CHARS] + "…"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
+from functools import lru_cache
 
 from starlette.requests import Request
 
 from lib.chat.caller import Caller
 from lib.errors import AuthenticationFailed
-from lib.settings import Settings
+from lib.settings import HASHED_KEY, Settings
+from lib.web.guessing import WrongCredential
 
 MOST_TOKENS = 16
 """In one credential: nobody has more accounts of their own, and each can cost a call of the upstream's."""
@@ -19,6 +22,8 @@ _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 def identify(request: Request, settings: Settings, *, brought: str | None = None) -> Caller:
     """Return whose accounts the request may use; raises `AuthenticationFailed` for nobody's.
+
+    A credential that opens nothing is a `WrongCredential`, whose answer the app may hold back.
 
     `brought` are refresh tokens in the body: a credential too, where no header has one.
     """
@@ -35,7 +40,15 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
         expected += " or one or several comma-separated refresh tokens"
-    raise AuthenticationFailed(f"The credential is not {expected}.")
+    raise WrongCredential(f"The credential is not {expected}.", credential)
+
+
+def identify_owner(request: Request, settings: Settings) -> Caller:
+    """Refuse whoever has no key; tokens of one's own are a wrong credential here, where another would do."""
+    caller = identify(request, settings)
+    if not caller.is_owner:
+        raise WrongCredential("This is the owner's: send a key of API_KEYS.", credential_of(request))
+    return caller
 
 
 def split_tokens(text: str) -> tuple[str, ...]:
@@ -53,6 +66,17 @@ def credential_of(request: Request) -> str:
 
 def is_api_key(credential: str, settings: Settings) -> bool:
     """Compare with every key, in a time that tells nothing of any."""
-    given = credential.encode()
-    matches = [hmac.compare_digest(given, key.encode()) for key in settings.api_keys]
+    given = _digest(credential)
+    matches = [hmac.compare_digest(given, digest) for digest in _digests(settings.api_keys)]
     return any(matches)
+
+
+@lru_cache(maxsize=8)
+def _digests(api_keys: tuple[str, ...]) -> tuple[bytes, ...]:
+    """All of one length, so that comparing tells nothing of a key's own."""
+    hashed = ((key, HASHED_KEY.fullmatch(key)) for key in api_keys)
+    return tuple(bytes.fromhex(match[1]) if match else _digest(key) for key, match in hashed)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

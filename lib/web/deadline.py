@@ -31,6 +31,6 @@ def _lambda_left_s(request: Request) -> float | None:
         return float(context.get_remaining_time_in_millis()) / 1000
     try:
         told = msgspec.json.decode(request.headers.get("x-amzn-lambda-context", "{}"), type=_LambdaContext)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return None if told.deadline is None else told.deadline / 1000 - time.time()

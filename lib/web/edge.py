@@ -11,14 +11,18 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.chat.trace import traced
 from lib.errors import ConfigurationError, GatewayError, ShuttingDown
 from lib.settings import current
 from lib.web.ending import told_as_error, under_way
+from lib.web.headers import printable_model, server_timing
 from lib.web.logs import configure_logging
 from lib.web.sockets import send_at_once
 
@@ -32,7 +36,10 @@ EXPOSED_HEADERS = (
     "openai-poll-after-ms",
     "x-should-retry",
 )
-_LOGGED_HEADERS = ("x-glm-model", "x-glm-account", "server-timing")
+MOST_METHOD_CHARS, MOST_PATH_CHARS = 16, 80
+"""In the log: anybody may ask for anything, a path only where there is no route."""
+MILLISECONDS = ("wait", "token", "files", "first")
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("glm_gateway")
@@ -69,11 +76,15 @@ class _Exchange:
         self._bytes_sent = 0
         self._is_complete = False
         self._has_left = False
+        self._is_stream = False
         self._request_id = _request_id(scope)
         self._watcher: asyncio.Task[None] | None = None
-        self._served: dict[str, str] = {}
 
     async def run(self, app: ASGIApp) -> None:
+        with traced(self._request_id) as self._trace:
+            await self._run(app)
+
+    async def _run(self, app: ASGIApp) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -87,10 +98,11 @@ class _Exchange:
         except ClientDisconnect:
             self._has_left = True
         except ShuttingDown as error:
+            self._trace.failed(error)
             if not self._status:  # else the server breaks the connection off: it takes no more of the answer
                 await self._fail(error)
         except Exception as error:  # the one place: whatever it is, the client gets an answer in its dialect
-            log.exception("unexpected error", extra={"request_id": self._request_id})
+            log.exception("unexpected error")
             await self._fail(GatewayError(f"The gateway failed ({type(error).__name__})."))
         finally:
             if self._watcher is not None:
@@ -116,14 +128,24 @@ class _Exchange:
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
-            self._served = {name: headers[name] for name in _LOGGED_HEADERS if name in headers}
+            headers["x-content-type-options"] = "nosniff"  # no browser is to see a page in an answer of ours
+            self._is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            self._add_timing(headers)
         elif message["type"] == "http.response.body":
             self._bytes_sent += len(message.get("body", b""))
             self._is_complete = not message.get("more_body", False)
         await self._send(message)
 
+    def _add_timing(self, headers: MutableHeaders) -> None:
+        """Tell where the time went, of what asked the upstream."""
+        timings = self._trace.timings
+        if timings or (self._trace.account and not self._is_stream):
+            total_s = None if self._is_stream else time.monotonic() - self._began_at
+            headers["server-timing"] = server_timing(timings, total_s=total_s)
+
     async def _fail(self, error: GatewayError) -> None:
         """Answer with the error, or break off: a body that ends early must not look complete."""
+        self._trace.failed(error)
         if self._status:
             raise error from None
         headers = [(b"content-type", b"application/json"), (b"access-control-allow-origin", b"*")]
@@ -131,19 +153,45 @@ class _Exchange:
         await self._write({"type": "http.response.body", "body": self._error_body(error)})
 
     def _log(self) -> None:
-        log.info(
-            "request",
-            extra={
-                "request_id": self._request_id,
-                "method": self._scope["method"],
-                "path": self._scope["path"],
-                "status": self._status,
-                "bytes": self._bytes_sent,
-                "seconds": round(time.monotonic() - self._began_at, 3),
-                "client_left": self._has_left,
-                **self._served,
-            },
-        )
+        outcome = self._trace.failure_status or self._status
+        log.log(logging.WARNING if outcome >= 500 else logging.INFO, "request", extra=self._line())
+
+    def _line(self) -> dict[str, Any]:
+        """Say what became of the request; docs/observability.md has the fields."""
+        trace = self._trace
+        line: dict[str, Any] = {
+            "request_id": self._request_id,
+            "method": self._scope["method"][:MOST_METHOD_CHARS],
+            **_place(self._scope),
+            "status": self._status,
+            "stream": self._is_stream,
+            "bytes": self._bytes_sent,
+            "seconds": round(time.monotonic() - self._began_at, 3),
+            "client_left": self._has_left,
+        }
+        where_known: dict[str, Any] = {
+            "code": trace.code,
+            "upstream_code": trace.upstream_code,
+            "upstream_status": trace.upstream_status,
+            "account": trace.account,
+            "attempts": trace.attempts,
+            "model": printable_model(trace.model),
+            "events": trace.events,
+            "finish": trace.finish,
+            "notices": dict(trace.notices),
+        }
+        line |= {name: value for name, value in where_known.items() if value}
+        known = trace.timings
+        return line | {f"{on}_ms": round(known[on] * 1000, 1) for on in MILLISECONDS if on in known}
+
+
+def _place(scope: Scope) -> dict[str, str]:
+    """Name the route, which holds no id of anything; a path only where there is no route."""
+    routes = scope["app"].routes if "app" in scope else ()
+    for route in routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            return {"route": route.path.removeprefix("/api") or "/"}
+    return {"path": scope["path"][:MOST_PATH_CHARS]}
 
 
 def _log_level() -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from starlette.requests import Request
 
 from lib.errors import InvalidRequest, RequestTooLarge
-from lib.web.body import read_body
+from lib.web.body import read_body, take_body
 
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 1024 * 1024
 """Of one text; a data URL may be one."""
 SPOOL_BYTES = 1024 * 1024
 """A file stays in memory up to here."""
+MAX_BOUNDARY_CHARS = 70
+"""RFC 2046's own limit; the parser compares all of it with what comes, again for each piece."""
 
 
 class Form:
@@ -57,38 +59,59 @@ async def read_form(request: Request, *, limit: int) -> Form:
         form.__exit__(None, None, None)
         if isinstance(error, ParserLimitReached):
             raise RequestTooLarge("The form is larger than what is accepted here.") from error
-        if isinstance(error, MultipartError | UnicodeDecodeError):
-            raise InvalidRequest(f"The body is not a valid form: {error}.", code="invalid_form") from error
+        if isinstance(error, UnicodeDecodeError):
+            raise _invalid("a text is not UTF-8") from error
+        if isinstance(error, MultipartError):
+            raise _invalid(str(error.args[0])) from error  # the rest may quote what came
         raise
     return form
 
 
+def _invalid(what: str) -> InvalidRequest:
+    return InvalidRequest(f"The body is not a valid form: {what}.", code="invalid_form")
+
+
 async def _read_into(form: Form, request: Request, limit: int) -> None:
-    from multipart import MultipartSegment, PushMultipartParser, parse_options_header
+    from multipart import PushMultipartParser, parse_options_header
 
     _, options = parse_options_header(request.headers["content-type"])
-    text = bytearray()
-    file: IO[bytes] | None = None
-    name, size = "", 0
-    with PushMultipartParser(
-        options.get("boundary", ""), max_segment_count=MAX_FIELDS, max_segment_size=limit
-    ) as parser:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise RequestTooLarge(f"The body is larger than the {limit} bytes that are accepted here.")
+    boundary = options.get("boundary", "")
+    if len(boundary) > MAX_BOUNDARY_CHARS:
+        raise _invalid(f"its boundary is longer than {MAX_BOUNDARY_CHARS} characters")
+    with PushMultipartParser(boundary, max_segment_count=MAX_FIELDS, max_segment_size=limit) as parser:
+        fields = _Fields(form)
+
+        def take(chunk: bytes) -> None:
             for piece in parser.parse(chunk):
-                if isinstance(piece, MultipartSegment):
-                    name, text = piece.name or "", bytearray()
-                    file = form.add_file(name) if piece.filename is not None else None
-                elif not piece:  # the field is complete
-                    if file is None:
-                        form.texts[name] = text.decode()
-                    else:
-                        file.seek(0)
-                elif file is not None:
-                    file.write(piece)
-                else:
-                    text += piece
-                    if len(text) > MAX_FIELD_BYTES:
-                        raise RequestTooLarge(f"The field {name[:40]!r} is too long.")
+                fields.take(piece)
+
+        await take_body(request, take, limit=limit)
+
+
+class _Fields:
+    """Puts what the parser says into the form."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._name = ""
+        self._text = bytearray()
+        self._file: IO[bytes] | None = None
+
+    def take(self, piece: Any) -> None:
+        if piece is None:
+            self._complete()
+        elif not isinstance(piece, bytes | bytearray):  # a field begins
+            self._name, self._text = piece.name or "", bytearray()
+            self._file = self._form.add_file(self._name) if piece.filename is not None else None
+        elif self._file is not None:
+            self._file.write(piece)
+        else:
+            self._text += piece
+            if len(self._text) > MAX_FIELD_BYTES:
+                raise RequestTooLarge(f"The field {self._name[:40]!r} is too long.")
+
+    def _complete(self) -> None:
+        if self._file is None:
+            self._form.texts[self._name] = self._text.decode()
+        else:
+            self._file.seek(0)

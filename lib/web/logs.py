@@ -1,29 +1,57 @@
-"""JSON lines on stderr; never a token, never a prompt."""
+"""JSON lines on stderr; never a token, never a prompt. What is in them: docs/observability.md."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
+from lib.chat.trace import current_trace
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_LEFT_ALONE = (
+    *range(0x7F, 0xA0),
+    *range(0x200B, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+)
+"""What JSON does not escape, and a terminal or a reader takes for a line's end, a command or a direction."""
+_ESCAPES = {code: f"\\u{code:04x}" for code in _LEFT_ALONE}
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object: time, level, message, and whatever `extra` held."""
+    """A record as one line of JSON: time, level, message, its request, and whatever `extra` held."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+        line: dict[str, Any] = {
+            "time": _time(record),
             "level": record.levelname,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
+        if request_id := current_trace().request_id:
+            line["request_id"] = request_id
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["traceback"] = _frames(record)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return _one_line(line)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _one_line(line: dict[str, Any]) -> str:
+    try:
+        text = msgspec.json.encode(line, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half a character, which UTF-8 has no bytes for
+        return json.dumps(line, default=str)
+    return text.translate(_ESCAPES)
 
 
 def _frames(record: logging.LogRecord) -> list[str]:

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack
 from typing import IO, Protocol
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lib.errors import GatewayError, NoAccountAvailable
+from lib.errors import GatewayError, NoAccountAvailable, Overloaded
 from lib.web.app import Endpoint, ErrorBody, error_response
 from lib.web.ending import told_as_error
+from lib.web.guessing import WrongCredential
+from lib.web.streaming import SEND_TIMEOUT_S
 
 READ_BYTES = 3 * 64 * 1024
 """A multiple of three: its base64 has no padding, so the pieces can be joined."""
@@ -59,8 +61,11 @@ class Base64Response(Response):
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             async for piece in self._pieces():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            raise ClientDisconnect from None
         finally:
             await self._resources.aclose()
 
@@ -91,8 +96,10 @@ def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
             with told_as_error():
                 return await endpoint(request)
         except GatewayError as error:
+            if isinstance(error, WrongCredential):
+                raise  # the app knows how long its answer waits
             response = error_response(error, error_body)
-            if error.status >= 500 and not isinstance(error, NoAccountAvailable):
+            if error.status >= 500 and not isinstance(error, NoAccountAvailable | Overloaded):
                 response.headers["x-should-retry"] = "false"
             return response
 

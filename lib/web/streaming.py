@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lib.chat.events import ReplyEvent
+from lib.chat.events import Failed, ReplyEvent
+from lib.chat.trace import current_trace
 from lib.errors import GatewayError
 from lib.web.ending import told_as_error
 
@@ -131,7 +132,19 @@ async def render_stream(
         with told_as_error():
             async for batch in batches:
                 renderer = renderer or start()
+                if batch and isinstance(batch[-1], Failed):
+                    current_trace().failed(batch[-1].error)
                 if frame := renderer.feed(batch):
                     yield frame
     except GatewayError as error:
+        current_trace().failed(error)
         yield error_event(error)
+
+
+async def spaced_frames(count: int = 5, gap_s: float = 0.2) -> AsyncGenerator[bytes]:
+    """Send events that say when they were sent: if they arrive together, something in between holds back."""
+    clock = asyncio.get_running_loop().time
+    began_at = clock()
+    for number in range(1, count + 1):
+        await asyncio.sleep(gap_s if number > 1 else 0)
+        yield b'data: {"number":%d,"of":%d,"sent_ms":%d}\n\n' % (number, count, (clock() - began_at) * 1000)

@@ -165,6 +165,7 @@ def test_the_image_holds_what_it_runs_compiled_and_nothing_else(image: Image) ->
         "api",
         "lib",
         "local.py",
+        "local_http.py",
         "local_workers.py",
         "requirements-local.txt",
         "scripts",

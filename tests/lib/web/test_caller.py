@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from lib.chat.caller import Caller
 from lib.errors import AuthenticationFailed
 from lib.settings import Settings
-from lib.web.caller import MOST_TOKENS, identify
+from lib.web.caller import MOST_TOKENS, identify, is_api_key
+from lib.web.guessing import WrongCredential
 from tests.lib.web.requests import make_request
 
 OWNER = Settings(refresh_tokens=("own.er.token",), api_keys=("sk-1", "sk-2"), allow_passthrough=False)
@@ -65,3 +68,53 @@ def test_a_credential_of_many_tokens_is_refused() -> None:
     with pytest.raises(AuthenticationFailed, match="more than 16"):
         caller(OPEN, tokens)
     assert len(caller(OPEN, tokens.rpartition(",")[0]).refresh_tokens) == MOST_TOKENS
+
+
+# Keys that are given as their hashes
+
+
+def hashed(key: str) -> str:
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize("spell", [str, str.upper], ids=["lower", "upper"])
+def test_a_hashed_key_is_opened_by_the_key_and_never_by_its_hash(spell: type[str]) -> None:
+    entry = "sha256:" + spell(hashed("sk-3").removeprefix("sha256:"))
+    settings = Settings(refresh_tokens=("own.er.token",), api_keys=("sk-1", entry), allow_passthrough=True)
+    assert caller(settings, "sk-3") == Caller(("own.er.token",), is_owner=True, key="sk-3")
+    assert caller(settings, "sk-1").is_owner
+    for wrong in (entry, entry.lower(), entry.removeprefix("sha256:"), "sk-2", hashed(entry), "sha256:"):
+        with pytest.raises(AuthenticationFailed):
+            caller(settings, wrong)
+
+
+def test_a_clear_key_is_not_opened_by_its_hash() -> None:
+    for wrong in (hashed("sk-1"), hashlib.sha256(b"sk-1").hexdigest()):
+        with pytest.raises(AuthenticationFailed):
+            caller(OWNER, wrong)
+
+
+def test_every_key_is_compared_and_each_comparison_is_of_equal_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    settings = Settings(api_keys=("a", "a-much-longer-key" * 9, hashed("b")))
+    for credential in ("a", "b", "a-much-longer-key" * 9, "x" * 1000):
+        compared.clear()
+        assert is_api_key(credential, settings) == (credential[0] != "x")
+        assert len(compared) == 3, "the first that matches ends nothing"
+        assert {len(text) for pair in compared for text in pair} == {32}
+
+
+def test_what_opens_nothing_is_told_apart_from_what_was_never_sent() -> None:
+    with pytest.raises(WrongCredential):
+        caller(OWNER, "sk-3")
+    with pytest.raises(AuthenticationFailed) as caught:
+        caller(OWNER)
+    assert not isinstance(caught.value, WrongCredential)

@@ -52,7 +52,8 @@ async def test_the_header_of_a_stranger_is_not_believed_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "null", "[]", "{", '{"deadline": "soon"}', '{"deadline": null}', "{}"]
+    "header",
+    ["", "null", "[]", "{", '{"deadline": "soon"}', '{"deadline": null}', "{}", '{"a":' + "[" * 50_000],
 )
 async def test_a_header_that_cannot_be_read_says_nothing(header: str) -> None:
     assert left_s(Settings(on_lambda=True, max_duration_s=60.0), header) == pytest.approx(60, abs=0.5)

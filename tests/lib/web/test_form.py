@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from lib.errors import InvalidRequest, RequestTooLarge
+from lib.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from lib.web import body as body_module
 from lib.web.form import MAX_FIELDS, Form, read_form
 
 BODY = (
@@ -109,3 +110,112 @@ async def test_who_leaves_in_mid_form_leaves_no_file_behind() -> None:
     request = Request({"type": "http", "method": "POST", "headers": headers, "path": "/"}, receive)
     with pytest.raises(asyncio.CancelledError):
         await read_form(request, limit=10_000)
+
+
+# Bombs
+
+FORM = "multipart/form-data; boundary=b"
+HEAD = b'--b\r\nContent-Disposition: form-data; name="x"'
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (HEAD + b"\r\nX-More: 1" * 20 + b"\r\n\r\n1\r\n--b--\r\n", RequestTooLarge),
+        (HEAD + b'; filename="' + b"a" * 1_000_000 + b'"\r\n\r\n1\r\n--b--\r\n', RequestTooLarge),
+        (b"--b\r\nContent-Disposition: " + b"a" * 1_000_000, RequestTooLarge),  # never ends
+        (HEAD + b"\r\n " + b"a" * 1_000_000, RequestTooLarge),
+        ((HEAD + b"\r\n\r\n\r\n") * 5000 + b"--b--\r\n", RequestTooLarge),
+        (b"a" * 100_000, InvalidRequest),
+        (HEAD + b"\r\n\r\n1\r\n--b", InvalidRequest),
+        (HEAD + b"\r\n\r\n1", InvalidRequest),
+        (HEAD, InvalidRequest),
+        (b"--b\r\n\r\n1\r\n--b--\r\n", InvalidRequest),
+        (b'--b\r\nContent-Disposition: attachment; filename="x"\r\n\r\n1\r\n--b--\r\n', InvalidRequest),
+        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--b--\r\n', InvalidRequest),
+    ],
+    ids=[
+        "many headers", "a long file name", "an endless header", "a long continuation", "many fields",
+        "no boundary at all", "no last dashes", "no end", "headers only", "no headers", "no form-data",
+        "no UTF-8",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", [7, 65536])
+async def test_a_form_that_is_a_trap_is_refused(body: bytes, kind: type[InvalidRequest], step: int) -> None:
+    pieces = [body[place : place + step] for place in range(0, len(body), step)]
+    with pytest.raises(InvalidRequest) as caught:
+        await read(pieces, FORM, limit=10_000_000)
+    assert type(caught.value) is kind
+    assert "xff" not in caught.value.message, "what came is not quoted"
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        'multipart/form-data; boundary="' + "b" * 60_000 + '"',
+        "multipart/form-data; boundary=",
+        'multipart/form-data; boundary=""',
+        'multipart/form-data; boundary="b',
+        "multipart/form-data; boundary=猫",
+        "multipart/form-data;" + "; " * 30_000,
+        "multipart/form-data" + '; a="' * 12_000,
+    ],
+)
+async def test_a_boundary_that_is_a_trap_is_refused(content_type: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await read([HEAD + b"\r\n\r\n1\r\n--b--\r\n"], content_type)
+    assert caught.value.code == "invalid_form"
+
+
+async def test_a_boundary_is_no_longer_than_the_standard_allows() -> None:
+    form = 'Content-Disposition: form-data; name="x"'
+    for boundary in ("b" * 70, "b" * 71):
+        body = f"--{boundary}\r\n{form}\r\n\r\n1\r\n--{boundary}--\r\n".encode()
+        reading = read([body], f"multipart/form-data; boundary={boundary}")
+        if len(boundary) == 70:
+            with await reading as found:
+                assert found.texts == {"x": "1"}
+        else:
+            with pytest.raises(InvalidRequest, match="boundary is longer"):
+                await reading
+
+
+async def test_a_form_within_a_form_is_a_text() -> None:
+    inner = b'--c\r\nContent-Disposition: form-data; name="y"\r\n\r\n2\r\n--c--'
+    body = HEAD + b"\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + inner + b"\r\n--b--\r\n"
+    with await read([body], FORM) as form:
+        assert form.texts == {"x": inner.decode()}
+
+
+async def test_of_several_files_of_one_name_the_last_counts() -> None:
+    file = b'--b\r\nContent-Disposition: form-data; name="x"; filename="%d"\r\n\r\n%d\r\n'
+    with await read([file % (1, 1) + file % (2, 2) + b"--b--\r\n"], FORM) as form:
+        assert form.files["x"].read() == b"2"
+    assert form.files["x"].closed
+
+
+async def test_a_field_without_a_name_is_nobodys() -> None:
+    with await read([b"--b\r\nContent-Disposition: form-data\r\n\r\n1\r\n--b--\r\n"], FORM) as form:
+        assert form.texts == {"": "1"}
+
+
+async def test_the_name_of_a_file_is_not_a_path() -> None:
+    for name in (b"../../etc/passwd", b"/etc/passwd", b"C:\\\\x", b"a\x00b", b"%0d%0a"):
+        body = b'--b\r\nContent-Disposition: form-data; name="x"; filename="%b"\r\n\r\n1\r\n--b--\r\n'
+        with await read([body % name], FORM) as form:
+            assert form.files["x"].read() == b"1"
+            assert form.texts == {}
+
+
+async def test_a_form_is_slow_or_compressed_as_any_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = [(b"content-type", FORM.encode()), (b"content-encoding", b"gzip")]
+
+    async def never() -> Any:
+        return await asyncio.Future()
+
+    with pytest.raises(UnsupportedEncoding):
+        await read_form(Request({"type": "http", "headers": headers}, never), limit=100)
+    monkeypatch.setattr(body_module, "IDLE_TIMEOUT_S", 0.01)
+    with pytest.raises(RequestTimeout):
+        await read_form(Request({"type": "http", "headers": headers[:1]}, never), limit=100)

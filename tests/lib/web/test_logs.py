@@ -4,6 +4,9 @@ import json
 import logging
 import sys
 
+import pytest
+
+from lib.chat.trace import traced
 from lib.web.logs import JsonFormatter, configure_logging
 
 
@@ -20,6 +23,29 @@ def test_a_record_is_one_line_of_json() -> None:
     assert (line["level"], line["message"], line["path"]) == ("INFO", "asked 3 times", "/v1/中文")
     assert line["odd"].startswith("<object")
     assert line["time"][4] == "-"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\nb", "\u2028\u2029\x85\x0b\x1c\r", '"}\n{"level":"x"', "\x00\x1b[31m", "\ud800"]
+)
+def test_nothing_ends_a_line_but_its_end(hostile: str) -> None:
+    text = JsonFormatter().format(record(hostile, path=hostile))
+    assert len(text.splitlines()) == 1
+    text.encode()
+    assert json.loads(text)["path"] == json.loads(text)["message"] == hostile
+
+
+def test_a_record_tells_its_time_to_the_millisecond() -> None:
+    made = record("now")
+    made.created = 1795307896.9354
+    assert json.loads(JsonFormatter().format(made))["time"] == "2026-11-22T00:38:16.935Z"
+
+
+def test_whatever_is_logged_within_a_request_carries_its_id() -> None:
+    with traced("abc"):
+        line = json.loads(JsonFormatter().format(record("a warning")))
+    assert line["request_id"] == "abc"
+    assert "request_id" not in json.loads(JsonFormatter().format(record("a warning")))
 
 
 def test_an_exception_is_told_by_its_places_and_not_by_its_words() -> None:
