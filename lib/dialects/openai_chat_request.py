@@ -24,6 +24,8 @@ from lib.chat.request import (
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
 from lib.errors import InvalidRequest
 
+MAX_MODEL_CHARS = 256
+"""It is said again in every chunk of a stream."""
 MAX_STOP_SEQUENCES = 64
 """OpenAI takes 4, and some clients send more; each is searched for in every piece of the answer."""
 
@@ -133,7 +135,7 @@ def parse_request(body: bytes) -> ChatRequest:
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
     return ChatRequest(
-        model=wire.model or "",
+        model=_model(wire.model),
         messages=_messages(wire.messages),
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
@@ -144,6 +146,12 @@ def parse_request(body: bytes) -> ChatRequest:
         conversation_id="" if wire.conversation_id == "none" else wire.conversation_id,
         store=bool(wire.store),
     )
+
+
+def _model(name: str | None) -> str:
+    if name is not None and len(name) > MAX_MODEL_CHARS:
+        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
+    return name or ""
 
 
 def _refuse_unsupported(wire: _Body) -> None:

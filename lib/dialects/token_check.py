@@ -13,6 +13,9 @@ from lib.dialects.json_body import decode_body
 class _Body(msgspec.Struct):
     token: str | None = None
 
+    def __repr__(self) -> str:
+        return "_Body(…)"
+
 
 _decoder = msgspec.json.Decoder(_Body)
 

@@ -26,6 +26,27 @@ def test_every_requirement_has_a_version_and_hashes(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_file_comes_from_the_index_of_whoever_installs_and_from_nowhere_else(file: Path) -> None:
+    # A line of options may name other indexes, and `NAME @ URL` anything at all; neither has a hash.
+    for line in (file.read_text() + file.with_suffix(".in").read_text()).splitlines():
+        told = line.partition("#")[0].strip()
+        assert not re.match(r"(-i|-f|-e|--(?!hash=))", told), line
+        assert "://" not in told, line
+        assert " @ " not in told, line
+
+
+def test_every_target_has_its_pins_and_the_lock_makes_all_of_them() -> None:
+    # Vercel; AWS Lambda; a laptop, a box and the image. Then what never leaves this machine.
+    names = ("", "-lambda", "-local", "-dev", "-conformance", "-lock")
+    assert {file.name for file in FILES} == {f"requirements{name}.txt" for name in names}
+    lock = (ROOT / "scripts/lock").read_text()
+    assert sorted(re.findall(r"^compile (requirements[a-z-]*)", lock, re.MULTILINE)) == sorted(
+        f"requirements{name}" for name in names
+    )
+    assert "--generate-hashes --only-binary :all:" in lock
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_what_is_asked_for_is_pinned(file: Path) -> None:
     source = file.with_suffix(".in").read_text()
     wanted = re.findall(r"^([a-z][a-z0-9-]*)", source, re.MULTILINE)
@@ -35,6 +56,10 @@ def test_what_is_asked_for_is_pinned(file: Path) -> None:
 def test_what_is_tested_is_what_is_deployed() -> None:
     assert pins("requirements.txt").items() <= pins("requirements-local.txt").items()
     assert pins("requirements-local.txt").items() <= pins("requirements-dev.txt").items()
+    assert pins("requirements-local.txt").items() <= pins("requirements-conformance.txt").items()
+    shared = pins("requirements-dev.txt").keys() & pins("requirements-conformance.txt").keys()
+    for name in shared:
+        assert pins("requirements-dev.txt")[name] == pins("requirements-conformance.txt")[name]
 
 
 def test_what_makes_cold_starts_slower_is_not_deployed() -> None:
