@@ -3,7 +3,7 @@
 FROM python:3.13-slim
 
 WORKDIR /app
-COPY requirements-local.txt local.py local_workers.py ./
+COPY requirements-local.txt local.py local_http.py local_workers.py ./
 COPY scripts/install-image scripts/
 COPY api api
 COPY lib lib

@@ -12,4 +12,4 @@ async def get_ping(_: Request) -> PlainTextResponse:
     return PlainTextResponse("pong")
 
 
-app = create_app(Route("/ping", get_ping), error_body=error_body)
+app = create_app(Route("/ping", get_ping), error_body=error_body, is_always_open=True)

@@ -79,11 +79,17 @@ def install(requirements: Path, stage: Path) -> None:
 
 def copy(sources: tuple[str, ...], stage: Path) -> None:
     for source in sources:
-        files = [ROOT / source] if (ROOT / source).is_file() else sorted((ROOT / source).rglob("*.py"))
-        for file in files:
+        for file in _sources(ROOT / source):
             place = stage / file.relative_to(ROOT)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, place)  # with its mode: run.sh is executed
+
+
+def _sources(source: Path) -> list[Path]:
+    """A file, or what a folder holds of code and of the documents beside it."""
+    if source.is_file():
+        return [source]
+    return sorted(file for file in source.rglob("*") if file.suffix in (".py", ".json"))
 
 
 def compile_all(stage: Path) -> None:

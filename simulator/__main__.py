@@ -6,13 +6,14 @@ import argparse
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 from .app import Simulator
 from .server import base_url_of, listen, make_server
 
 
 async def serve(options: argparse.Namespace) -> None:
-    simulator = Simulator(strict_rotation=not options.lax, pace_s=options.pace)
+    simulator = Simulator(strict_rotation=not options.lax, pace_s=options.pace, replay_dir=options.replay)
     refresh_token = simulator.add_account(nickname="demo")
     listener = listen(options.port)
     server = make_server(simulator)
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--pace", type=float, default=0.02, help="seconds between increments")
     parser.add_argument("--lax", action="store_true", help="old refresh tokens go on working")
+    parser.add_argument("--replay", type=Path, metavar="FOLDER", help="captures for the scene `replay`")
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -34,6 +34,10 @@ class Account:
     """Refresh tokens that were killed by `Simulator.revoke`."""
     access_tokens: dict[str, None] = field(default_factory=dict)
     """The live ones, oldest first."""
+    newest_access_token: str = ""
+    rotated_at: float = 0.0
+    rotation_is_used: bool = True
+    """Whether the newest access token was seen in a call: then whoever refreshed has heard the answer."""
     refresh_count: int = 0
     refreshes_in_flight: int = 0
     generations: list[Generation] = field(default_factory=list)
@@ -120,6 +124,8 @@ class AccountBook:
         account.refresh_count += 1
         access_token = self._issue(account, "access")
         account.access_tokens[access_token] = None
+        account.newest_access_token, account.rotation_is_used = access_token, False
+        account.rotated_at = self._now()
         while len(account.access_tokens) > MAX_ACCESS_TOKENS:
             del account.access_tokens[next(iter(account.access_tokens))]
         return access_token, refresh_token

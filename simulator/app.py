@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from starlette.routing import Router
@@ -47,6 +48,7 @@ class Simulator:
         linger_s: float = 0.3,
         close_delay_s: float = 0.0,
         max_calls: int = 10_000,
+        replay_dir: Path | None = None,
     ) -> None:
         self.strict_rotation = strict_rotation
         self.pace_s = pace_s
@@ -55,12 +57,16 @@ class Simulator:
         """How long an account stays busy after its client left without stop_stream."""
         self.close_delay_s = close_delay_s
         """Between the terminal event and the close of the stream."""
+        self.replay_dir = replay_dir
+        """Where the scene `replay` finds its files; without it, it finds none."""
         self.lock = threading.RLock()
         self.book = AccountBook(secret=secrets.token_bytes(32), now=self._read_clock)
         self.agents = dict(AGENTS)
         self.nonces = Nonces()
         self.faults = Faults()
         self.calls: list[Call] = []
+        self.held_back: list[Call] = []
+        """Calls that a fault delays just now."""
         self.violations: list[str] = []
         self.conversations: dict[str, Conversation] = {}
         self.histories: dict[str, str] = {}
@@ -158,11 +164,15 @@ class Simulator:
         delay_s: float = 0.0,
         disconnect: bool = False,
         uid: str | None = None,
+        late_s: float = 0.0,
     ) -> None:
-        """Put something else in the place of the next answers; without a status, only delay them."""
+        """Put something else in the place of the next answers; without a status, only delay them.
+
+        `delay_s` passes before the call is carried out, `late_s` between that and its answer.
+        """
         reply = make_reply(status, body, content_type)
         with self.lock:
-            self.faults.add(Fault(path_suffix, reply, times, delay_s, disconnect, uid))
+            self.faults.add(Fault(path_suffix, reply, times, delay_s, disconnect, uid, late_s))
 
     # What happened
 
@@ -252,6 +262,8 @@ class Simulator:
                         "device_id": account.device_id,
                         "refresh_token": account.refresh_token,
                         "refresh_count": account.refresh_count,
+                        "rotated_at": account.rotated_at,
+                        "rotation_is_used": account.rotation_is_used,
                         "guest": account.guest,
                         "blocked": account.blocked,
                         "active_generations": account.active_generations,
@@ -264,6 +276,10 @@ class Simulator:
                 "live_conversations": self.live_conversations(),
                 "calls": len(self.calls),
                 "last_calls": [f"{call.method} {call.path}" for call in self.calls[-20:]],
+                "held_back": [
+                    {"path": call.path, "uid": call.uid, "user_agent": call.headers["user-agent"]}
+                    for call in self.held_back
+                ],
                 "violations": list(self.violations),
                 "scenes": {entry.name: entry.about for entry in SCENES.values()},
             }

@@ -61,7 +61,9 @@ def sign(timestamp: str, nonce: str, secret: str = SIGN_SECRET) -> str:
     return hashlib.md5(f"{timestamp}-{nonce}-{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
-def check_signature(headers: Mapping[str, str], *, now_ms: int, nonces: Nonces) -> Refusal | None:
+def check_signature(
+    headers: Mapping[str, str], *, now_ms: int, nonces: Nonces, may_be_stale: bool = False
+) -> Refusal | None:
     missing = [name for name in _SIGNATURE_HEADERS if not headers.get(name)]
     if len(missing) == len(_SIGNATURE_HEADERS):
         return _bad_request(40001, "unsigned")
@@ -76,7 +78,7 @@ def check_signature(headers: Mapping[str, str], *, now_ms: int, nonces: Nonces) 
         return _bad_request(40014, f"nonce is not 32 lower-case hex digits: {nonce!r}")
     if signature != sign(timestamp, nonce):
         return _bad_request(40014, "X-Sign is wrong")
-    if abs(now_ms - int(timestamp)) > MAX_CLOCK_SKEW_MS:
+    if not may_be_stale and abs(now_ms - int(timestamp)) > MAX_CLOCK_SKEW_MS:
         return _bad_request(40014, f"signature is stale: {timestamp}")
     if not nonces.take(nonce, now_ms):
         return _bad_request(40014, "nonce reused")
@@ -126,6 +128,7 @@ def check_bearer(headers: Mapping[str, str], *, bearer: Bearer, book: AccountBoo
     if actual_type != bearer:
         return _unauthorized(f"{actual_type} token used as {bearer} token")
     if bearer == "access":
+        account.rotation_is_used |= token == account.newest_access_token
         return account if token in account.access_tokens else _unauthorized()
     if account.accepts_refresh_token(token):
         return account

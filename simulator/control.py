@@ -36,6 +36,11 @@ def control_routes(sim: Simulator) -> list[Route]:
             return _answer({"error": str(error)}, 400)
         return _answer({"refresh_token": refresh_token, "uid": sim.account(refresh_token).uid})
 
+    async def prompts(request: Request) -> Response:  # noqa: ARG001
+        with sim.lock:
+            told = [turn.prompt for chat in sim.conversations.values() for turn in chat.turns]
+        return _answer({"prompts": told})
+
     async def fail(request: Request) -> Response:
         order = await _read(request)
         try:
@@ -56,11 +61,19 @@ def control_routes(sim: Simulator) -> list[Route]:
             return _answer({"error": str(error)}, 404)
         return _answer({})
 
+    async def log_in(request: Request) -> Response:
+        try:
+            return _answer({"refresh_token": sim.log_in(request.path_params["uid"])})
+        except KeyError as error:
+            return _answer({"error": str(error)}, 404)
+
     return [
         Route(BASE + "state", state, methods=["GET"]),
         Route(BASE + "play", play, methods=["POST"]),
         Route(BASE + "accounts", accounts, methods=["POST"]),
+        Route(BASE + "accounts/{uid}/log_in", log_in, methods=["POST"]),
         Route(BASE + "accounts/{uid}/{action}", act_on_account, methods=["POST"]),
+        Route(BASE + "prompts", prompts, methods=["GET"]),
         Route(BASE + "fail", fail, methods=["POST"]),
         Route(BASE + "reset", reset, methods=["POST"]),
     ]

@@ -67,14 +67,18 @@ class Endpoint:
     path: str
     handle: Handler
     bearer: Bearer
+    takes_stale: bool = False
+    """Whether a signature that is right but for its time will do: who asks for the time may not have it."""
 
 
 ENDPOINTS: list[Endpoint] = []
 
 
-def endpoint(method: str, path: str, *, bearer: Bearer = "access") -> Callable[[Handler], Handler]:
+def endpoint(
+    method: str, path: str, *, bearer: Bearer = "access", takes_stale: bool = False
+) -> Callable[[Handler], Handler]:
     def register(handle: Handler) -> Handler:
-        ENDPOINTS.append(Endpoint(method, path, handle, bearer))
+        ENDPOINTS.append(Endpoint(method, path, handle, bearer, takes_stale))
         return handle
 
     return register
@@ -128,7 +132,7 @@ def operation_detail(sim: Simulator, call: Call, account: Account) -> Any:  # no
     return AVAILABLE_MODELS
 
 
-@endpoint("GET", "operation-api/config/cur_ts", bearer="none")
+@endpoint("GET", "operation-api/config/cur_ts", bearer="none", takes_stale=True)
 def cur_ts(sim: Simulator, call: Call, account: Account) -> Any:  # noqa: ARG001
     return {"cur_ts": int(sim.now() * 1000)}
 

@@ -14,8 +14,11 @@ class Fault:
     """None: the endpoint's own answer, after the delay."""
     times: int
     delay_s: float
+    """Before anything is done."""
     disconnect: bool
     uid: str | None
+    late_s: float = 0.0
+    """Between what was done and the answer that tells it."""
 
 
 class Faults:

@@ -107,13 +107,17 @@ class Gate:
         if rotates and account.refreshes_in_flight:
             self.sim.note(f"{call.name}: parallel refreshes of account {account.uid}")
         account.refreshes_in_flight += rotates
+        self.sim.held_back.append(call)
         try:
             await asyncio.sleep(fault.delay_s)
+            if fault.disconnect:
+                return None
+            answer = fault.reply or await self._handle(call, account)
+            await asyncio.sleep(fault.late_s)
         finally:
             account.refreshes_in_flight -= rotates
-        if fault.disconnect:
-            return None
-        return fault.reply or await self._handle(call, account)
+            self.sim.held_back.remove(call)
+        return answer
 
     def _take_fault(self, account: Account) -> Any:
         with self.sim.lock:
@@ -138,7 +142,12 @@ class Gate:
             if request.method != self.endpoint.method:
                 self._note(f"method {request.method}")
                 return call, Reply(405, {"status": 405, "message": "method not allowed", "result": None})
-            refusal = check_signature(headers, now_ms=int(sim.now() * 1000), nonces=sim.nonces)
+            refusal = check_signature(
+                headers,
+                now_ms=int(sim.now() * 1000),
+                nonces=sim.nonces,
+                may_be_stale=self.endpoint.takes_stale,
+            )
             refusal = check_headers(headers) or refusal
             if refusal is None:
                 self._note_odd(call, account)
@@ -234,6 +243,7 @@ class ChatGate(Gate):
             web_search=order.web_search,
             turns=tuple(conversation.turns),
             image_base=f"{self.sim.file_base}/testpath",
+            replay_dir=self.sim.replay_dir,
             files=[
                 stored for file in order.files if (stored := self.sim.files.get(str(file.get("file_id"))))
             ],

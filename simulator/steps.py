@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -92,6 +93,8 @@ class Cue:
     files: Sequence[StoredFile] = ()
     """Those that the message refers to, as far as the account has them."""
     image_base: str = "https://sfile.chatglm.cn/testpath"
+    replay_dir: Path | None = None
+    """Where captures may be replayed from."""
     said: list[str] = field(default_factory=list)
     thought: list[str] = field(default_factory=list)
 

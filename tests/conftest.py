@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 
 from lib import settings
 from lib.accounts.account import parse_account
+from lib.web.guessing import GUESSES
 from simulator.app import Simulator
 from simulator.server import SimulatorServer
 from tests.harness.client import KEY, Client
@@ -103,6 +104,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, upstream: Upstream) -> pytest.M
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CHATGLM_BASE_URL", upstream.base_url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    GUESSES.forget()
     return monkeypatch
 
 

@@ -38,21 +38,23 @@ def _room(ours: str = "", theirs: str = "", lazily: str = "") -> Room:
 
 ROOMS = {
     "errors": _room(theirs="msgspec"),
+    "patience": _room(),
     "sse": _room("errors", "msgspec"),
     "settings": _room("errors", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "dialects": _room("chat errors sse", "msgspec"),
-    "chatglm": _room("chat errors sse", "httpx msgspec"),
+    "chatglm": _room("chat errors sse patience", "httpx msgspec"),
     "fetch": _room("errors", "httpx"),
     "media": _room("errors", "msgspec", "PIL"),
-    "store": _room("errors", "httpx msgspec", "redis"),
-    "accounts": _room("store errors", "msgspec", "cryptography"),
+    "store": _room("errors patience", "httpx msgspec", "redis"),
+    "accounts": _room("store errors patience", "msgspec", "cryptography"),
     "flows": _room("chat chatglm accounts fetch media store settings errors", "msgspec"),
     "web": _room("chat settings errors", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows settings errors", "starlette"),
     "lambda_handlers": _room("api", "mangum"),
     "lambda_server": _room("api", "starlette uvicorn"),
-    "local": _room("local_workers web settings errors flows simulator", "starlette uvicorn"),
+    "local": _room("local_http local_workers web settings errors flows simulator", "starlette uvicorn"),
+    "local_http": _room(theirs="uvicorn"),
     "local_workers": _room(),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
@@ -247,7 +249,7 @@ def _endpoints() -> list[Path]:
 
 
 def _our_program() -> list[Path]:
-    programs = ("local.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
+    programs = ("local.py", "local_http.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
     return _python_files("lib", "api", "simulator", *programs)
 
 

@@ -649,6 +649,23 @@ def test_the_demo_chats_with_the_official_sdk() -> None:
         )  # the log, no traceback
 
 
+def test_the_demo_replays_what_was_captured(tmp_path: Path) -> None:
+    def ask(prompt: str) -> str:
+        headers = {"authorization": f"Bearer {local.DEMO_KEY}"}
+        answer = httpx.post(url, json=chat_body(prompt), headers=headers, trust_env=False, timeout=30)
+        return str(answer.json()["choices"][0]["message"]["content"])
+
+    with Served(local.API_FOLDER, "--demo", CAPTURE_DIR=str(tmp_path)) as server:
+        url = f"{server.url()}{CHAT}"
+        original = ask("[scene:text chars=30]")
+        wait_until(lambda: list(tmp_path.glob("*.jsonl")))
+        [file] = tmp_path.glob("*.jsonl")
+        replayed = ask(f"[scene:replay file={file.name}]")
+        assert len(replayed) == len(original) == 30
+        assert replayed != original
+        assert server.end(signal.SIGINT)[0] == 0
+
+
 def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() -> None:
     mounted = local.mount(local.API_FOLDER)
     for path in local._function_files(local.API_FOLDER):

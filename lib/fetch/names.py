@@ -41,7 +41,7 @@ def _attached_name(content_disposition: str) -> str:
     header["content-disposition"] = content_disposition
     try:
         return header.get_filename() or ""
-    except ValueError:  # from deep inside: a character set that is none, a section's endless number
+    except (ValueError, TypeError):  # from deep inside: a character set that is none, an odd section number
         return ""
 
 

@@ -8,7 +8,9 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from functools import partial
 from random import uniform
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,9 +21,11 @@ from lib.chat.events import Content, Failed, Finished, ReplyEvent
 from lib.chat.history import attachments, merge, new_messages
 from lib.chat.limits import ReplyLimiter
 from lib.chat.request import ChatRequest
+from lib.chat.trace import current_trace
 from lib.chat.usage import prompt_tokens
 from lib.chatglm.models import names_unknown_model, resolve
 from lib.errors import (
+    AccessTokenRefused,
     ConversationNotFound,
     GatewayError,
     UpstreamTimeout,
@@ -91,8 +95,7 @@ class Reply:
         drawing: Drawing | None = None,
     ) -> None:
         self.ended = False
-        self.timings: dict[str, float] = {}
-        """Seconds: `wait` for an account, `files` to get there, `token`, `first` to the first content."""
+        self._trace = current_trace()
         self._gateway = gateway
         self._settings = gateway.settings
         self._request = request
@@ -109,11 +112,12 @@ class Reply:
         self._accounts = gateway.accounts_of(caller)
         self._conversation_id, self._candidates = addressed(request.conversation_id or "", self._accounts)
         self._files: RequestFiles | None = None
-        self._files_s = 0.0
         self._turn: Turn | None = None
         self._first: asyncio.Task[list[ReplyEvent]] | None = None
         self._accepted = asyncio.Event()
         self._has_content = False
+        self._token_refusals: Counter[str] = Counter()
+        self._since = time()
         self._quiet_until = 0.0
 
     @property
@@ -144,11 +148,13 @@ class Reply:
         """Return the next batch as soon as there is one, one batch to each read of the upstream."""
         if self._first is not None:
             first, self._first = self._first, None
-            return await first
-        if self.ended:
+            events = await first
+        elif self.ended:
             raise StopAsyncIteration
-        while not (events := await self._read()):
-            pass
+        else:
+            while not (events := await self._read()):
+                pass
+        self._trace.take(events)
         return events
 
     async def begin(self, patience_s: float | None) -> None:
@@ -175,6 +181,7 @@ class Reply:
             await asyncio.wait({self._first})
             if not self._first.cancelled():
                 self._first.exception()  # it was raised by `begin`, or nobody is left to be told
+        self._trace.model = self.served_model
         try:
             if self._turn is not None:
                 await self._turn.close(self._deadline_at)
@@ -184,6 +191,7 @@ class Reply:
 
     async def _first_content(self) -> list[ReplyEvent]:
         """Try account after account until one begins to answer."""
+        self._candidates = await self._gateway.proven(self._candidates, self._caller)
         ask = await self._ask()
         if ask.files is not None:
             await self._in_time(ask.files.fetch())
@@ -225,25 +233,24 @@ class Reply:
             )
         except GatewayError as unavailable:
             raise refusal or unavailable from None
-        leased_at = loop.time()
-        self._turn = Turn(self._gateway, lease, ask, self._limiter(ask))
+        finally:
+            self._trace.spend("wait", loop.time() - asked_at)
+        self._turn = turn = Turn(self._gateway, lease, ask, self._limiter(ask))
+        self._trace.tried(turn.account.label)
         if ask.files is not None:
-            await self._in_time(self._turn.files_uploaded())
+            await self._in_time(turn.files_uploaded())
         began_at = loop.time()
         self._quiet_until = began_at + self._first_content_s
         events: list[ReplyEvent] = []
-        while not self._has_content and not self.ended:
-            events += await self._read()
+        try:
+            while not self._has_content and not self.ended:
+                events += await self._read()
+        finally:
+            self._trace.spend("token", turn.token_s)
+            self._trace.spend("first", loop.time() - began_at)
         if events and isinstance(events[-1], Failed) and not any(isinstance(e, Content) for e in events):
             self.ended = False
             raise events[-1].error
-        self.timings = {
-            "wait": leased_at - asked_at,
-            "token": self._current.token_s,
-            "first": loop.time() - began_at,
-        }
-        if ask.files is not None:
-            self.timings["files"] = self._files_s
         return events
 
     async def _in_time(self, work: Awaitable[None]) -> None:
@@ -257,7 +264,7 @@ class Reply:
                 "The host ends this request before its files have been passed on."
             ) from None
         finally:
-            self._files_s += asyncio.get_running_loop().time() - began_at
+            self._trace.spend("files", asyncio.get_running_loop().time() - began_at)
 
     async def _read(self) -> list[ReplyEvent]:
         turn = self._current
@@ -324,8 +331,9 @@ class Reply:
             stop=self._request.stop,
             max_tokens=self._request.max_tokens,
             silent=ask.target.silent,
-            # Counted when the answer is there: a long prompt must not delay it.
-            prompt_tokens=lambda: prompt_tokens(self._request.messages),
+            # Counted when the answer is there: a long prompt must not delay it. Without a reference to this
+            # reply, which would keep it until the next full garbage collection.
+            prompt_tokens=partial(prompt_tokens, self._request.messages),
         )
 
     async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:
@@ -333,11 +341,25 @@ class Reply:
         turn = self._turn
         if turn is None:
             return None, error
+        self._trace.refused(error)
         # Cancelled here, the turn is left for `close`.
+        if isinstance(error, AccessTokenRefused):
+            error = await self._renewed(turn, error)
         noted = await note_refusal(error, turn.account, self._gateway)
         self._turn = None
         await run_to_end(turn.close(self._deadline_at))
         return turn.account, noted
+
+    async def _renewed(self, turn: Turn, refused: AccessTokenRefused) -> GatewayError:
+        """Renew a token that was refused inside the stream; then the account may be asked again."""
+        self._token_refusals[turn.account.label] += 1
+        refusals = self._token_refusals[turn.account.label]
+        try:
+            await turn.renew_token(refused, since=self._since, refusals=refusals)
+        except GatewayError as failure:
+            return failure
+        refused.retry = "again"
+        return refused
 
 
 def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:

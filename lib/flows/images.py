@@ -84,7 +84,7 @@ async def open_images(
             except GatewayError as error:
                 if not made:
                     raise
-                log.warning("fewer images than asked for", extra={"error": error.message, "made": len(made)})
+                log.warning("fewer images than asked for", extra={"error": error.summary, "made": len(made)})
                 break
             made |= {image.url: image for image in drawn.images}
             if len(made) >= request.n or len(made) == known or drawn.is_cut:
@@ -169,7 +169,7 @@ async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
                 gateway.accounts_of(caller)[0], lambda session: upstream.call("GET", CONFIG, session)
             )
         except GatewayError as error:
-            log.warning("styles not fetched", extra={"error": error.message})
+            log.warning("styles not fetched", extra={"error": error.summary})
         else:
             styles.known = read_styles(config) or styles.known
     return styles.known.get(wanted.casefold(), wanted)

@@ -32,7 +32,9 @@ async def note_refusal(error: GatewayError, account: Account, gateway: Gateway) 
 def for_caller(error: GatewayError, caller: Caller) -> GatewayError:
     """The owner's accounts are not the caller's fault."""
     if caller.is_owner and isinstance(error, AccountRefused):
-        return NoAccountAvailable(f"No account of this gateway can be used: {error.message}")
+        return NoAccountAvailable(
+            f"No account of this gateway can be used: {error.message}", number=error.number
+        )
     return error
 
 
@@ -45,4 +47,5 @@ async def _reason_of(refusal: GatewayError, account: Account, gateway: Gateway) 
     if not info.is_blocked:
         return refusal
     await gateway.pool.blocked(account)
-    return AccountRefused(f"The upstream has blocked account {account.label}.", code="account_blocked")
+    message = f"The upstream has blocked account {account.label}."
+    return AccountRefused(message, code="account_blocked", number=refusal.number)

@@ -11,17 +11,22 @@ import msgspec
 from lib.accounts.lease import Lease
 from lib.chat.events import Failed, Finished, ReplyEvent
 from lib.chat.limits import ReplyLimiter
-from lib.chatglm.client import Session, UpstreamStream
+from lib.chatglm.client import Session
 from lib.chatglm.models import Target
+from lib.chatglm.receiving import UpstreamStream
 from lib.chatglm.stream import ReplyDecoder
-from lib.errors import GatewayError
+from lib.errors import AccessTokenRefused, AccountBusy, GatewayError, UpstreamProtocolError
 from lib.flows.gateway import Gateway
 
 if TYPE_CHECKING:
+    from lib.flows.captures import Captures
     from lib.flows.files import RequestFiles
 
 ACCEPT_TIMEOUT_S = 5.0
 """How long clean-up waits for the id of a conversation that was asked for; none is deleted without it."""
+
+STOP_TIMEOUT_S = 5.0
+"""How long the upstream may take to stop; then the lease is given back, and the conversation deleted."""
 
 DRAIN_TIMEOUT_S = 5.0
 """How long a stopped stream may take to close; the upstream closes it at once."""
@@ -66,7 +71,9 @@ class Turn:
         self._keeps_conversation = ask.keeps_conversation
         self._is_open = False
         self._gave_up = False
+        self._access_token = ""
         self._early: list[ReplyEvent] = []
+        self._captures = _captures(gateway)
         self._asking = asyncio.Event()
         # A task of its own: a client that leaves now must not take the conversation's id with it.
         self._opening = asyncio.ensure_future(self._open())
@@ -113,6 +120,12 @@ class Turn:
         self._opening.result()
         self._is_open = True
 
+    async def renew_token(self, refused: AccessTokenRefused, *, since: float, refusals: int) -> None:
+        """Have another access token for the account than the one that this turn was refused with."""
+        account, token = self.account, self._access_token
+        self._gateway.raise_if_fresh(account, token, refused, since=since, refusals=refusals)
+        await self._gateway.tokens.renew(account, token)
+
     def interrupt(self, ending: Finished | Failed) -> list[ReplyEvent]:
         """End the reply here, with all that was held back; a reply cut short keeps its conversation."""
         self._keeps_conversation |= isinstance(ending, Finished)
@@ -135,7 +148,12 @@ class Turn:
 
         async def start(session: Session) -> UpstreamStream:
             self.token_s = asyncio.get_running_loop().time() - began_at
-            return await upstream.start_chat(session, ask.prompt, ask.target, ask.conversation_id, files)
+            self._access_token = session.access_token
+            if not await self._lease.confirm():
+                raise AccountBusy("This process was held up, and another one uses the account by now.")
+            return await upstream.start_chat(
+                session, ask.prompt, ask.target, ask.conversation_id, files, tap=self._captures
+            )
 
         self._stream = await self._gateway.authorized(self.account, start)
         while not self._decoder.accepted and not self._decoder.ended:
@@ -159,6 +177,8 @@ class Turn:
         until = now + CLEAN_UP_TIMEOUT_S
         if deadline_at is not None:
             until = max(now + LEAST_CLEAN_UP_S, min(until, deadline_at - LEAST_CLEAN_UP_S))
+        if self._captures is not None:
+            self._captures.stop(is_complete=self._decoder.upstream_ended)
         try:
             async with asyncio.timeout_at(until):
                 try:
@@ -167,16 +187,20 @@ class Turn:
                     await self._lease.release()
                 await self._delete_conversation()
         except TimeoutError:
-            log.warning("clean-up timed out", extra={"account": self.account.label})
+            left = {"conversation_id": self._decoder.conversation_id} if self._owes_deletion else {}
+            log.warning("clean-up timed out", extra={"account": self.account.label, **left})
+        if self._captures is not None:
+            await self._captures.write()
 
     async def _end_generation(self) -> None:
         await self._settle_opening()
         if self._stream is None:
             return
         try:
-            if self._decoder.accepted and not self._decoder.upstream_ended:
-                await self._stop()
-            if self._stream_is_whole:
+            is_running = self._decoder.accepted and not self._decoder.upstream_ended
+            # What goes on up there has no end that one could wait for.
+            will_end = await self._stop() if is_running else True
+            if will_end and self._stream_is_whole:
                 await self._drain(self._stream)
         finally:
             await self._stream.aclose()
@@ -186,6 +210,7 @@ class Turn:
         is_cancelled = self._gave_up or not self._asking.is_set()  # of uploads, nobody wants to know the end
         if is_cancelled:
             self._opening.cancel()
+            self._stream_is_whole = False
         if self._gave_up:
             # What was asked may go on up there, and cannot be stopped without an id.
             await self._gateway.pool.busy_elsewhere(self.account)
@@ -200,17 +225,21 @@ class Turn:
             if not is_cancelled:
                 raise
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> bool:
         history_id = self._decoder.history_id
         try:
-            await self._gateway.authorized(
-                self.account, lambda session: self._gateway.upstream.stop(session, history_id)
-            )
-        except GatewayError as error:
-            log.warning(
-                "generation not stopped", extra={"error": error.message, "account": self.account.label}
-            )
+            if not history_id:
+                raise UpstreamProtocolError("The upstream has not said what its answer is called.")
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._gateway.authorized(
+                    self.account, lambda session: self._gateway.upstream.stop(session, history_id)
+                )
+        except (GatewayError, TimeoutError) as error:
+            why = error.summary if isinstance(error, GatewayError) else "no answer"
+            log.warning("generation not stopped", extra={"error": why, "account": self.account.label})
             await self._gateway.pool.busy_elsewhere(self.account)
+            return False
+        return True
 
     async def _drain(self, stream: UpstreamStream) -> None:
         """Read to the close: only then is the generation over up there, and the connection free again."""
@@ -221,10 +250,14 @@ class Turn:
         except (GatewayError, TimeoutError):
             pass  # it is closed all the same
 
+    @property
+    def _owes_deletion(self) -> bool:
+        return bool(self._decoder.conversation_id) and not self._keeps_conversation
+
     async def _delete_conversation(self) -> None:
-        conversation_id = self._decoder.conversation_id
-        if self._keeps_conversation or not conversation_id:
+        if not self._owes_deletion:
             return
+        conversation_id = self._decoder.conversation_id
         agent_id = self._ask.target.agent_id
         try:
             await self._gateway.authorized(
@@ -237,8 +270,17 @@ class Turn:
             log.warning(
                 "conversation not deleted",
                 extra={
-                    "error": error.message,
+                    "error": error.summary,
                     "account": self.account.label,
                     "conversation_id": conversation_id,
                 },
             )
+
+
+def _captures(gateway: Gateway) -> Captures | None:
+    """Record what the upstream answers, where CAPTURE_DIR says so."""
+    if gateway.settings.capture_dir is None:
+        return None
+    from lib.flows.captures import Captures
+
+    return Captures(gateway.settings.capture_dir)

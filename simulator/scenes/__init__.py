@@ -7,6 +7,7 @@ from . import files as files
 from . import history as history
 from . import plain as plain
 from . import refusals as refusals
+from . import replay as replay
 from . import tools as tools
 from .plain import sample_text
 from .registry import SCENES, Ending, SceneEntry, read_tag, strip_tags

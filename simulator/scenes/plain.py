@@ -123,17 +123,18 @@ def echo(cue: Cue) -> Iterator[Step]:
 def text(cue: Cue) -> Iterator[Step]:
     """Answer `sample_text(chars, seed)`, `step` characters an event.
 
-    `think` characters of reasoning come first; `batch` events are sent in one write.
+    `think` characters of reasoning come first; `batch` events are sent in one write; `times` repeats the
+    text, and so makes megabytes at little cost.
     """
-    content = sample_text(cue.count("chars", 2000), cue.count("seed", 1))
     step, batch = cue.count("step", 5), cue.count("batch", 1)
+    pieces = cut(sample_text(cue.count("chars", 2000), cue.count("seed", 1)), step) * cue.count("times", 1)
     script = Script(cue)
     yield script.opening()
     if cue.count("think", 0):
         yield from script.write(
             "think", sample_text(cue.count("think", 0), cue.count("seed", 1) + 1), step=step
         )
-    frames = script.increments("text", cut(content, step), logic_id="text")
+    frames = script.increments("text", pieces, logic_id="text")
     if batch > 1:
         waiting = list(frames)
         for start in range(0, len(waiting), batch):
@@ -143,7 +144,7 @@ def text(cue: Cue) -> Iterator[Step]:
         for increment in frames:
             yield increment
             yield PACE
-    yield script.finish_part("text", text_item(content))
+    yield script.finish_part("text", text_item("".join(pieces)))
     yield script.finish()
 
 

@@ -112,6 +112,7 @@ CASES: dict[str, Case] = {
     "abort": fails(502, "upstream_error", "The connection breaks"),
     "abort_first": fails(502, "upstream_error"),
     "zero_bytes": fails(502, "upstream_error"),
+    "replay file=../../etc/passwd": fails(502, "upstream_error"),
     "silence": fails(504, "upstream_timeout", **SHORT),
     "silence_before_headers": fails(504, "upstream_timeout", **SHORT),
     "silence_after_headers": fails(504, "upstream_timeout", **SHORT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,7 +291,11 @@ def test_wrong_settings_are_told_in_the_error_shape(client: Client, environment:
 
 
 def test_health_tells_what_is_configured_and_no_secret(
-    client: Client, environment: pytest.MonkeyPatch, account: SimulatedAccount, upstream: Upstream
+    client: Client,
+    environment: pytest.MonkeyPatch,
+    account: SimulatedAccount,
+    upstream: Upstream,
+    tmp_path: Path,
 ) -> None:
     environment.setenv("CHATGLM_SIGN_SECRET", "s1gn-s3cret")
     response = client.get("/health")
@@ -303,7 +308,7 @@ def test_health_tells_what_is_configured_and_no_secret(
         assert secret not in response.text
     assert response.headers["cache-control"] == "no-store"
     assert upstream.sim.calls == []
-    environment.setenv("STORE_URL", "sqlite:////tmp/never-opened-by-health.db")
+    environment.setenv("STORE_URL", f"sqlite:///{tmp_path / 'state.db'}")
     assert client.get("/health").json()["status"] == "ok"
 
 
@@ -393,7 +398,7 @@ def test_a_line_of_the_log_tells_the_request_and_no_secret(
     ):
         assert secret not in text
     requests = [line for line in lines if line["message"] == "request"]
-    assert sorted((line["method"], line["path"], line["status"]) for line in requests) == [
+    assert sorted((line["method"], line["route"], line["status"]) for line in requests) == [
         ("GET", "/v1/models", 200),
         ("POST", CHAT, 200),
         ("POST", CHAT, 200),

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib.web.logs import JsonFormatter
+from lib.web.logs import JsonFormatter, configure_logging
 
 
 @contextmanager
 def logged() -> Iterator[list[dict[str, Any]]]:
     """Collect what the gateway writes to its log, in the very form in which it does."""
+    configure_logging("INFO")  # first: with our handler there already, the gateway would do without its own
     lines: list[dict[str, Any]] = []
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -124,10 +124,87 @@ def test_secrets_are_in_no_representation() -> None:
         assert text == "Settings(accounts=1, api_keys=1, …)"
 
 
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("entry", [f"sha256:{DIGEST}", f"sha256:{DIGEST.upper()}"])
+def test_a_key_may_be_given_as_its_hash(entry: str) -> None:
+    assert Settings.from_env({"API_KEYS": f"sk-1, {entry}"}).api_keys == ("sk-1", entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "sha256:",
+        f"sha256:{DIGEST[1:]}",
+        f"sha256:{DIGEST}0",
+        f"sha256:{DIGEST[1:]}g",
+        f"sha256: {DIGEST}",
+        f"SHA256:{DIGEST}",
+        f"sha256={DIGEST}",
+        f"sha256-{DIGEST}",
+        DIGEST.join(("sha256(stdin)= ", "")),
+    ],
+)
+def test_a_hash_with_a_mistake_in_it_is_a_mistake_and_no_clear_key(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"API_KEYS must hold keys.*; entry 2 is neither") as caught:
+        Settings.from_env({"API_KEYS": f"sk-1,{entry},sk-2"})
+    assert DIGEST[:9] not in caught.value.message
+    assert "sk-" not in caught.value.message
+
+
 def test_without_api_keys_callers_may_bring_their_own_tokens() -> None:
     assert read().allow_passthrough is True
     assert read(API_KEYS="sk").allow_passthrough is False
     assert read(API_KEYS="sk", ALLOW_PASSTHROUGH="true").allow_passthrough is True
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://127.0.0.1:6379/0",
+        "redis://:p%40ss@redis.internal:6380/15",
+        "rediss://default:t0ken@eu1-x.upstash.io:6379/",
+        "redis://[::1]:6379",
+        "redis://user:with:colons@host",
+    ],
+)
+def test_a_redis_is_named_by_its_usual_url(url: str) -> None:
+    assert read(STORE_URL=url).store_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis:///0",
+        "redis://:s3cret@",
+        "redis://:s3cr/et@host",
+        "redis://:s3cr#et@host",
+        "redis://:s3cr?et@host",
+        "redis://:s3cret@host:65536",
+        "redis://:s3cret@host:port",
+        "redis://:s3cret@host/name",
+        "rediss://:s3cret@host/0?ssl_cert_reqs=none",
+        "redis://:s3cret@host one",
+        "redis://:s3cret@[::1",
+        "redis:s3cret",
+    ],
+)
+def test_another_redis_url_is_a_mistake_that_does_not_repeat_it(url: str) -> None:
+    message = mistakes(STORE_URL=url)
+    assert "redis" in message
+    assert "s3cr" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "token"),
+    [("kv.example", "t"), ("ftp://kv.example", "t"), ("https://", "t"), ("https://kv", "tü")],
+)
+def test_an_integration_s_address_that_is_none_is_a_mistake(url: str, token: str) -> None:
+    message = mistakes(KV_REST_API_URL=url, KV_REST_API_TOKEN=token)
+    assert "needs https://… in KV_REST_API_URL, ASCII in KV_REST_API_TOKEN" in message
 
 
 def test_hosts_tell_how_long_a_request_may_take() -> None:

@@ -163,6 +163,18 @@ def test_the_clock_can_be_asked_without_a_token(browser: Browser) -> None:
     assert abs(result["cur_ts"] / 1000 - time.time()) < 60
 
 
+def test_only_the_clock_can_be_asked_by_whose_own_is_wrong(sim: Simulator, browser: Browser) -> None:
+    path, token, clock = "/operation-api/config/cur_ts", browser.access_token, sim.now
+    sim.now = lambda: clock() + 600
+    try:
+        assert browser.http.get(path, headers=browser.headers(path, token)).status_code == 200
+        forged = browser.headers(path, token) | {"X-Sign": "0" * 32}
+        assert browser.http.get(path, headers=forged).json()["status"] == 40014
+        assert browser.http.get(INFO, headers=browser.headers(INFO, token)).json()["status"] == 40014
+    finally:
+        sim.now = clock
+
+
 def test_unknown_paths_and_methods_are_noted(sim: Simulator, browser: Browser) -> None:
     assert browser.get("/no-api/such").status_code == 404
     assert browser.get(REFRESH).status_code == 405

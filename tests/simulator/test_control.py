@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from simulator.app import Simulator
 from simulator.server import SimulatorServer, listen
+from tests.harness.waiting import wait_until
 from tests.simulator.browser import Browser
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,63 @@ def test_everything_can_be_done_over_http(sim: Simulator, http: httpx.Client, co
         assert control.post("/accounts/nobody/revoke").status_code == 404
         control.post("/reset")
         assert control.get("/state").json()["calls"] == 0
+
+
+def test_a_call_can_be_carried_out_and_its_answer_withheld(
+    sim: Simulator, http: httpx.Client, control: httpx.Client
+) -> None:
+    with control, ThreadPoolExecutor(1) as aside:
+        made = control.post("/accounts", json={}).json()
+        browser = Browser(sim, http, made["refresh_token"])
+        control.post("/fail", json={"path_suffix": "user/refresh", "late_s": 0.5, "uid": made["uid"]})
+        refreshing = aside.submit(browser.refresh)
+        wait_until(lambda: control.get("/state").json()["held_back"], what="the answer is withheld")
+        state = control.get("/state").json()
+        [held_back] = state["held_back"]
+        assert (held_back["path"], held_back["uid"]) == ("user-api/user/refresh", made["uid"])
+        assert held_back["user_agent"].startswith("Mozilla/")
+        assert state["accounts"][0]["refresh_count"] == 1
+        assert not refreshing.done()
+        assert refreshing.result().status_code == 200
+        assert control.get("/state").json()["held_back"] == []
+
+
+def test_it_is_told_whether_a_rotation_has_been_heard_of(
+    sim: Simulator, http: httpx.Client, control: httpx.Client
+) -> None:
+    with control:
+
+        def is_used() -> object:
+            return control.get("/state").json()["accounts"][0]["rotation_is_used"]
+
+        made = control.post("/accounts", json={}).json()
+        assert is_used()
+        browser = Browser(sim, http, made["refresh_token"])
+        browser.refresh()
+        assert not is_used()
+        control.post(f"/accounts/{made['uid']}/expire_access_tokens")
+        assert browser.get("/user-api/user/info").status_code == 401
+        assert is_used()
+
+
+def test_it_tells_every_prompt_that_was_answered(
+    sim: Simulator, browser: Browser, control: httpx.Client
+) -> None:
+    with control:
+        for prompt in ("once", "twice", "twice"):
+            browser.chat(prompt)
+        assert control.get("/prompts").json() == {"prompts": ["once", "twice", "twice"]}
+
+
+def test_a_login_over_http_gives_a_new_refresh_token(
+    sim: Simulator, http: httpx.Client, control: httpx.Client
+) -> None:
+    with control:
+        made = control.post("/accounts", json={}).json()
+        token = control.post(f"/accounts/{made['uid']}/log_in").json()["refresh_token"]
+        assert token != made["refresh_token"]
+        assert Browser(sim, http, token).refresh().status_code == 200
+        assert control.post("/accounts/nobody/log_in").status_code == 404
 
 
 def test_mistakes_are_told(control: httpx.Client) -> None:

@@ -98,6 +98,11 @@ def test_a_text_can_be_computed_beforehand(browser: Browser, batch: int) -> None
     assert len(sample_text(5000, 3)) == 5000
 
 
+def test_a_text_can_be_repeated_until_it_is_megabytes(browser: Browser) -> None:
+    events = read_events(play(browser, "text", "chars=10000 step=10000 seed=9 times=100").content)
+    assert "".join(increments_of(events)) == settled_texts(events) == 100 * sample_text(10_000, 9)
+
+
 def test_snapshots_grow_and_differ_in_the_flag_only(browser: Browser) -> None:
     flags = {}
     for name in ("snapshots", "snapshots_unflagged"):

@@ -32,7 +32,7 @@ def test_ping_and_the_page_answer(world: World, event: MakeEvent) -> None:
         answer = ping.invoke(event(Asked("GET", "/ping", {"X-Request-Id": "mine"})))
         assert (answer["statusCode"], body_of(answer)) == (200, b"pong")
         assert answer["headers"]["x-request-id"] == "mine"
-        assert '"path":"/ping"' in ping.logged
+        assert '"route":"/ping"' in ping.logged
     with world.emulator("index") as index:
         answer = index.invoke(event(Asked("GET", "/")))
         assert answer["statusCode"] == 200

@@ -181,7 +181,7 @@ def test_the_log_is_json_lines(chat: Adapter, upstream: Upstream) -> None:
     account = upstream.add_account()
     chat.answer(event(account.token, stream=True))
     lines = chat.logged.splitlines()
-    assert [json.loads(line)["path"] for line in lines] == [CHAT]  # no line for being ready
+    assert [json.loads(line)["route"] for line in lines] == [CHAT]  # no line for being ready
     assert account.token not in chat.logged
 
 

@@ -20,8 +20,8 @@ MOST_BYTES = 17_000_000
 """Compressed, sources alone: measured 15.5 MB. The aim of 12 MB is missed by what not every chat needs: 7 MB
 are Pillow (a video's first frame), 5 MB cryptography (what an external store is given); 1.7 MB is the pip
 that the builder puts into each bundle, and 3 MB is all the rest."""
-MOST_BYTES_COMPILED = 23_000_000
-"""Compressed, with the bytecode: what is deployed, and what a cold start fetches."""
+MOST_BYTES_COMPILED = 24_500_000
+"""Compressed, with the bytecode: what is deployed, and what a cold start fetches; measured 23.2 MB."""
 
 PINS = re.compile(
     r"^([a-z0-9-]+)==(\S+)(?: ; [^\n]+)? \\\n((?:    --hash=sha256:\w+(?: \\)?\n?)+)", re.MULTILINE
@@ -34,9 +34,11 @@ def _endpoints(project: Path) -> list[str]:
 
 
 def _pins(project: Path) -> dict[str, tuple[str, set[str]]]:
-    """Read requirements.txt: the version of each package, and the hashes of its files."""
+    """Read requirements.txt: the version of each package of this Python, and the hashes of its files."""
     found = PINS.findall((project / "requirements.txt").read_text())
-    return {name: (version, set(re.findall(r"sha256:\w+", hashes))) for name, version, hashes in found}
+    pins = {name: (version, set(re.findall(r"sha256:\w+", hashes))) for name, version, hashes in found}
+    del pins["async-timeout"]  # redis wants it for a Python before 3.11.3
+    return pins
 
 
 def test_each_file_of_api_is_a_function_and_nothing_else_is(output: Output) -> None:
@@ -53,7 +55,9 @@ def test_each_function_has_its_limits_and_streams(output: Output) -> None:
 
 
 def test_each_bundle_holds_what_runs_and_nothing_of_ours_beside_it(output: Output) -> None:
-    library = {file.relative_to(output.project).as_posix() for file in (output.project / "lib").rglob("*.py")}
+    sources = (file for kind in ("*.py", "*.json") for file in (output.project / "lib").rglob(kind))
+    library = {file.relative_to(output.project).as_posix() for file in sources}
+    assert "lib/dialects/openapi.json" in library
     for name, bundle in output.bundles.items():
         files = set(bundle.files)
         assert library <= files

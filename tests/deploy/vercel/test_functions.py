@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from simulator.app import Simulator
-from simulator.server import listen
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
 from tests.deploy.vercel import init_time
@@ -25,7 +22,8 @@ from tests.deploy.vercel.instance import Instance
 from tests.harness.client import CHAT, KEY, Client, Streamed, chat_body, error_of
 from tests.harness.waiting import wait_until
 from tests.harness.wire import RawClient
-from tests.lib.store.upstash_double import TOKEN, UpstashDouble
+from tests.lib.store.redis_server import NOT_INSTALLED, find_redis, running_redis
+from tests.lib.store.upstash_double import UpstashDouble, running_upstash
 
 HELD_AT_MOST_S = 20.0
 POLL_S = 0.005
@@ -289,31 +287,25 @@ def test_the_owners_key_opens_the_owners_account(
 
 
 @pytest.fixture
-def redis() -> Iterator[tuple[UpstashDouble, dict[str, str]]]:
-    """Give the double of Upstash on a socket, and what the host's integration would set for it."""
-    double = UpstashDouble(time.time)
-    listener = listen()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(double.app, lifespan="off", ws="none", log_config=None))
-    thread = threading.Thread(target=server.run, args=([listener],), name="upstash", daemon=True)
-    thread.start()
+def upstash(tmp_path: Path) -> Iterator[UpstashDouble]:
+    """Give Upstash's REST on a socket, in front of a real Redis."""
+    program = find_redis() or pytest.skip(NOT_INSTALLED)
+    with running_redis(program, tmp_path) as server, running_upstash(server) as double:
+        yield double
+
+
+def _decoded(text: str) -> str:
+    """Read what a store has written down; anything else as it is."""
     try:
-        wait_until(lambda: server.started, 10, "the double of Upstash listens")
-        yield double, {"KV_REST_API_URL": url, "KV_REST_API_TOKEN": TOKEN}
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return text
 
 
 def test_a_rotated_token_outlives_its_process_in_the_hosts_redis(
-    deployment: Deployment,
-    upstream: Upstream,
-    account: SimulatedAccount,
-    redis: tuple[UpstashDouble, dict[str, str]],
+    deployment: Deployment, upstream: Upstream, account: SimulatedAccount, upstash: UpstashDouble
 ) -> None:
-    double, integration = redis
-    environ = {"CHATGLM_REFRESH_TOKENS": account.token, "API_KEYS": KEY, **integration}
+    environ = {"CHATGLM_REFRESH_TOKENS": account.token, "API_KEYS": KEY, **upstash.environ}
     simulated = upstream.sim.account(account.token)
     tokens = {account.token}
     with httpx.Client(trust_env=False, timeout=20) as http:
@@ -325,9 +317,8 @@ def test_a_rotated_token_outlives_its_process_in_the_hosts_redis(
             tokens |= {simulated.refresh_token, *simulated.access_tokens}
             simulated.forget_access_tokens()
             assert simulated.refresh_count == count
-    contents = [text for command in double.commands for text in command]
-    contents += [base64.b64decode(command[2]).decode() for command in double.commands if command[0] == "SET"]
-    assert len(double.entries) >= 1
+    contents = [text for command in upstash.commands for part in command for text in (part, _decoded(part))]
+    assert upstash.redis.call("DBSIZE") >= 1
     assert len(tokens) >= 5
     assert not [token for token in tokens if any(token in content for content in contents)]
 

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from lib.dialects import json_body
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
-from lib.errors import InvalidRequest
+from lib.errors import InvalidRequest, RequestTooLarge
 
 
 class Inner(msgspec.Struct):
@@ -114,3 +115,18 @@ def test_a_refused_value_is_cut_short() -> None:
     assert [shown(value) for value in (None, 0, "a\n")] == ["null", "0", "'a\\n'"]
     assert shown("x" * 58) == repr("x" * 58)
     assert shown("x" * 59) == "'" + "x" * 59 + "…"
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 200_000 + b"[]]", b'{"x":[' + b"{}," * 200_000 + b"{}]}"])
+def test_more_objects_and_arrays_than_any_text_has_are_not_even_decoded(body: bytes) -> None:
+    with pytest.raises(RequestTooLarge):
+        decode_body(body, DECODER)
+
+
+def test_the_most_that_is_taken_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_body, "MOST_CONTAINERS", 3)
+    monkeypatch.setattr(json_body, "MOST_VALUES", 2)
+    decode_body(b'{"anything": [[1, 2, 3]]}', DECODER)
+    for body in (b'{"anything": [[[]]]}', b'{"anything": [1, 2, 3, 4]}', b'{"inner": [{}, {}, {}]}'):
+        with pytest.raises(RequestTooLarge):
+            decode_body(body, DECODER)

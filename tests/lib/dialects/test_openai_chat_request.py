@@ -446,3 +446,12 @@ def test_an_image_or_file_that_is_missing_is_named(part: dict[str, Any], param: 
 def test_a_message_may_be_an_image_alone() -> None:
     (message,) = messages({"role": "user", "content": [{"type": "image_url", "image_url": URL}]})
     assert message.parts == (ImagePart(URL, "messages[0].content[0]"),)
+
+
+def test_a_model_is_a_name_and_no_book() -> None:
+    said = [{"role": "user", "content": "a"}]
+    assert parse_request(json.dumps({"model": "m" * 256, "messages": said}).encode()).model == "m" * 256
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(json.dumps({"model": "m" * 257, "messages": said}).encode())
+    assert refused.value.param == "model"
+    assert len(refused.value.message) < 200

@@ -68,6 +68,7 @@ def test_any_name_is_made_safe_and_stays_so(name: str) -> None:
         ("/x", ';;;="', "x"),
         ("/x", "attachment; filename*0*=idna''x", "x"),
         ("/y", "attachment; filename*" + "9" * 5000 + "=x", "y"),
+        ("/y", 'attachment; filename*0="x"; filename*=', "y"),
     ],
 )
 def test_a_download_is_named_by_its_server_then_by_its_address(

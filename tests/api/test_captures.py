@@ -1,0 +1,186 @@
+"""A bug report becomes a test: what is recorded of an answer, and replayed, has the same outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.scenes import sample_text
+from simulator.scenes.replay import read_capture, replay_capture
+from tests.api.test_chat import CASES, SHORT
+from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.client import CHAT, KEY, Client, chat_body
+from tests.harness.live import LiveGateway
+from tests.harness.log import logged
+from tests.harness.waiting import wait_until
+from tests.harness.wire import RawClient
+
+MARKERS = ("Kaleidoskop", "机密文件", "0176-5550199")
+NOTHING_COMES = {"silence_before_headers"}
+"""Without a head there is nothing to record."""
+OTHERS = ("code_interpreter", "images", "images_old", "images_as_links", "default", "files")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, environment: pytest.MonkeyPatch) -> Path:
+    environment.setenv("CAPTURE_DIR", str(tmp_path / "captures"))
+    return tmp_path / "captures"
+
+
+@pytest.fixture
+def replaying(upstream: Upstream, folder: Path) -> Iterator[Upstream]:
+    """Give the upstream with the recorded files at hand."""
+    upstream.sim.replay_dir = folder
+    yield upstream
+    upstream.sim.replay_dir = None
+
+
+def captured(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.capture.jsonl")) if folder.exists() else []
+
+
+def outcome(client: Client, gateway: LiveGateway, prompt: str, *, is_stream: bool) -> dict[str, Any]:
+    """What a capture must have in common with what it was taken of."""
+    with logged() as lines:
+        response = client.chat(prompt, stream=is_stream)
+        wait_until(gateway.is_idle)
+    [line] = [line for line in lines if line["message"] == "request"]
+    told = ("status", "code", "upstream_code", "upstream_status", "finish", "notices", "model", "stream")
+    text = response.text
+    if is_stream and response.status_code == 200:
+        events = [json.loads(record[6:]) for record in text.split("\n\n") if record.startswith("data: {")]
+        deltas = [choice["delta"] for event in events for choice in event.get("choices", ())]
+    else:
+        deltas = [choice["message"] for choice in response.json().get("choices", ())]
+    return {
+        **{name: line.get(name) for name in told},
+        "text": sum(len(delta.get("content") or "") for delta in deltas),
+        "reasoning": sum(len(delta.get("reasoning_content") or "") for delta in deltas),
+        "sources": sum(len(delta.get("annotations") or ()) for delta in deltas),
+    }
+
+
+@pytest.mark.parametrize("scene", [*(name for name in CASES if not name.startswith("replay")), *OTHERS])
+def test_a_replayed_capture_ends_as_the_original_did(
+    *,
+    client: Client,
+    gateway: LiveGateway,
+    replaying: Upstream,
+    folder: Path,
+    account: SimulatedAccount,
+    environment: pytest.MonkeyPatch,
+    scene: str,
+) -> None:
+    environment.setenv("ACCOUNT_WAIT_S", "0")
+    for field, value in (CASES[scene].env if scene in CASES else {}).items():
+        environment.setenv(field, value)
+    is_stream = len(scene) % 2 == 0
+    original = outcome(client, gateway, f"[scene:{scene}] {' '.join(MARKERS)}", is_stream=is_stream)
+    files = captured(folder)
+    assert bool(files) == (scene not in NOTHING_COMES)
+    everything = "".join(file.read_text(encoding="utf-8") + _decoded(file) for file in files)
+    for secret in (*MARKERS, KEY, account.token, *replaying.sim.account(account.uid).access_tokens):
+        assert secret not in everything
+    # Of another account, as in another place: what the first one was refused for is remembered.
+    environment.setenv("CHATGLM_REFRESH_TOKENS", replaying.add_account().token)
+    for file in files:
+        replaying.sim.play(f"replay file={file.name}")
+    assert outcome(client, gateway, "again", is_stream=is_stream) == original or not files
+
+
+def _decoded(file: Path) -> str:
+    return read_capture(file).body.decode("utf-8", "replace")
+
+
+def test_pieces_are_replayed_as_they_came(
+    client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
+) -> None:
+    assert client.text("[scene:one_byte size=40]") == "One byte at a time."
+    wait_until(gateway.is_idle)
+    [first] = captured(folder)
+    sizes = {len(piece) for _, piece in read_capture(first).pieces}
+    assert 40 in sizes
+    text = client.text(f"[scene:replay file={first.name} pace=1]")
+    wait_until(gateway.is_idle)
+    assert len(text) == len("One byte at a time.")
+    again = read_capture(next(file for file in captured(folder) if file != first))
+    assert [len(piece) for _, piece in again.pieces] == [
+        len(piece) for _, piece in read_capture(first).pieces
+    ]
+
+
+def test_a_replayed_conversation_is_deleted_by_its_own_id(
+    client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
+) -> None:
+    client.text("[scene:text chars=20]")
+    wait_until(gateway.is_idle)
+    [file] = captured(folder)
+    kept = client.answer(f"[scene:replay file={file.name}]", conversation_id="")["id"]
+    client.answer(f"[scene:replay file={file.name}]")
+    wait_until(gateway.is_idle)
+    assert replaying.sim.live_conversations() == [kept]
+
+
+def test_where_the_client_left_the_replay_waits(
+    client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
+) -> None:
+    raw = RawClient(gateway.url)
+    raw.post(CHAT, chat_body("[scene:slow gap=0.02 count=500]", stream=True), authorization=f"Bearer {KEY}")
+    raw.read_until(b"word 3")
+    raw.leave()
+    wait_until(lambda: captured(folder))
+    wait_until(gateway.is_idle)
+    [file] = captured(folder)
+    capture = read_capture(file)
+    assert capture.ending == "left"
+    assert b"10024" not in capture.body, "what came because it was stopped is no part of it"
+
+
+def test_a_limit_of_the_callers_ends_the_recording_too(
+    client: Client, replaying: Upstream, folder: Path
+) -> None:
+    answer = client.answer("[scene:slow gap=0.01 count=500]", stop=["word 5"])
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    wait_until(lambda: captured(folder))
+    assert read_capture(captured(folder)[0]).ending == "left"
+
+
+def test_an_answer_is_as_always_where_it_cannot_be_recorded(
+    client: Client, environment: pytest.MonkeyPatch, tmp_path: Path, gateway: LiveGateway
+) -> None:
+    (tmp_path / "captures").touch()
+    environment.setenv("CAPTURE_DIR", str(tmp_path / "captures"))
+    with logged() as lines:
+        assert client.text("[scene:text chars=9]") == sample_text(9)
+        assert client.text("[scene:text chars=9]") == sample_text(9)
+        wait_until(gateway.is_idle)
+    assert [line["message"] for line in lines].count("capture not written") == 1
+
+
+def test_a_capture_can_be_a_scene_of_a_test(
+    client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
+) -> None:
+    client.text("[scene:web_search]")
+    wait_until(gateway.is_idle)
+    [file] = captured(folder)
+    replaying.sim.play(replay_capture(file), times=2)
+    for _ in range(2):
+        message = client.answer("anything")["choices"][0]["message"]
+        assert len(message["annotations"]) == 4
+
+
+def test_a_silence_is_replayed_as_a_silence(
+    client: Client, replaying: Upstream, folder: Path, environment: pytest.MonkeyPatch, gateway: LiveGateway
+) -> None:
+    for name, value in SHORT.items():
+        environment.setenv(name, value)
+    assert client.chat("[scene:silence]").status_code == 504
+    wait_until(gateway.is_idle)
+    file = captured(folder)[0]
+    assert read_capture(file).ending == "left"
+    assert client.chat(f"[scene:replay file={file.name}]").status_code == 504
+    assert client.chat(f"[scene:replay file={file.name} hold=0.01]").status_code == 502, "it closes then"
