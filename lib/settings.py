@@ -60,7 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone."""
+        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone.
+
+        It quotes no value, not even a number's: anybody may read it, and a key may stand in the wrong place.
+        """
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
@@ -148,7 +151,7 @@ def _boolean(text: str) -> bool:
         "off": False,
     }
     if text.lower() not in known:
-        raise ValueError(f"must be true or false, not {text!r}")
+        raise ValueError("must be true or false")
     return known[text.lower()]
 
 
@@ -163,15 +166,15 @@ def _seconds_from_zero(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        raise ValueError(f"must be a number of seconds, not {text!r}") from None
+        raise ValueError("must be a number of seconds, such as 30 or 2.5") from None
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"must be a number of seconds from 0, not {text!r}")
+        raise ValueError("must be a number of seconds, 0 or more, and finite")
     return seconds
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise ValueError(f"must be a whole number of bytes, not {text!r}")
+        raise ValueError("must be a whole number of bytes, 1 or more, in digits alone")
     return int(text)
 
 
@@ -245,7 +248,7 @@ def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[s
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
-        raise ValueError(f"must be one of {', '.join(levels)}, not {text!r}")
+        raise ValueError(f"must be one of {', '.join(levels)}")
     return text.upper()
 
 

@@ -10,13 +10,15 @@ from lib.flows.check import check_tokens
 from lib.settings import current
 from lib.web.app import create_app
 from lib.web.body import read_body
-from lib.web.caller import identify, split_tokens
+from lib.web.caller import credential_of, identify, split_tokens
 
 MAX_BODY_BYTES = 64 * 1024
 
 
 async def post_check(request: Request) -> Response:
     settings = current()
+    if credential_of(request):
+        identify(request, settings)  # a wrong one is refused before its body is waited for
     token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
     caller = identify(request, settings, brought=token)
     checks = await check_tokens(split_tokens(token) if token else caller.refresh_tokens, settings)

@@ -42,7 +42,7 @@ class Account(msgspec.Struct, frozen=True):
 
     def by_token(self) -> Account:
         """Return it under its token's name alone: what a token says of itself anybody can write."""
-        return msgspec.structs.replace(self, label=self.key[:8], uid=None)
+        return msgspec.structs.replace(self, label=f"?{self.key[:16]}", uid=None)
 
 
 @lru_cache(MOST_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB

@@ -100,6 +100,7 @@ class Lease:
         self._on_end = on_end
         self._renewal: asyncio.Task[None] | None = None
         self._giving_back: asyncio.Task[None] | None = None
+        self._is_ended = False
         self._timer = self._start_timer()
 
     async def confirm(self) -> bool:
@@ -117,10 +118,11 @@ class Lease:
 
     async def _give_back(self) -> None:
         try:
+            self._is_ended = True
+            self._timer.cancel()
             if self._renewal is not None:  # else it might write again what is removed next
                 self._renewal.cancel()
                 await asyncio.wait({self._renewal})
-            self._timer.cancel()
             await self._mark.remove()
         finally:
             self._on_end()
@@ -130,11 +132,14 @@ class Lease:
         return asyncio.get_running_loop().call_later(self._renew_every_s, self._start_renewal)
 
     def _start_renewal(self) -> None:
+        if self._is_ended:  # due in the very moment of the end: nobody would stop it
+            return
         self._renewal = self._tasks.start(self._renew())
 
     async def _renew(self) -> None:
         if await self._mark.renew():
-            self._timer = self._start_timer()
+            if not self._is_ended:
+                self._timer = self._start_timer()
         else:
             log.warning("account %s: its lease ran out and was taken by another process", self.account.label)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,20 +21,33 @@ OPERATION_TIMEOUT_S = 2.5
 """A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
 REST_S = 10.0
 """A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
+OVERTAKEN_TIMES = 3
+"""Of a value that is written over what was read; then something is odd, and it is simply written."""
 PROBE = "probe"
 
 T = TypeVar("T")
 log = logging.getLogger("glm_gateway")
 
 
+Rank = Callable[[str], float]
+"""Of two values of an entry the one of higher rank is the newer, whoever has written last."""
+
+
 class _Copy(msgspec.Struct, frozen=True):
+    place: Place
     value: str
-    expires_at: float = 0.0
+    expires_at: float | None = None
+    """Known of what this process wrote itself."""
     refused_at: float | None = None
     """When the store last failed to take it; None: the store has it."""
+    rank: Rank | None = None
 
     def __repr__(self) -> str:
-        return f"_Copy(expires_at={self.expires_at}, refused_at={self.refused_at})"
+        return f"_Copy({self.place!r})"
+
+    @property
+    def is_nowhere_else(self) -> bool:
+        return self.rank is not None and self.refused_at is not None
 
 
 class SharedState:
@@ -75,33 +88,84 @@ class SharedState:
             await self._reads.attempt(self._store.get, PROBE)
         return self.problem
 
-    async def recall(self, place: Place, *, restore_ttl_s: float | None = None) -> str | None:
+    async def recall(
+        self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
+    ) -> str | None:
         """Ask the store; where it fails, or has not taken our last word yet, answer from the copy.
 
-        With `restore_ttl_s` a store that has lost the entry is given the copy again.
+        With `rank` the newer of copy and store counts, and a store that has none, or an older one, is given
+        the copy again, for `ttl_s`.
         """
         copy = self._copies.get(place.name)
-        if copy is not None and copy.refused_at is not None and copy.expires_at > self._now():
+        if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
+            assert copy.expires_at is not None
             await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
             return copy.value
         worked, sealed = await self._reads.attempt(self._store.get, place.name)
+        latest = self._copies.get(place.name)
+        if latest is not copy:  # written meanwhile, and newer than what was read
+            return None if latest is None else latest.value
         if not worked:
-            return None if copy is None else copy.value
+            return None if copy is None or self._is_over(copy) else copy.value
         value = self._opened(place, sealed)
-        if value is None and copy is not None and restore_ttl_s is not None:
-            await self.keep(place, copy.value, ttl_s=restore_ttl_s)
-            return copy.value
-        self._remember(place, None if value is None else _Copy(value))
+        if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
+            await self.keep(place, copy.value, ttl_s=ttl_s or REST_S, rank=rank)
+            return self.copy(place)
+        self._remember(place, None if value is None else _Copy(place, value))
         return value
 
-    async def keep(self, place: Place, value: str, *, ttl_s: float) -> None:
-        """Write to the copy first, so that no failure or cancellation loses it, then to the store."""
+    async def keep(
+        self, place: Place, value: str, *, ttl_s: float, rank: Rank | None = None, is_vital: bool = False
+    ) -> None:
+        """Write to the copy first, so that no failure or cancellation loses it, then to the store.
+
+        With `rank` what is newer stays there, and becomes the copy. What is vital is offered to a store that
+        rests from a failure, too.
+        """
         now = self._now()
-        unsaved = _Copy(value, now + ttl_s, refused_at=now)
+        unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank)
         self._remember(place, unsaved)
-        worked, _ = await self._write(self._store.put, place.name, self._closed(place, value), ttl_s=ttl_s)
+        if rank is None:
+            sealed = self._closed(place, value)
+            worked, _ = await self._write(self._store.put, place.name, sealed, ttl_s=ttl_s)
+            newest = value
+        else:
+            worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
         if worked and self._copies.get(place.name) is unsaved:
-            self._remember(place, _Copy(value))
+            self._remember(place, _Copy(place, newest, now + ttl_s if newest == value else None, rank=rank))
+
+    async def _keep_newest(
+        self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
+    ) -> tuple[bool, str]:
+        """Write over what was read and nothing else; return whether that worked, and what is there now."""
+        sealed = self._closed(place, value)
+        for _ in range(OVERTAKEN_TIMES):
+            worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
+            if not worked:
+                break
+            other = self._opened(place, there)
+            if other is not None and rank(other) > rank(value):
+                return True, other
+            operation, more = (
+                (self._store.add, {}) if there is None else (self._store.put, {"instead_of": there})
+            )
+            worked, written = await self._writes.attempt(
+                operation, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital, **more
+            )
+            if not worked or written:
+                return worked, value
+        # A store that cannot be read may take it all the same.
+        worked, _ = await self._writes.attempt(
+            self._store.put, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital
+        )
+        return worked, value
+
+    async def flush(self) -> None:
+        """Offer the store once more what is known to nobody but this process, which is about to end."""
+        for copy in [copy for copy in self._copies.values() if copy.is_nowhere_else]:
+            assert copy.expires_at is not None
+            ttl_s = copy.expires_at - self._now()
+            await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=True)
 
     async def drop(self, place: Place) -> None:
         """Remove what the copy holds, unless another process has written something else since."""
@@ -146,7 +210,7 @@ class SharedState:
         return worked
 
     async def _write(
-        self, operation: Callable[..., Awaitable[bool]], name: str, value: str, **more: object
+        self, operation: Callable[..., Awaitable[bool]], name: str, value: str, **more: Any
     ) -> tuple[bool, bool | None]:
         return await self._writes.attempt(operation, name, value, **more)
 
@@ -162,7 +226,11 @@ class SharedState:
             return
         self._copies[place.name] = copy  # the last of the dict: touched last
         if len(self._copies) > self._max_copies:
-            del self._copies[next(iter(self._copies))]
+            others = (name for name, copy in self._copies.items() if not copy.is_nowhere_else)
+            del self._copies[next(others, next(iter(self._copies)))]
+
+    def _is_over(self, copy: _Copy) -> bool:
+        return copy.expires_at is not None and copy.expires_at <= self._now()
 
 
 class _Circuit:
@@ -175,10 +243,14 @@ class _Circuit:
         self._tried_at = 0.0
 
     async def attempt(
-        self, operation: Callable[..., Awaitable[T]], *args: object, **options: object
+        self,
+        operation: Callable[..., Awaitable[T]],
+        *args: object,
+        is_vital: bool = False,
+        **options: object,
     ) -> tuple[bool, T | None]:
         """Return whether it worked, and what it returned."""
-        if self.problem is not None:
+        if self.problem is not None and not is_vital:
             if 0 <= self._now() - self._tried_at < REST_S:
                 return False, None
             self._tried_at = self._now()  # one tries whether it works again; the others do without meanwhile

@@ -20,7 +20,7 @@ from lib.accounts.account import Account, read_expiry, token_expiry
 from lib.accounts.hold import Hold
 from lib.accounts.seal import Place, place_by_token
 from lib.accounts.shared import REST_S, SharedState
-from lib.errors import AccountRefused, NoAccountAvailable, UpstreamTimeout
+from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamNotReached, UpstreamTimeout
 
 CHAIN_TTL_S = 180 * 86400.0
 """As long as a refresh token lives."""
@@ -31,6 +31,8 @@ LOCK_TTL_S = 30.0
 """Then another process tries."""
 REFRESH_S = 22.0
 """The lock has to be ours for so long when a refresh begins; the one that is handed in gives up before."""
+MAY_STILL_COME_S = 60.0
+"""So long after a refresh was begun a process that was held up may still keep what came of it."""
 LOST_LOCKS = 3
 """So often in a row a process may be held up between taking the lock and asking; then something is wrong."""
 LONGEST_WAIT_S = 2 * LOCK_TTL_S
@@ -240,6 +242,8 @@ class AccessTokens:
                     retry_after_s=REST_S,
                     retry="elsewhere",
                 ) from None
+            if latest is not None and latest.refresh_token != last:
+                return await self._rotate(account, lock, latest.refresh_token)
             if last == account.refresh_token:
                 raise
         return await self._rotate(account, lock, account.refresh_token)
@@ -253,38 +257,40 @@ class AccessTokens:
         note = place_by_token("rotating", account)
         cut_off_at = await self._state.recall(note)
         if cut_off_at is None:
-            begun_at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self._now()))
-            await self._state.keep(note, begun_at, ttl_s=CHAIN_TTL_S)
+            await self._state.keep(note, repr(self._now()), ttl_s=CHAIN_TTL_S)
         if not await lock.confirm(for_s=REFRESH_S):
             raise _LockLost
+        asked_at = self._now()
         try:
             grant = await self._refresh(account, token)
-        except AccountRefused as error:
+        except (AccountRefused, UpstreamNotReached) as error:
             if cut_off_at is None:
                 await self._state.drop(note)
                 raise
-            raise AccountRefused(
-                f"{error.message} A refresh that was begun at {cut_off_at} was cut off before its new token "
-                "could be kept.",
-                code=error.code,
-            ) from error
-        chain = await self._persist(account, grant, refreshed_with=token)
+            if isinstance(error, UpstreamNotReached):
+                raise
+            raise _cut_off(error, float(cut_off_at), self._now()) from error
+        chain = await self._persist(account, grant, refreshed_with=token, asked_at=asked_at)
         await self._state.drop(note)
         return chain
 
-    async def _persist(self, account: Account, grant: Grant, *, refreshed_with: str) -> _Chain:
+    async def _persist(
+        self, account: Account, grant: Grant, *, refreshed_with: str, asked_at: float
+    ) -> _Chain:
         """Keep the chain before anybody uses it; a guest's too, but none of its access tokens."""
         chain = _Chain(
             refresh_token=grant.refresh_token or refreshed_with,
             access_token="" if grant.is_guest else grant.access_token,
             expires_at=token_expiry(grant.access_token, now=self._now()),
-            made_at=self._now(),
+            made_at=asked_at,
         )
-        await self._state.keep(_place(account), _encode(chain), ttl_s=CHAIN_TTL_S)
+        await self._state.keep(
+            _place(account), _encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
+        )
         return chain
 
     async def _recall(self, account: Account) -> _Chain | None:
-        return _decode(await self._state.recall(_place(account), restore_ttl_s=CHAIN_TTL_S))
+        return _decode(await self._state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
 
     def _serves(self, chain: _Chain, refused: str) -> bool:
         return self._lives(chain, refused, for_s=EARLY_S)
@@ -295,6 +301,15 @@ class AccessTokens:
 
     def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
         return chain.expires_at - for_s > self._now() and chain.access_token not in ("", refused)
+
+
+def _cut_off(refusal: AccountRefused, begun_at: float, now: float) -> GatewayError:
+    """Say what has probably happened to a token that is refused after a refresh whose end is not known."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(begun_at))
+    words = f"{refusal.message} A refresh begun at {when} was cut off before its new token could be kept."
+    if now - begun_at < MAY_STILL_COME_S:
+        return NoAccountAvailable(words, retry_after_s=REST_S, retry="elsewhere")
+    return AccountRefused(words, code=refusal.code)
 
 
 async def _wait_for(flight: _Flight) -> str:
@@ -319,6 +334,12 @@ async def _see_to_its_end(flight: _Flight) -> None:
     while not flight.task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({flight.task})
+
+
+def _made_at(text: str) -> float:
+    """Which of two chains goes on: the one whose refresh was begun later."""
+    chain = _decode(text)
+    return float("-inf") if chain is None else chain.made_at
 
 
 def _place(account: Account) -> Place:

@@ -153,7 +153,8 @@ class ChatGLM:
         if not _TOKEN.fullmatch(refresh_token):
             raise AccountRefused("What was given as a refresh token is none.", code="invalid_api_key")
         try:
-            result = await self._call(protocol.REFRESH, Session(refresh_token, device_id), body={})
+            # Not bounded by anybody's impatience: an answer that is not waited for may be the only new token.
+            result = await self._call(protocol.REFRESH, Session(refresh_token, device_id), {}, CALL_TIMEOUT_S)
         except AccessTokenRefused as error:
             raise AccountRefused(
                 "The upstream refused the refresh token (expired, rotated elsewhere, or logged out). "
@@ -254,8 +255,11 @@ class ChatGLM:
             body = {"assistant_id": assistant_id, "conversation_id": conversation_id}
             await self._call(protocol.DELETE_2025, session, body=body)
 
-    async def _call(self, path: str, session: Session, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = await self.call("GET" if body is None else "POST", path, session, body=body)
+    async def _call(
+        self, path: str, session: Session, body: dict[str, Any] | None = None, silence_s: float | None = None
+    ) -> dict[str, Any]:
+        method = "GET" if body is None else "POST"
+        result = await self.call(method, path, session, body=body, silence_s=silence_s)
         return result if isinstance(result, dict) else {}
 
     async def call(
@@ -268,6 +272,7 @@ class ChatGLM:
         file: UploadedFile | None = None,
         referer: str = protocol.MAIN_REFERER,
         timeout_s: float = CALL_TIMEOUT_S,
+        silence_s: float | None = None,
     ) -> Any:
         """Make one call of the kind that answers in JSON; return its `result`, whatever that is."""
 
@@ -284,7 +289,7 @@ class ChatGLM:
             )
             return _result(await self._answer_to(request))
 
-        async with answered_within(min(timeout_s, self._config.idle_timeout_s)):
+        async with answered_within(min(timeout_s, silence_s or self._config.idle_timeout_s)):
             return await self._at_the_right_time(attempt, session)
 
     async def send_stream(

@@ -35,6 +35,8 @@ _AN_IMAGES_END = re.compile(r"(?:_\d{1,4}_\d{1,4})?\.\w{2,5}$")
 _LONGEST_PLAIN_ID = 3
 LONGEST_GUESS = 12
 """A longer text says what its values are. So few letters, each for another one, are no cipher yet."""
+LEAST_REPEATED = 16
+"""A shorter value is filled in anew each time: letters and words, each always the same, are a cipher."""
 
 
 class Filler:
@@ -45,8 +47,10 @@ class Filler:
         self._known: dict[str, str] = {}
         self._after: dict[tuple[int, str], tuple[int, str]] = {}
 
-    def fill(self, text: str) -> str:
-        """Fill a text in that stands for itself; the same again is filled in the same."""
+    def fill(self, text: str, *, is_name: bool = False) -> str:
+        """Fill a text in that stands for itself; a long one, or a name, is filled in the same again."""
+        if len(text) < LEAST_REPEATED and not is_name:
+            return keep_phrases(text, self.fill_piece(text))
         if text not in self._known:
             self._known[text] = keep_phrases(text, self.fill_piece(text))
         return self._known[text]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from random import Random
 from typing import Literal, NamedTuple
@@ -49,7 +50,10 @@ _KNOWN_WORDS = frozenset(
 """What the upstream is known to say of an error (protocol of 2026-09)."""
 _TEXT_FIELDS = {"text": "text", "think": "think", "code": "code", "execution_output": "content"}
 """By the type of item: where its text is, which comes piece by piece."""
+_LISTS_OF_PAGES = (("metadata_list",), ("search_results",))
 _TERMINAL = frozenset(("finish", "error", "intervene"))
+_MOST_COMPARED = 32
+"""Texts of a kind, the latest: an answer has a few of them, and each new one is compared with them all."""
 
 
 class Redacted(msgspec.Struct, frozen=True):
@@ -83,6 +87,7 @@ class _Redaction:
         self._filler = Filler(chance)
         self._names = Names()
         self._tracks: dict[tuple[object, int, str], Track] = {}
+        self._latest = defaultdict[str, deque[Track]](lambda: deque(maxlen=_MOST_COMPARED))
         self._keys = PartKeys()
         self._event = Event()
 
@@ -122,13 +127,16 @@ class _Redaction:
     def _track(self, key: tuple[object, int, str], value: str, *, may_repeat: bool) -> Track:
         if key not in self._tracks:
             repeated = self._repeated(key[2], value) if may_repeat else None
-            self._tracks[key] = repeated or Track()
+            self._tracks[key] = track = repeated or Track()
+            if repeated:
+                self._latest[key[2]].remove(repeated)  # it is the latest again
+            self._latest[key[2]].append(track)
         return self._tracks[key]
 
     def _repeated(self, kind: str, value: str) -> Track | None:
         """Find what a terminal event repeats without saying so."""
-        of_kind = [track for (_, _, other), track in self._tracks.items() if other == kind]
-        return next((track for track in reversed(of_kind) if value.startswith(track.text)), None)
+        latest = reversed(self._latest[kind])
+        return next((track for track in latest if value.startswith(track.text)), None)
 
     def line(self, line: bytes, places: dict[Path, Slice]) -> bytes:
         if _PLAIN_LINE.fullmatch(line):
@@ -190,7 +198,9 @@ class _Redaction:
             return value
         if field in ("message", "err_msg") and value in _KNOWN_WORDS:
             return value
-        return self._filler.fill(value)
+        # With its address, the title says which page it is.
+        is_name = field == "title" and token.path[-3:-2] in _LISTS_OF_PAGES
+        return self._filler.fill(value, is_name=is_name)
 
 
 def _is_whole(flag: bool | None, status: str | None, *, is_terminal: bool) -> bool | None:

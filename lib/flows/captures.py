@@ -10,9 +10,11 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -30,7 +32,12 @@ MOST_BYTES = 50 * 1024 * 1024
 """Of all files together; the oldest goes first."""
 MOST_RECORDED_BYTES = 2 * 1024 * 1024
 """Of one answer. To redact so much takes seconds of a processor; a long answer has some hundred kilobytes."""
-WRITE_TIMEOUT_S = 15.0
+WRITE_TIMEOUT_S = 5.0
+"""For all files of a turn: a retry on another account waits for them."""
+LEAST_WRITE_S = 2.0
+"""With less time left, none is begun."""
+MOST_WAITING = 2
+"""Each holds one whole answer in memory. More of them than a processor redacts are not recorded."""
 STALE_S = 3600.0
 """A file that is written for longer than that was left behind by a process that was killed."""
 
@@ -104,11 +111,12 @@ class Captures:
         for recording in self._recordings:
             recording.stop(is_complete=is_complete)
 
-    async def write(self) -> None:
-        """Write all files; what cannot be written is lost, and spoils nothing."""
+    async def write(self, until: float) -> None:
+        """Write all files until then (loop time); what cannot be written is lost, and spoils nothing."""
+        until = min(until, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)
         request_id = current_trace().request_id
         for recording in self._recordings:
-            await self._folder.write(recording, request_id)
+            await self._folder.write(recording, request_id, until)
 
 
 class CaptureFolder:
@@ -118,39 +126,77 @@ class CaptureFolder:
         self._path = path
         self._is_failing = False
 
-    async def write(self, recording: Recording, request_id: str) -> None:
+    async def write(self, recording: Recording, request_id: str, until: float) -> None:
         try:
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await asyncio.to_thread(self._write, recording, request_id)
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            if until - asyncio.get_running_loop().time() < LEAST_WRITE_S:
+                raise TimeoutError
+            writing = _worker().submit(self, recording, request_id)
+            if writing is None:
+                return
+            async with asyncio.timeout_at(until):
+                await asyncio.wrap_future(writing)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a capture, the answer is not
             if not self._is_failing:
                 log.warning("capture not written", extra={"error": type(error).__name__})
             self._is_failing = True
         else:
             self._is_failing = False
 
-    def _write(self, recording: Recording, request_id: str) -> None:
+    def write_now(self, recording: Recording, request_id: str) -> None:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(recording, request_id))
+        lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(recording, request_id)]
+        content = "".join(lines).encode()
+        self._forget_old(1, len(content))  # first: a full disk may be full of captures
         began_at = recording.began_at.strftime("%Y%m%dT%H%M%S.%f")
         name = f"{began_at[:-3]}Z-{request_id[:40] or 'none'}-{secrets.token_hex(2)}{SUFFIX}"
         unfinished = self._path / f"{name}{UNFINISHED}"
-        unfinished.write_text(lines, encoding="utf-8", newline="\n")
-        unfinished.replace(self._path / name)
-        self._forget_old()
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+            unfinished.replace(self._path / name)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        self._forget_old()  # again: others write, too
 
-    def _forget_old(self) -> None:
+    def _forget_old(self, coming: int = 0, coming_bytes: int = 0) -> None:
+        """Delete what is too much, with the files that are about to come."""
         for file in self._path.glob(f"*{SUFFIX}{UNFINISHED}"):
             with suppress(FileNotFoundError):
                 if datetime.now(UTC).timestamp() - file.stat().st_mtime > STALE_S:
                     file.unlink()
-        size = 0
+        size = coming_bytes
         files = sorted(self._path.glob(f"*{SUFFIX}"), reverse=True)
-        for number, file in enumerate(files, 1):  # the names begin with the time
+        for number, file in enumerate(files, 1 + coming):  # the names begin with the time
             with suppress(FileNotFoundError):  # another process forgets, too
                 size += file.stat().st_size
                 if number > MOST_FILES or size > MOST_BYTES:
                     file.unlink()
+
+
+class _Worker:
+    """The one thread that redacts and writes: the loop's own threads look up names, and must not wait."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="captures")
+        self._writing: list[Future[None]] = []
+        self._has_warned = False
+
+    def submit(self, folder: CaptureFolder, recording: Recording, request_id: str) -> Future[None] | None:
+        """Return None where too many wait already."""
+        self._writing = [writing for writing in self._writing if not writing.done()]
+        if len(self._writing) > MOST_WAITING:  # the first one is being written
+            if not self._has_warned:
+                log.warning("capture dropped", extra={"waiting": MOST_WAITING})
+            self._has_warned = True
+            return None
+        self._writing.append(self._executor.submit(folder.write_now, recording, request_id))
+        return self._writing[-1]
+
+
+@lru_cache(maxsize=1)
+def _worker() -> _Worker:
+    return _Worker()
 
 
 @lru_cache(maxsize=8)

@@ -191,7 +191,11 @@ class Reply:
 
     async def _first_content(self) -> list[ReplyEvent]:
         """Try account after account until one begins to answer."""
-        self._candidates = await self._gateway.proven(self._candidates, self._caller)
+        try:
+            async with asyncio.timeout_at(self._stop_at):
+                self._candidates = await self._gateway.proven(self._candidates, self._caller)
+        except TimeoutError:
+            raise UpstreamTimeout("The host ends this request before its tokens have been tried.") from None
         ask = await self._ask()
         if ask.files is not None:
             await self._in_time(ask.files.fetch())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -51,7 +52,8 @@ async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> T
         place = place_by_token("check", account)
         known = None if is_fresh else await gateway.memory.recall(place)
         if known is not None:
-            return msgspec.json.decode(known, type=TokenStatus)
+            with suppress(msgspec.DecodeError):  # of another version's form
+                return msgspec.json.decode(known, type=TokenStatus)
         status = await _ask(account, gateway)
         await gateway.memory.keep(place, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
         return status

@@ -92,6 +92,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         await self.tokens.settle()
+        await self.memory.flush()
         await self.upstream.aclose()
         if self._fetcher is not None:
             await self._fetcher.aclose()

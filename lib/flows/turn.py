@@ -190,7 +190,7 @@ class Turn:
             left = {"conversation_id": self._decoder.conversation_id} if self._owes_deletion else {}
             log.warning("clean-up timed out", extra={"account": self.account.label, **left})
         if self._captures is not None:
-            await self._captures.write()
+            await self._captures.write(until)  # of what is left of the same time
 
     async def _end_generation(self) -> None:
         await self._settle_opening()

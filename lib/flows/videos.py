@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -281,8 +282,8 @@ class Videos:
     ) -> _Record:
         """Add the sound, in one instance alone; the others say that the video is nearly done."""
         upstream, memory = self._gateway.upstream, self._gateway.memory
-        turn = Place(f"video-sound:{job.chat_id}", account.refresh_token)
-        if not await memory.add(turn, "1", ttl_s=SOUND_TTL_S):
+        turn, mark = Place(f"video-sound:{job.chat_id}", account.refresh_token), secrets.token_hex(8)
+        if not await memory.add(turn, mark, ttl_s=SOUND_TTL_S):
             return _nearly_done(record)
         key, audio_id = audio
 
@@ -295,7 +296,7 @@ class Videos:
             except GatewayError as error:
                 record = _without_sound(record, error)
                 await self._keep(job, account, record)
-                await memory.remove(turn, "1")
+                await memory.remove(turn, mark)
             else:
                 status = msgspec.structs.replace(record.status, video_url=url)
                 record = msgspec.structs.replace(record, status=status)

@@ -29,8 +29,9 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 async def take_body(request: Request, take: Callable[[bytes], object], *, limit: int) -> None:
     """Hand the body on, piece by piece.
 
-    Raises `UnsupportedEncoding`, `RequestTooLarge` and `Overloaded`, before anything is read where the length
-    was declared; and `RequestTimeout`.
+    Raises `UnsupportedEncoding`, `RequestTooLarge` and `Overloaded`, before anything is read where the
+    declared length tells it; and `RequestTimeout`. Only what has come takes room: to declare a length costs
+    nothing, and would keep the others out.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -40,7 +41,7 @@ async def take_body(request: Request, take: Callable[[bytes], object], *, limit:
     if declared.isdecimal():
         if len(declared) > len(str(limit)) or int(declared) > limit:
             raise _too_large(limit)
-        share.hold(int(declared), limit=limit)
+        share.check_room(int(declared), limit=limit)
     clock = asyncio.get_running_loop().time
     began_at, size = clock(), 0
     try:

@@ -9,9 +9,11 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from starlette.testclient import TestClient
@@ -186,6 +188,62 @@ def test_where_nobody_answers_it_ends_at_once(url: str) -> None:
 
 def test_what_is_no_address_is_a_mistake() -> None:
     assert check("gateway.example").returncode == 2
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """Something else that answers at the address."""
+
+    status, location, body = 200, "", b""
+    keys: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers["authorization"])
+        self.send_response(self.status)
+        if self.location:
+            self.send_header("location", self.location)
+        self.send_header("content-length", str(len(self.body) + (self.status == 206)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
+
+
+@contextmanager
+def stranger(
+    status: int = 200, body: bytes = b"", location: str = ""
+) -> Iterator[tuple[str, type[_Stranger]]]:
+    fields = {"status": status, "body": body, "location": location, "keys": []}
+    kind = type("_OneStranger", (_Stranger,), fields)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", kind
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_the_key_is_sent_nowhere_else(status: int) -> None:
+    with stranger() as (elsewhere, other), stranger(status, location=f"{elsewhere}/login") as (url, _):
+        done = check(url)
+    assert other.keys == []
+    assert done.returncode == 1
+    assert f"HTTP {status}: it redirects to {elsewhere}/login" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b"{}"), (200, b"[]"), (200, b'"x"'), (200, b"<html>"), (200, b'{"status": "ok"}'), (206, b"cut")],
+)
+def test_an_answer_that_is_no_gateways_is_told(status: int, body: bytes) -> None:
+    with stranger(status, body) as (url, _):
+        done = check(url)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "WRONG /ping: " in done.stdout or "WRONG the connection: " in done.stdout
 
 
 class _Buffering(BaseHTTPRequestHandler):

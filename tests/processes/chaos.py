@@ -24,7 +24,7 @@ from tests.harness.client import chat_body
 from tests.harness.waiting import eventually
 from tests.processes.asking import Answer, Broken, Question, ask
 from tests.processes.programs import Worker, is_named_by
-from tests.processes.stand import ACCOUNT_WAIT_S, Stand, open_stand
+from tests.processes.stand import ACCOUNT_WAIT_S, Stand, one_at_a_time, open_stand
 
 REQUESTS = 500
 WORKERS = 4
@@ -332,6 +332,9 @@ class Chaos:
 
 async def simulate(store: Mapping[str, str], folder: Path, *, seed: str) -> Report:
     async with open_stand(store, folder, accounts=ACCOUNTS, workers=WORKERS, pace_s=PACE_S) as stand:
+        async with one_at_a_time():
+            for worker in stand.workers:  # the first answer has imports and connections to wait for
+                await ask(worker.port, chat_body("[scene:text chars=10]"), timeout_s=ANSWER_TIMEOUT_S)
         return await Chaos(stand, store, seed=seed).run()
 
 

@@ -83,7 +83,7 @@ async def open_stand(
         stack.push_async_callback(simulator.aclose)
         made = [SimulatedAccount(*await simulator.add_account()) for _ in range(accounts)]
         stand = Stand(simulator, made, store, folder)
-        async with _one_at_a_time():
+        async with one_at_a_time():
             for number in range(workers):
                 worker = stack.enter_context(stand.worker(f"worker-{number}"))
                 await worker.first_line()
@@ -92,7 +92,7 @@ async def open_stand(
 
 
 @asynccontextmanager
-async def _one_at_a_time() -> AsyncIterator[None]:
+async def one_at_a_time() -> AsyncIterator[None]:
     """Among all threads: a start costs a second of CPU, and twenty at once would starve the stores."""
     await asyncio.to_thread(_starting.acquire)
     try:

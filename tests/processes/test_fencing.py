@@ -66,5 +66,6 @@ def test_a_rotation_that_a_killed_process_did_not_hear_of_is_told_as_what_it_is(
 def test_other_accounts_go_on_and_a_new_login_brings_the_lost_one_back(told: Told) -> None:
     assert told.answers["of both accounts"].ended_well
     assert told.answers["after a new login"].ended_well
-    [violation] = told.violations  # the old token, tried once: nobody can know that it is dead
-    assert "rotated refresh token" in violation
+    # The old token is tried again: nobody can know that it is dead, and a held-up process may still tell.
+    assert 1 <= len(told.violations) <= 3
+    assert all("rotated refresh token" in violation for violation in told.violations)

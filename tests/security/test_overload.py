@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_the_next_is_taken_as_soon_as_one_has_left(full: RawClient, client: Clie
 def leave_in_mid_body(client: Client, gateway: LiveGateway) -> None:
     raw = RawClient(gateway.url)
     raw.send(head("POST", CHAT, {"content-length": "1000", **OWNER}) + b"{")
-    wait_until(lambda: LOAD.body_bytes == 1000)
+    wait_until(lambda: LOAD.body_bytes == 1)
     raw.leave()
 
 
@@ -135,9 +136,10 @@ def test_bodies_that_do_not_fit_are_refused_and_not_read(
     client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(overload, "MOST_BODY_BYTES", 1000)
+    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 100)
     monkeypatch.setenv("MAX_BODY_BYTES", "1000")
     with RawClient(either.url) as first, RawClient(either.url) as second:
-        first.send(head("POST", CHAT, {"content-length": "900", **OWNER}) + b"{")
+        first.send(head("POST", CHAT, {"content-length": "1000", **OWNER}) + b"{" * 900)
         wait_until(lambda: LOAD.body_bytes == 900)
         second.send(head("POST", path, {"content-length": "200", "connection": "close", **OWNER}))
         second.read_to_end()
@@ -149,6 +151,48 @@ def test_bodies_that_do_not_fit_are_refused_and_not_read(
     wait_until(lambda: (LOAD.requests, LOAD.body_bytes) == (0, 0))
     client.url = either.url
     assert client.text("[scene:text chars=9]")
+
+
+def test_silent_bodies_keep_nobody_out(
+    client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 1000)
+    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
+    monkeypatch.setenv("MAX_BODY_BYTES", "1000")
+    client.url = either.url
+    with RawClient(either.url) as silent:
+        silent.send(head("POST", CHAT, {"content-length": "1000", **OWNER}))
+        wait_until(lambda: LOAD.requests == 1)
+        assert client.text("[scene:text chars=9]")
+        silent.leave()
+    wait_until(lambda: (LOAD.requests, LOAD.body_bytes) == (0, 0))
+
+
+def test_strangers_who_send_nothing_do_not_lock_the_owner_out(
+    client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overload, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(overload, "KEPT_FOR_KEYS", 1)
+    client.url = either.url
+    with ExitStack() as stack:
+        silent = [stack.enter_context(RawClient(either.url)) for _ in range(4)]
+        for raw in silent[:2]:
+            raw.send(head("POST", "/token/check", {"content-length": "9"}))
+        wait_until(lambda: LOAD.requests == 2)
+        for raw in silent[2:]:
+            raw.send(head("POST", "/token/check", {"content-length": "9"}))
+            assert raw.read_until(b"overloaded").startswith(b"HTTP/1.1 503")
+        assert client.get("/v1/models", headers={"authorization": "Bearer x"}).status_code == 503
+        assert client.text("[scene:text chars=9]")
+        for raw in silent:
+            raw.leave()
+    wait_until(lambda: LOAD.requests == 0)
+
+
+def test_a_wrong_credential_at_the_token_check_is_refused_before_its_body(either: LiveGateway) -> None:
+    with RawClient(either.url) as raw:
+        raw.send(head("POST", "/token/check", {"content-length": "9", "authorization": "Bearer x"}))
+        assert raw.read_until(b"authentication").startswith(b"HTTP/1.1 401")
 
 
 def test_five_hundred_streams_are_none_too_many() -> None:

@@ -101,11 +101,100 @@ async def test_a_write_without_hurry_is_offered_again_after_a_while(
 async def test_what_a_store_has_forgotten_is_restored_where_that_is_asked_for(
     state: SharedState, store: FaultyStore
 ) -> None:
-    await state.keep(PLACE, "value", ttl_s=60)
-    await store.remove("key", "value")
-    assert await state.recall(PLACE, restore_ttl_s=60) == "value"
-    assert await store.get("key") == "value"
-    assert await state.recall(Place("unknown"), restore_ttl_s=60) is None
+    await state.keep(PLACE, "5", ttl_s=60, rank=float)
+    await store.remove("key", "5")
+    assert await state.recall(PLACE, rank=float, ttl_s=60) == "5"
+    assert await store.get("key") == "5"
+    assert await state.recall(Place("unknown"), rank=float, ttl_s=60) is None
+
+
+async def test_of_two_values_the_newer_stays_whoever_writes_last(store: FaultyStore, clock: Clock) -> None:
+    here, there = SharedState(store, now=clock), SharedState(store, now=clock)
+    store.is_lost = True
+    await here.keep(PLACE, "1", ttl_s=600, rank=float)  # applied or not, it was not heard of
+    store.is_lost = False
+    await there.keep(PLACE, "2", ttl_s=600, rank=float)
+    clock.time += REST_S
+    assert await here.recall(PLACE, rank=float, ttl_s=600) == "2"
+    assert await store.get("key") == "2"
+    await here.keep(PLACE, "1", ttl_s=600, rank=float)
+    assert (here.copy(PLACE), await store.get("key")) == ("2", "2")
+    # The store is emptied, and an older copy is given back before the newer one is asked for.
+    await store.remove("key", "2")
+    await store.put("key", "1", ttl_s=600)
+    assert await there.recall(PLACE, rank=float, ttl_s=600) == "2"
+    assert await store.get("key") == "2"
+
+
+async def test_what_is_vital_is_offered_to_a_store_that_rests(
+    state: SharedState, store: FaultyStore, clock: Clock
+) -> None:
+    store.is_lost = True
+    await state.keep(Place("other"), "x", ttl_s=60)
+    await state.recall(Place("another"))
+    store.is_lost = False
+    await state.keep(PLACE, "1", ttl_s=60, rank=float)
+    assert await store.get("key") is None
+    await state.keep(PLACE, "2", ttl_s=60, rank=float, is_vital=True)
+    assert await store.get("key") == "2"
+
+
+async def test_what_nobody_else_knows_is_offered_at_the_end_and_not_forgotten_before_anything_else(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock, max_copies=2)
+    store.is_lost = True
+    await state.keep(PLACE, "1", ttl_s=60, rank=float, is_vital=True)
+    for name in "abc":
+        await state.keep(Place(name), "x", ttl_s=60)
+    assert state.copy(PLACE) == "1"
+    store.is_lost = False
+    await state.flush()
+    assert await store.get("key") == "1"
+    store.take_asked()
+    await state.flush()
+    assert store.asked == []
+
+
+async def test_what_was_read_does_not_replace_what_was_written_meanwhile(clock: Clock) -> None:
+    states: list[SharedState] = []
+
+    class Slow(FaultyStore):
+        async def get(self, key: str) -> str | None:
+            value = await super().get(key)
+            if states and not self.is_lost:
+                self.is_lost = True
+                await states[0].keep(PLACE, "new", ttl_s=60)
+            return value
+
+    store = Slow(now=clock)
+    await store.put("key", "old", ttl_s=60)
+    state = SharedState(store, now=clock)
+    states.append(state)
+    assert await state.recall(PLACE) == "new"
+    assert state.copy(PLACE) == "new"
+
+
+async def test_what_is_written_over_again_and_again_is_written_at_last(clock: Clock) -> None:
+    class Busy(FaultyStore):
+        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+            return instead_of is None and await super().put(key, value, ttl_s=ttl_s)
+
+    store = Busy(now=clock)
+    await store.put("key", "1", ttl_s=60)
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "2", ttl_s=60, rank=float)
+    assert await store.get("key") == "2"
+
+
+async def test_a_copy_serves_a_lost_store_no_longer_than_the_entry_would(
+    state: SharedState, store: FaultyStore, clock: Clock
+) -> None:
+    await state.keep(PLACE, "ours", ttl_s=60)
+    store.is_lost = True
+    assert await state.recall(PLACE) == "ours"
+    clock.time += 60
+    assert await state.recall(PLACE) is None
 
 
 async def test_a_write_overtaken_by_another_is_not_taken_for_saved(clock: Clock) -> None:

@@ -8,8 +8,14 @@ import pytest
 
 from lib.accounts.account import Account
 from lib.accounts.shared import REST_S
-from lib.accounts.tokens import LOCK_TTL_S, AccessTokens, Grant
-from lib.errors import AccountRefused, NoAccountAvailable, UpstreamTimeout, UpstreamUnreachable
+from lib.accounts.tokens import LOCK_TTL_S, MAY_STILL_COME_S, AccessTokens, Grant
+from lib.errors import (
+    AccountRefused,
+    NoAccountAvailable,
+    UpstreamNotReached,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from lib.store import Store
 from tests.lib.accounts.fakes import EPOCH, Clock, FaultyStore, make_account, make_jwt, shared
 
@@ -149,6 +155,12 @@ async def test_the_rotated_token_is_in_the_store_before_anybody_has_the_access_t
     order = []
 
     class Watched(FaultyStore):
+        async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+            await asyncio.sleep(0)
+            if key == KEY:
+                order.append("token persisted")
+            return await super().add(key, value, ttl_s=ttl_s)
+
         async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
             await asyncio.sleep(0)
             written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
@@ -328,6 +340,9 @@ async def test_a_refresh_that_was_cut_off_is_told_to_who_is_refused_afterwards(
     upstream.during = None
     clock.time += LOCK_TTL_S
     other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    with pytest.raises(NoAccountAvailable, match="was cut off"):
+        await other.get(ACCOUNT)  # so soon afterwards somebody who was held up may still bring it
+    clock.time += MAY_STILL_COME_S
     for _ in range(2):
         with pytest.raises(AccountRefused, match=r"begun at 2026-09-21 14:13:20 UTC was cut off"):
             await other.get(ACCOUNT)
@@ -429,6 +444,37 @@ async def test_a_token_that_was_found_is_told_from_one_that_was_made_since(
     second = await other.renew(ACCOUNT, first)
     assert other.is_from(ACCOUNT, second, since=clock.time) is True
     assert other.is_from(ACCOUNT, first, since=clock.time) is False
+
+
+async def test_a_chain_that_appears_while_its_beginning_is_refused_is_gone_on_with(
+    upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    """As where the store could not be read at first."""
+    await AccessTokens(shared(store, clock), upstream.refresh, now=clock).get(ACCOUNT)
+    clock.time += 86400
+    chain = await store.get(KEY)
+    assert chain is not None
+    await store.remove(KEY, chain)
+
+    async def appear() -> None:
+        upstream.during = None
+        await store.put(KEY, chain, ttl_s=600)
+
+    upstream.during = appear
+    assert await AccessTokens(shared(store, clock), upstream.refresh, now=clock).get(ACCOUNT)
+    assert len(upstream.asked) == 3
+
+
+async def test_a_refresh_that_never_left_leaves_no_note(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    async def fail() -> None:
+        raise UpstreamNotReached("no connection")
+
+    upstream.during = fail
+    with pytest.raises(UpstreamNotReached):
+        await tokens.get(ACCOUNT)
+    assert await store.get(NOTE) is None
 
 
 async def test_a_token_is_known_once_the_upstream_has_taken_it(

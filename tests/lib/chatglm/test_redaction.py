@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from random import Random
+from time import process_time
 from typing import Any
 
 import pytest
@@ -214,6 +215,35 @@ def test_it_is_no_cipher() -> None:
     told = [event.text for event in decoded(make(body).body) if isinstance(event, TextDelta)]
     assert len(set(told)) > 90
     assert all(word[0] == " " and word[1:].isalpha() for word in told)
+
+
+def test_letters_in_a_field_that_nobody_knows_are_no_cipher() -> None:
+    text = "a secret that is told letter by letter, a secret"
+    body = b"".join(event_of(part(tomorrow=letter)) for letter in text)
+    lines = make(body).body.splitlines()
+    told = [json.loads(line[6:])["parts"][0]["tomorrow"] for line in lines if line.startswith(b"data: ")]
+    assert [letter.isalpha() for letter in told] == [letter.isalpha() for letter in text]
+    for letter in "aet":
+        assert len({new for new, old in zip(told, text, strict=True) if old == letter}) > 2
+
+
+def test_a_long_value_is_the_same_each_time() -> None:
+    title = f"{SECRET} and {SECRET}"
+    [event] = [json.loads(make(event_of(part(a=title, b=title))).body.partition(b"data: ")[2])]
+    assert event["parts"][0]["a"] == event["parts"][0]["b"] != title
+
+
+def test_many_texts_take_no_time_that_grows_with_their_square() -> None:
+    """Each new one of a terminal event is compared with those before it."""
+
+    def took(count: int) -> float:
+        items = [part({"type": "text", "text": f"{n:06} text"}, logic_id=None) for n in range(count)]
+        body = event_of(*items, status="finish")
+        began_at = process_time()
+        make(body)
+        return process_time() - began_at
+
+    assert took(4000) < 7 * took(1000) + 0.3
 
 
 def test_long_numbers_are_nobodys() -> None:

@@ -68,10 +68,14 @@ def counted(load: Load, *bodies: bytes, length: int | None = None) -> Request:
     return request
 
 
-async def test_room_is_taken_before_a_body_is_read_that_says_how_long_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overload, "MOST_BODY_BYTES", 10)
+    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 2)
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_what_says_that_it_is_longer_than_the_room_is_refused_and_not_read() -> None:
     load = Load()
     assert await read_body(counted(load, b"a" * 6, length=6), limit=8) == b"a" * 6
     assert load.body_bytes == 6
@@ -82,12 +86,42 @@ async def test_room_is_taken_before_a_body_is_read_that_says_how_long_it_is(
     assert load.body_bytes == 6
 
 
-async def test_room_is_taken_as_it_comes_of_a_body_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 10)
+@pytest.mark.usefixtures("little_room")
+async def test_room_is_taken_as_it_comes_of_a_body_that_says_nothing() -> None:
     load = Load()
     assert await read_body(counted(load, b"a" * 3, b"a" * 3), limit=8) == b"a" * 6
     with pytest.raises(Overloaded):
         await read_body(counted(load, b"b" * 4, b"b"), limit=8)
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_bodies_that_are_declared_and_do_not_come_take_no_room() -> None:
+    load = Load()
+    silent = []
+    for _ in range(8):
+        request = drip([(0.0, b"a")])
+        request.scope["headers"].append((b"content-length", b"8"))
+        request.scope["glm_gateway.share"] = load.admit().__enter__()
+        silent.append(asyncio.create_task(read_body(request, limit=8)))
+    await asyncio.sleep(0.05)
+    assert load.body_bytes == 8
+    with pytest.raises(Overloaded):  # of what came, each byte counts
+        await read_body(counted(load, b"b" * 3, length=3), limit=8)
+    assert await read_body(counted(load, b"b" * 2, length=2), limit=8) == b"bb"
+    for task in silent:
+        task.cancel()
+    await asyncio.wait(silent)
+
+
+@pytest.mark.usefixtures("little_room")
+async def test_a_small_body_is_let_in_although_there_is_no_room() -> None:
+    load = Load()
+    assert await read_body(counted(load, b"a" * 10), limit=10)
+    assert await read_body(counted(load, b"b", b"b", length=2), limit=8) == b"bb"
+    assert await read_body(counted(load, b"b", b"b"), limit=8) == b"bb"
+    assert load.body_bytes == 14
+    with pytest.raises(Overloaded):
+        await read_body(counted(load, b"b", b"bb"), limit=8)
 
 
 # Time

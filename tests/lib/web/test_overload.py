@@ -44,6 +44,7 @@ def test_requests_are_counted_while_they_last(monkeypatch: pytest.MonkeyPatch) -
 
 def test_bodies_are_counted_until_their_requests_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overload, "MOST_BODY_BYTES", 100)
+    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
     load = Load()
     with load.admit() as one, load.admit() as other:
         one.hold(60, limit=1)
@@ -60,6 +61,7 @@ def test_bodies_are_counted_until_their_requests_end(monkeypatch: pytest.MonkeyP
 
 def test_the_largest_body_that_is_allowed_fits_when_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overload, "MOST_BODY_BYTES", 100)
+    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
     load = Load()
     with load.admit() as one, load.admit() as other:
         one.hold(500, limit=500)
@@ -96,6 +98,50 @@ async def test_beyond_it_the_answer_comes_at_once_and_nothing_is_read(
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"6") in sent[0]["headers"]
     assert b'"code":"overloaded"' in sent[1]["body"]
+    assert load.requests == 0
+
+
+KEYED = [(b"authorization", b"Bearer sk-1")]
+
+
+@pytest.mark.parametrize(
+    ("environ", "headers", "most"),
+    [
+        ({"API_KEYS": "sk-1"}, KEYED, 5),
+        ({"API_KEYS": "sk-1"}, [(b"x-api-key", b"sk-1")], 5),
+        ({"API_KEYS": "sk-1"}, [], 3),
+        ({"API_KEYS": "sk-1"}, [(b"authorization", b"Bearer sk-2")], 3),
+        ({"API_KEYS": "sk-1", "ALLOW_PASSTHROUGH": "1"}, [(b"authorization", b"Bearer a.b.c")], 3),
+        ({}, [], 5),  # no key, nobody to keep anything for
+        ({"API_KEYS": "sk-1", "LOG_LEVEL": "loud"}, [], 5),  # the app inside says so
+    ],
+)
+async def test_the_last_places_are_kept_for_who_has_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    headers: list[tuple[bytes, bytes]],
+    most: int,
+) -> None:
+    for name in ("API_KEYS", "ALLOW_PASSTHROUGH", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(overload, "MOST_REQUESTS", 5)
+    monkeypatch.setattr(overload, "KEPT_FOR_KEYS", 2, raising=False)
+    load = Load()
+    silence = asyncio.Event()
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        await silence.wait()
+
+    app = admission(reading, load)
+    scopes: list[Scope] = [{**SCOPE, "query_string": b"", "headers": headers} for _ in range(7)]
+    async with asyncio.TaskGroup() as group:
+        for scope in scopes:
+            group.create_task(app(scope, nothing, nothing))
+        await asyncio.sleep(0.01)
+        assert load.requests == most
+        silence.set()
     assert load.requests == 0
 
 
