@@ -103,7 +103,7 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     assert function["Architectures"] == ["x86_64"]
     assert function["MemorySize"] == (256 if name in ("index", "ping") else 1024)
     # A refresh is three calls of up to 20 s, and must end after API Gateway has given up waiting for it.
-    refreshes = name in ("models", "tokenCheck")
+    refreshes = name in ("health", "models", "tokenCheck")
     assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
     zipped = "streaming" if name in STREAMING else "buffered"
