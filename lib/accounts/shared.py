@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -84,7 +84,7 @@ class SharedState:
         """Return what is wrong with the store, by a write and a read unless they were tried just now."""
         if self.problem is not None or not 0 <= self._now() - self._probed_at < REST_S:
             self._probed_at = self._now()
-            await self._write(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
+            await self._writes.attempt(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
             await self._reads.attempt(self._store.get, PROBE)
         return self.problem
 
@@ -127,7 +127,7 @@ class SharedState:
         self._remember(place, unsaved)
         if rank is None:
             sealed = self._closed(place, value)
-            worked, _ = await self._write(self._store.put, place.name, sealed, ttl_s=ttl_s)
+            worked, _ = await self._writes.attempt(self._store.put, place.name, sealed, ttl_s=ttl_s)
             newest = value
         else:
             worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
@@ -191,7 +191,7 @@ class SharedState:
 
     async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write where nothing is; with a failing store we are alone, and nothing ever is."""
-        worked, added = await self._write(
+        worked, added = await self._writes.attempt(
             self._store.add, place.name, self._closed(place, value), ttl_s=ttl_s
         )
         return not worked or added is True
@@ -199,20 +199,15 @@ class SharedState:
     async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write again what is there, as long as it is this value; with a failing store nobody replaces it."""
         sealed = self._closed(place, value)
-        worked, written = await self._write(
+        worked, written = await self._writes.attempt(
             self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
         )
         return not worked or written is True
 
     async def remove(self, place: Place, value: str) -> bool:
         """Say whether it is certain that the entry does not hold the value any more."""
-        worked, _ = await self._write(self._store.remove, place.name, self._closed(place, value))
+        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._closed(place, value))
         return worked
-
-    async def _write(
-        self, operation: Callable[..., Awaitable[bool]], name: str, value: str, **more: Any
-    ) -> tuple[bool, bool | None]:
-        return await self._writes.attempt(operation, name, value, **more)
 
     def _closed(self, place: Place, value: str) -> str:
         return self._seal.close(place, value)
