@@ -13,17 +13,26 @@ from lib.web.logs import JsonFormatter, configure_logging
 
 
 @contextmanager
-def logged() -> Iterator[list[dict[str, Any]]]:
-    """Collect what the gateway writes to its log, in the very form in which it does."""
+def written() -> Iterator[io.StringIO]:
+    """Give what the gateway writes to its log, to the byte."""
     configure_logging("INFO")  # first: with our handler there already, the gateway would do without its own
-    lines: list[dict[str, Any]] = []
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     log = logging.getLogger("glm_gateway")
     log.addHandler(handler)
     try:
-        yield lines
+        yield stream
     finally:
         log.removeHandler(handler)
-        lines += [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@contextmanager
+def logged() -> Iterator[list[dict[str, Any]]]:
+    """Collect the lines of it, when the block has ended."""
+    lines: list[dict[str, Any]] = []
+    with written() as stream:
+        try:
+            yield lines
+        finally:
+            lines += [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 from collections.abc import Iterator
 
 import pytest
 
-from lib.web.logs import JsonFormatter, configure_logging
 from tests.conftest import Upstream
 from tests.harness.client import CHAT, KEY, Client
 from tests.harness.live import LiveGateway
+from tests.harness.log import written
 from tests.harness.waiting import wait_until
 from tests.harness.wire import RawClient
 from tests.security.conftest import Answers
@@ -179,17 +178,8 @@ def test_a_callers_words_are_said_again_in_json_alone(client: Client, upstream: 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Give what is written to the log, to the byte."""
-    configure_logging("INFO")
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("glm_gateway")
-    logger.addHandler(handler)
-    try:
+    with written() as stream:
         yield stream
-    finally:
-        logger.removeHandler(handler)
 
 
 FORGED = '{"level":"ERROR","message":"forged"}'
