@@ -10,7 +10,6 @@ import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic, time
@@ -29,8 +28,11 @@ from lib.chatglm.receiving import (
     errors_of_http,
     next_chunk,
     read_rest,
+    taken_within,
+    watched,
 )
 from lib.chatglm.signing import sign
+from lib.connections import AsyncClient
 from lib.errors import (
     AccessTokenRefused,
     AccountRefused,
@@ -38,7 +40,6 @@ from lib.errors import (
     InvalidRequest,
     UpstreamProtocolError,
     UpstreamRejected,
-    UpstreamTimeout,
 )
 
 CALL_TIMEOUT_S = 20.0
@@ -128,7 +129,7 @@ class ChatGLM:
         self._config = config
         self._clock = UpstreamClock(now=now, monotonic=monotonic)
         self._new_id = new_id
-        self._http = httpx.AsyncClient(
+        self._http = AsyncClient(
             # Time is kept by whoever reads: a chat may be silent for long, and has no total limit.
             timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
             limits=httpx.Limits(
@@ -312,11 +313,11 @@ class ChatGLM:
         async def attempt() -> Any:
             headers = self._headers(session, protocol.MAIN_REFERER)
             headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
-            pieces = _watched(content(), bound, silence_s, end_at)
+            pieces = watched(content(), bound, silence_s, end_at)
             request = self._http.build_request("POST", self._url(path), headers=headers, content=pieces)
             return _result(await self._answer_to(request))
 
-        async with _within(silence_s) as bound:
+        async with taken_within(silence_s) as bound:
             return await self._at_the_right_time(attempt, session)
 
     async def _at_the_right_time(self, attempt: Callable[[], Awaitable[T]], session: Session) -> T:
@@ -340,7 +341,7 @@ class ChatGLM:
         headers = self._headers(Session("", device_id), protocol.MAIN_REFERER)
         del headers["Authorization"], headers["Content-Type"]
         request = self._http.build_request("GET", self._url(protocol.SERVER_TIME), headers=headers)
-        async with _within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
+        async with taken_within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
             told = read_server_time(_result(await self._answer_to(request)))
         if told is None:
             raise UpstreamProtocolError("The upstream did not tell its time.")
@@ -371,24 +372,6 @@ class ChatGLM:
             "Content-Type": "application/json;charset=UTF-8",
             "Referer": referer,
         }
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    try:
-        async with asyncio.timeout(seconds) as bound:
-            yield bound
-    except TimeoutError:
-        raise UpstreamTimeout(f"The upstream did not answer within {seconds:g} s.") from None
-
-
-async def _watched(
-    pieces: AsyncIterator[bytes], bound: asyncio.Timeout, silence_s: float, end_at: float
-) -> AsyncIterator[bytes]:
-    """Put the end of the wait off with each piece that has gone out; the last one is its answer's."""
-    async for piece in pieces:
-        yield piece
-        bound.reschedule(min(end_at, asyncio.get_running_loop().time() + silence_s))
 
 
 def _result(answer: Answer) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -48,7 +49,30 @@ async def answered_within(seconds: float) -> AsyncIterator[None]:
         async with patience(seconds):
             yield
     except TimeoutError:
-        raise UpstreamTimeout(f"The upstream did not answer within {seconds:g} s.") from None
+        raise _too_late(seconds) from None
+
+
+@asynccontextmanager
+async def taken_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """The same to the second, and without a last look; what the block is given can put the end off."""
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            yield bound
+    except TimeoutError:
+        raise _too_late(seconds) from None
+
+
+async def watched(
+    pieces: AsyncIterator[bytes], bound: asyncio.Timeout, silence_s: float, end_at: float
+) -> AsyncIterator[bytes]:
+    """Put the end of the wait off with each piece that has gone out; the last one is its answer's."""
+    async for piece in pieces:
+        yield piece
+        bound.reschedule(min(end_at, asyncio.get_running_loop().time() + silence_s))
+
+
+def _too_late(seconds: float) -> UpstreamTimeout:
+    return UpstreamTimeout(f"The upstream did not answer within {seconds:g} s.")
 
 
 class errors_of_http:  # noqa: N801 - used as a function; a class costs no generator per network read

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 
+from lib.connections import careful
 from lib.fetch.addresses import is_public, read_address
 from lib.fetch.inflate import BrokenCompression, Inflater
 from lib.fetch.inline import decode_base64_file, is_data_url, unavailable
@@ -122,7 +123,7 @@ class Fetcher:
                 extensions={"timeout": self._timeouts, "sni_hostname": url.raw_host.decode("ascii")},
             )
             try:
-                return await self._opened_transport().handle_async_request(request)
+                return await careful(self._opened_transport()).handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
         raise failure or unavailable(f"{url.host} has no address.")

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, unquote
 import httpx
 import msgspec
 
+from lib.connections import AsyncClient
 from lib.patience import patience
 from lib.store import Passing, StoreError
 from lib.store.sigv4 import Credentials, sign
@@ -99,7 +100,7 @@ class DynamoStore:
         self.attempt_timeout_s = attempt_timeout_s
         self._tls = tls
         self._transport = transport
-        self._http: httpx.AsyncClient | None = None
+        self._http: AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, key: str) -> str | None:
@@ -200,14 +201,14 @@ class DynamoStore:
             raise Passing(type(error).__name__) from None
         return _read(operation, response)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> AsyncClient:
         """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
         loop = asyncio.get_running_loop()
         if self._http is None or self._loop is not loop:
             self._loop = loop
-            self._http = httpx.AsyncClient(
+            self._http = AsyncClient(
                 base_url=self._table.endpoint,
-                timeout=None,  # noqa: S113 - ours is for the whole attempt
+                timeout=None,  # ours is for the whole attempt
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                 headers={"accept-encoding": "identity"},
                 verify=self._tls or True,

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import msgspec
 
+from lib.connections import AsyncClient
 from lib.store import Passing, StoreError
 from lib.store.redis_commands import Command, RedisCommands
 
@@ -43,7 +44,7 @@ class UpstashStore(RedisCommands):
         self._url, self._token = _address(url)
         self._tls = tls
         self._transport = transport
-        self._http: httpx.AsyncClient | None = None
+        self._http: AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
@@ -63,13 +64,13 @@ class UpstashStore(RedisCommands):
             raise Passing(f"HTTP {response.status_code}")
         return _result(command[0], response)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> AsyncClient:
         """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
         loop = asyncio.get_running_loop()
         if self._http is None or self._loop is not loop:
             self._loop = loop
-            self._http = httpx.AsyncClient(
-                timeout=None,  # noqa: S113 - ours is for the whole attempt
+            self._http = AsyncClient(
+                timeout=None,  # ours is for the whole attempt
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                 headers={"authorization": f"Bearer {self._token}", "accept-encoding": "identity"},
                 verify=self._tls or True,
