@@ -23,9 +23,14 @@ class Conversation:
     assistant_id: str
     updated_at: float
     turns: list[Turn] = field(default_factory=list)
-    deleted: bool = False
+    deleted_at: float | None = None
+    """By a clock that only goes forward."""
     stopped: bool = False
     """Whether its last generation was ended by stop_stream."""
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Account, Bearer
@@ -22,6 +23,9 @@ AGENTS = {
     "65c046a531d3fcb034918abe": "public",
 }
 """protocol.md §2.3"""
+
+ANSWER_LOST_AFTER_S = 0.4
+"""Later, a deletion may be asked for again: its answer was lost. Nobody misses one that soon."""
 
 _EFFORTS = [
     {"display_name": "快速", "effort": "", "am_effort": "low", "description": ""},
@@ -194,11 +198,14 @@ def _delete(sim: Simulator, call: Call, account: Account, ids: list[str]) -> Any
         if conversation.assistant_id != assistant_id:
             sim.note(f"{call.name}: conversation {conversation_id} belongs to another assistant")
             continue
-        if conversation.deleted:
+        if (
+            conversation.deleted_at is not None
+            and monotonic() < conversation.deleted_at + ANSWER_LOST_AFTER_S
+        ):
             sim.note(f"{call.name}: conversation {conversation_id} deleted twice")
         if any(running.conversation is conversation and running.is_open for running in account.generations):
             sim.note(f"{call.name}: conversation {conversation_id} deleted while the stream was open")
-        conversation.deleted = True
+        conversation.deleted_at = monotonic()
     return None
 
 

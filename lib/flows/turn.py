@@ -15,7 +15,7 @@ from lib.chatglm.client import Session
 from lib.chatglm.models import Target
 from lib.chatglm.receiving import UpstreamStream
 from lib.chatglm.stream import ReplyDecoder
-from lib.errors import AccessTokenRefused, AccountBusy, GatewayError, UpstreamProtocolError
+from lib.errors import AccessTokenRefused, AccountBusy, GatewayError, UpstreamProtocolError, UpstreamTimeout
 from lib.flows.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ DRAIN_TIMEOUT_S = 5.0
 
 CLEAN_UP_TIMEOUT_S = 20.0
 """The whole clean-up; it is done before the invocation ends, and a client does not wait for it."""
+
+DELETE_AGAIN_AFTER_S = 0.5
+"""Whatever was wrong may be over by then."""
 
 LEAST_CLEAN_UP_S = 1.0
 """Kept of the host's time for giving the lease back, whatever the upstream does; tried even after its end."""
@@ -259,13 +262,19 @@ class Turn:
             return
         conversation_id = self._decoder.conversation_id
         agent_id = self._ask.target.agent_id
+
+        async def delete(session: Session) -> None:
+            await self._gateway.upstream.delete_conversation(session, conversation_id, agent_id)
+
         try:
-            await self._gateway.authorized(
-                self.account,
-                lambda session: self._gateway.upstream.delete_conversation(
-                    session, conversation_id, agent_id
-                ),
-            )
+            try:
+                await self._gateway.authorized(self.account, delete)
+            except GatewayError as error:
+                if error.retry != "again" and not isinstance(error, UpstreamTimeout):
+                    raise
+                # To delete twice does no harm; what is left lies in the owner's history for good.
+                await asyncio.sleep(DELETE_AGAIN_AFTER_S)
+                await self._gateway.authorized(self.account, delete)
         except GatewayError as error:
             log.warning(
                 "conversation not deleted",

@@ -11,6 +11,7 @@ TRIED_AGAIN = frozenset(
     ("refused", "reset", "reset_later", "busy", "http_500", "cut_json", "wrong_shape", "gzip", "long_line")
 )
 """What may be over in a moment; a firewall's refusal is not, nor a throttle; a silence has had its time."""
+SILENCES = frozenset(("hang", "drip"))
 REPEATABLE = ("refresh", "chat", "chat_once", "image")
 """The calls of an answer that has not begun."""
 BY_STATUS = {502: "upstream_error", 504: "upstream_timeout"}
@@ -72,7 +73,7 @@ def _bad_status(call: str, fault: str) -> int:
         return 502  # the refusal that it was to mend
     if fault in THROTTLES:
         return 429
-    return 504 if fault in ("hang", "drip") else 502
+    return 504 if fault in SILENCES else 502
 
 
 def _tries(call: str, fault: str) -> int:
@@ -81,6 +82,8 @@ def _tries(call: str, fault: str) -> int:
         return {"chat_once": 1, "chat_begun": 1}.get(call, 0)
     if fault == "clock":
         return 1 if call in ("chat_begun", "time") else 2
+    if call == "delete":
+        return 2 if fault in TRIED_AGAIN | SILENCES and not is_harmless(call, fault) else 1
     return 2 if call in REPEATABLE and fault in TRIED_AGAIN else 1
 
 

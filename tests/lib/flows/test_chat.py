@@ -470,6 +470,29 @@ async def test_a_failing_clean_up_never_spoils_an_answer(
     assert upstream.count("conversation/delete") == by_the_older_path
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 500}, {"disconnect": True}, {"delay_s": 1.2, "status": 500}],
+    ids=["500", "broken", "late"],
+)
+async def test_a_deletion_that_fails_is_tried_once_more(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, fault: dict[str, Any]
+) -> None:
+    flow.configure(idle_timeout_s=0.3)  # and half a second for a last look
+    upstream.sim.fail("bulk_delete", **fault)
+    assert (await flow.ask([account], "[scene:text chars=9]")).reason == "stop"
+    assert upstream.sim.live_conversations() == []
+    assert upstream.count("bulk_delete") == 2
+
+
+async def test_a_deletion_that_is_refused_is_not_asked_for_again(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    upstream.sim.fail("bulk_delete", status=403, body=b"<html>no</html>", content_type="text/html")
+    await flow.ask([account], "[scene:text chars=9]")
+    assert upstream.count("bulk_delete") == 1
+
+
 async def test_a_conversation_of_an_agent_is_deleted_as_the_agents(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
