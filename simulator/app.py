@@ -67,6 +67,8 @@ class Simulator:
         self.calls: list[Call] = []
         self.held_back: list[Call] = []
         """Calls that a fault delays just now."""
+        self.resets = 0
+        """How often all was forgotten: a call that was held back meanwhile is not carried out any more."""
         self.violations: list[str] = []
         self.conversations: dict[str, Conversation] = {}
         self.histories: dict[str, str] = {}
@@ -196,6 +198,7 @@ class Simulator:
         """Forget what happened and what was queued; end what runs. Accounts and tokens stay unless asked."""
         self.stop_generations()
         with self.lock:
+            self.resets += 1
             for memory in (self.calls, self.violations, self.conversations, self.histories, self._queues):
                 memory.clear()
             self.files.clear()

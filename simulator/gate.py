@@ -108,9 +108,10 @@ class Gate:
             self.sim.note(f"{call.name}: parallel refreshes of account {account.uid}")
         account.refreshes_in_flight += rotates
         self.sim.held_back.append(call)
+        resets = self.sim.resets
         try:
             await asyncio.sleep(fault.delay_s)
-            if fault.disconnect:
+            if fault.disconnect or self.sim.resets != resets:
                 return None
             answer = fault.reply or await self._handle(call, account)
             await asyncio.sleep(fault.late_s)

@@ -73,6 +73,19 @@ def test_a_call_can_be_carried_out_and_its_answer_withheld(
         assert control.get("/state").json()["held_back"] == []
 
 
+def test_what_was_held_back_over_a_reset_is_not_carried_out(sim: Simulator, http: httpx.Client) -> None:
+    token = sim.add_account()
+    browser = Browser(sim, http, token)
+    sim.fail("user/refresh", delay_s=0.2)
+    with ThreadPoolExecutor(1) as aside:
+        refreshing = aside.submit(browser.refresh)
+        wait_until(lambda: sim.held_back, what="the call is held back")
+        sim.reset()
+        with pytest.raises(httpx.TransportError):
+            refreshing.result()
+    assert sim.account(token).refresh_count == 0
+
+
 def test_it_is_told_whether_a_rotation_has_been_heard_of(
     sim: Simulator, http: httpx.Client, control: httpx.Client
 ) -> None:
