@@ -202,5 +202,5 @@ async def test_after_thousands_of_requests_nothing_is_left_and_nothing_has_grown
     assert files[-1] <= max(files[:2]) + 8, files
     for made in gateway.gateways:
         connections = made.upstream._http._transport._pool.connections  # type: ignore[attr-defined]
-        assert all(connection.is_idle() for connection in connections)
+        assert [repr(connection) for connection in connections if not connection.is_idle()] == []
         assert len(connections) <= 20
