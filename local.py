@@ -29,7 +29,7 @@ from lib.flows.gateway import close_gateways
 from lib.settings import Settings, current
 from lib.web.ending import cut_short
 from lib.web.logs import configure_logging
-from local_http import BoundedHttp
+from local_http import BoundedHttp, allow_open_files
 from local_workers import Workers
 
 API_FOLDER = Path(__file__).resolve().parent / "api"
@@ -135,6 +135,7 @@ def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) 
     """Serve until Ctrl-C or SIGTERM; return the exit status."""
     options = _parse(arguments)
     signal.signal(signal.SIGTERM, _end)
+    allow_open_files()
     try:
         with ExitStack() as stack:
             if options.inherited is not None:

@@ -286,9 +286,10 @@ app = Starlette(routes=[Route("/stream", answer)])
 class Served:
     """`local.main` over a folder, in a process of its own, on a port of its choice."""
 
-    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, first: str = "", **environ: str) -> None:
         program = (
-            f"import sys, pathlib, local; sys.exit(local.main(api_folder=pathlib.Path({str(folder)!r})))"
+            f"{first}\nimport sys, pathlib, local; "
+            f"sys.exit(local.main(api_folder=pathlib.Path({str(folder)!r})))"
         )
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, "--port", "0", *arguments],
@@ -336,6 +337,16 @@ def test_a_server_answers_once_it_has_said_where_and_ends_quietly(
     assert answer.json()["file"] == "v1/models.py"
     assert "server" not in answer.headers
     assert served.end(how) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of another process are read from /proc")
+def test_as_many_connections_are_let_in_as_the_system_allows(api_folder: Path) -> None:
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4000))"
+    with Served(api_folder, first=few) as server:
+        server.url()
+        limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+    [files] = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    assert files.split()[3:5] == ["4000", "4000"]
 
 
 def test_an_answer_under_way_is_finished_before_the_server_ends(served: Served) -> None:

@@ -82,7 +82,9 @@ class errors_of_http:  # noqa: N801 - used as a function; a class costs no gener
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         match error:
-            case httpx.ConnectTimeout() | httpx.ConnectError():
+            case httpx.ConnectTimeout():
+                raise UpstreamNotReached("No connection to the upstream in time.") from error
+            case httpx.ConnectError():
                 raise UpstreamNotReached("No connection to the upstream.") from error
             case httpx.DecodingError():
                 raise UpstreamProtocolError("The upstream's answer is compressed wrongly.") from error

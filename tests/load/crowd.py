@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_http import allow_open_files
 from tests.processes.asking import Broken, Question, ask
 from tests.processes.programs import Program, Worker
 from tests.processes.stand import Stand, open_stand
 
 ANSWER_TIMEOUT_S = 300.0
 SAMPLE_EVERY_S = 0.5
-OPEN_FILES = 8192
 
 
 @asynccontextmanager
@@ -26,18 +25,10 @@ async def open_gateway(
     folder: Path, *, accounts: int, pace_s: float = 0.0
 ) -> AsyncIterator[tuple[Stand, Worker]]:
     """Start one gateway as scripts/serve runs it, with its store, and a simulator; both are processes."""
-    _allow_open_files()
+    allow_open_files()  # each stream is a connection
     store = {"STORE_URL": f"sqlite:///{folder / 'state.db'}"}
     async with open_stand(store, folder, accounts=accounts, workers=1, pace_s=pace_s) as stand:
         yield stand, stand.workers[0]
-
-
-def _allow_open_files() -> None:
-    """Each stream is a connection on both sides: many a system allows a process 1024 at first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @dataclass(frozen=True)
