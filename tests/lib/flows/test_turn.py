@@ -103,6 +103,18 @@ async def test_a_stop_that_nobody_answers_holds_up_neither_lease_nor_deletion(
     assert [line["message"] for line in lines if line["level"] == "WARNING"] == ["generation not stopped"]
 
 
+async def test_a_stream_that_has_ended_and_is_not_closed_is_closed_by_us(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "DRAIN_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 5.0)
+    upstream.sim.linger_s = 0.0
+    upstream.sim.close_delay_s = 60.0
+    assert (await flow.ask([account], "[scene:text chars=9]")).reason == "stop"
+    assert flow.leases() == set()
+    assert upstream.sim.live_conversations() == []
+
+
 async def test_a_clean_up_that_takes_too_long_names_the_conversation_that_it_leaves(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
