@@ -20,7 +20,9 @@ LARGEST_GROWTH = 8 * 1024 * 1024
 """Of the process, for one stalled stream; measured: 1 to 3 MB. It is what was passed on before it stalled,
 which is kept as text, and what was read beyond: uvloop reads up to 32 times 256 kB before it can stop."""
 LARGEST_GROWTH_AGAIN = 256 * 1024
-"""For one more, after the first ones have left: their memory is there again. Measured: 4 kB."""
+"""For one more, after others have left: their memory is there again. Measured: 4 kB."""
+MOST_ROUNDS = 6
+"""How much is read before a stall shows is chance: a later round may need more than all before it."""
 SEND_BUFFER = 32 * 1024
 """Of the gateway's connections. Linux would take up to 4 MB of an answer off it before a stall shows."""
 AT_REST_S = 1.0
@@ -33,11 +35,12 @@ async def test_callers_that_do_not_read_cost_a_bounded_amount_and_leave_nothing(
             await worker.first_line()
             await asyncio.to_thread(_warm_up, worker)
             files = worker.open_files
-            first = await _grown_by_stalled(stand, worker)
-            again = await _grown_by_stalled(stand, worker)
-            print(f"\na stalled stream: {first / 1e3:.0f} kB, the second time {again / 1e3:.0f} kB")
-            assert first < LARGEST_GROWTH
-            assert again < LARGEST_GROWTH_AGAIN
+            grown = [await _grown_by_stalled(stand, worker)]
+            while grown[-1] >= LARGEST_GROWTH_AGAIN and len(grown) < MOST_ROUNDS:
+                grown.append(await _grown_by_stalled(stand, worker))
+            print(f"\na stalled stream: {', '.join(f'{size / 1e3:.0f} kB' for size in grown)}")
+            assert sum(grown) < LARGEST_GROWTH
+            assert grown[-1] < LARGEST_GROWTH_AGAIN
             await asyncio.to_thread(_warm_up, worker)  # every account serves again
             assert worker.open_files <= files + 2 * STREAMS
         assert set((await stand.overlaps()).values()) == {1}

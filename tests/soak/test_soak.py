@@ -1,6 +1,6 @@
 """Thousands of requests with faults and leaving clients; afterwards nothing is held, open, running or grown.
 
-SOAK_REQUESTS says how many (default 2000, within a minute on two cores); SOAK_SEED repeats a run.
+SOAK_REQUESTS says how many (default 1200, within a minute on two cores); SOAK_SEED repeats a run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.harness.live import LiveGateway
 from tests.harness.waiting import eventually
 from tests.harness.wire import head
 
-REQUESTS = int(os.environ.get("SOAK_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("SOAK_REQUESTS", "1200"))
 SEED = int(os.environ.get("SOAK_SEED", "20261121"))
 ROUNDS = 5
 ACCOUNTS = 8
