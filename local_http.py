@@ -18,8 +18,8 @@ PATIENCE_S = 75.0
 """For a connection's first request, for the rest of a head, and for the rest of a body that is not wanted
 any more: as long as a kept connection waits for its next request."""
 
-MOST_FILES = 65536
-"""More than the requests that are served at once could need."""
+MOST_FILES = (65536, 8192)
+"""More than the requests that are served at once could need; macOS may refuse the larger one."""
 
 
 def allow_open_files() -> None:
@@ -27,13 +27,16 @@ def allow_open_files() -> None:
 
     A request is two connections, and up to a thousand are served at once (lib/web/overload.py).
     """
-    with suppress(ImportError, OSError, ValueError):  # no such limits on Windows, odd ones in some containers
+    with suppress(ImportError):  # no such limits on Windows
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
-        if 0 <= soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        for most in MOST_FILES:
+            wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            with suppress(OSError, ValueError):
+                if 0 <= soft < wanted:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                return
 
 
 class BoundedHttp(HttpToolsProtocol):

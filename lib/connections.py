@@ -3,7 +3,8 @@
 Read in httpcore 1.0.9: whoever is cancelled while a pool puts a connection back (the lock around that waits
 for a turn of the loop), or on the way from connecting to sending, leaves the connection open, counted, and
 nobody's; for good. Time limits and clients that leave cancel at any moment, and where turns are long,
-because much is going on, they do hit these.
+because much is going on, they do hit these. (What a pool was just throwing away is closed by the garbage
+collection, whoever is cancelled then.) For pools without a limit of connections: nobody waits for one.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class _Body(httpx.AsyncByteStream):
         try:
             async for piece in self._stream:
                 yield piece
+        except GeneratorExit:  # whoever ends the inner generator lets it put things back itself
+            raise
         except BaseException:
             self._is_broken_off = True
             raise
@@ -86,4 +89,10 @@ def _tidy(pool: Any, request: httpx.Request) -> None:
             connections.remove(connection)
             closing = asyncio.ensure_future(connection.aclose())
             _closing.add(closing)
-            closing.add_done_callback(_closing.discard)
+            closing.add_done_callback(_forget)
+
+
+def _forget(closing: asyncio.Task[None]) -> None:
+    _closing.discard(closing)
+    if not closing.cancelled():
+        closing.exception()  # of a connection that was broken already; nobody else would look at it

@@ -45,6 +45,9 @@ from lib.errors import (
 CALL_TIMEOUT_S = 20.0
 """For the calls that answer at once (refresh, delete, stop, models); they take well under a second."""
 
+DELETION_TIMEOUT_S = 8.0
+"""Of a conversation: a clean-up has time for two."""
+
 CLOCK_TIMEOUT_SHARE = 0.25
 """Of a call's time, for asking what time it is; the call itself is to be made within the rest."""
 
@@ -249,18 +252,24 @@ class ChatGLM:
                 protocol.BULK_DELETE,
                 session,
                 body={"conversation_ids": [conversation_id], "assistant_id": assistant_id},
+                timeout_s=DELETION_TIMEOUT_S,
             )
         except GatewayError as error:
             if not protocol.may_be_the_paths(error):
                 raise
             body = {"assistant_id": assistant_id, "conversation_id": conversation_id}
-            await self._call(protocol.DELETE_2025, session, body=body)
+            await self._call(protocol.DELETE_2025, session, body=body, timeout_s=DELETION_TIMEOUT_S)
 
     async def _call(
-        self, path: str, session: Session, body: dict[str, Any] | None = None, silence_s: float | None = None
+        self,
+        path: str,
+        session: Session,
+        body: dict[str, Any] | None = None,
+        silence_s: float | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, Any]:
         method = "GET" if body is None else "POST"
-        result = await self.call(method, path, session, body=body, silence_s=silence_s)
+        result = await self.call(method, path, session, body=body, timeout_s=timeout_s, silence_s=silence_s)
         return result if isinstance(result, dict) else {}
 
     async def call(

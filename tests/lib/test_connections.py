@@ -12,7 +12,7 @@ import pytest
 from lib.connections import AsyncClient, careful
 
 MOST_TURNS = 200
-"""An exchange is over after some forty, the connecting included."""
+"""An exchange is over after some sixteen, the connecting included."""
 
 
 class Server:
@@ -66,12 +66,13 @@ async def turns(count: int) -> None:
 
 
 async def broken_off(client: httpx.AsyncClient, url: str, *after: int) -> bool:
-    """Begin an exchange and cancel it after so many turns, and again after so many more."""
+    """Begin an exchange, cancel it after so many turns, and again after so many more; False: it was over."""
     task = asyncio.ensure_future(exchange(client, url))
     for count in after:
         await turns(count)
         task.cancel()
     await asyncio.wait([task])
+    assert task.cancelled() or task.result() == b"Hello!"
     return task.cancelled()
 
 
@@ -100,6 +101,20 @@ async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
         if not is_cancelled:
             break
     assert 5 < turn < MOST_TURNS - 1
+
+
+async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    for turn in range(20):
+        async with make_client() as client:
+            response = await client.send(client.build_request("GET", server.url), stream=True)
+            async for _ in response.aiter_raw():
+                break
+            await turns(turn)
+            await response.aclose()
+            await turns(10)
+            assert (turn, left_by(client), complaints) == (turn, ([], []), [])
 
 
 async def test_what_this_is_for_is_still_so(server: Server) -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from lib.accounts.account import parse_account
 from lib.chat.events import Failed
+from lib.chatglm.client import DELETION_TIMEOUT_S
 from lib.errors import AccessTokenRefused, AccountRefused, UpstreamTimeout
 from lib.flows import chat as chat_module
 from lib.flows import turn as turn_module
+from lib.patience import LAST_LOOK_S
 from simulator.app import SceneLike
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
@@ -101,6 +103,11 @@ async def test_a_stop_that_nobody_answers_holds_up_neither_lease_nor_deletion(
     assert answer.reason == "stop"
     assert upstream.sim.live_conversations() == []
     assert [line["message"] for line in lines if line["level"] == "WARNING"] == ["generation not stopped"]
+
+
+def test_a_clean_up_has_time_for_two_deletions_that_nobody_answers() -> None:
+    both_s = 2 * (DELETION_TIMEOUT_S + LAST_LOOK_S) + turn_module.DELETE_AGAIN_AFTER_S
+    assert both_s < turn_module.CLEAN_UP_TIMEOUT_S
 
 
 async def test_a_stream_that_has_ended_and_is_not_closed_is_closed_by_us(
