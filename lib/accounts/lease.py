@@ -11,6 +11,7 @@ from lib.accounts.account import Account
 from lib.accounts.hold import Hold
 from lib.accounts.seal import Place, place_by_label
 from lib.accounts.shared import SharedState
+from lib.errors import AccountBusy
 
 MAX_LEFT_BEHIND = 1_000
 
@@ -109,6 +110,11 @@ class Lease:
         A process can be held up for longer than a lease lives: stopped, frozen by its host, out of memory.
         """
         return await self._mark.confirm()
+
+    async def require(self) -> None:
+        """`confirm`, or raise AccountBusy."""
+        if not await self.confirm():
+            raise AccountBusy("This process was held up, and another one uses the account by now.")
 
     async def release(self) -> None:
         """Give the account back, once; it is given back even where the caller is cancelled meanwhile."""

@@ -15,7 +15,7 @@ from lib.chatglm.client import Session
 from lib.chatglm.models import Target
 from lib.chatglm.receiving import UpstreamStream
 from lib.chatglm.stream import ReplyDecoder
-from lib.errors import AccessTokenRefused, AccountBusy, GatewayError, UpstreamProtocolError, UpstreamTimeout
+from lib.errors import AccessTokenRefused, GatewayError, UpstreamProtocolError, UpstreamTimeout
 from lib.flows.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class Turn:
         async def start(session: Session) -> UpstreamStream:
             self.token_s = asyncio.get_running_loop().time() - began_at
             self._access_token = session.access_token
-            if not await self._lease.confirm():
-                raise AccountBusy("This process was held up, and another one uses the account by now.")
+            await self._lease.require()
             return await upstream.start_chat(
                 session, ask.prompt, ask.target, ask.conversation_id, files, tap=self._captures
             )

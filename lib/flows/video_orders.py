@@ -30,7 +30,6 @@ from lib.chatglm.videos import (
     upload_first_frame,
 )
 from lib.errors import (
-    AccountBusy,
     AccountRefused,
     GatewayError,
     InvalidRequest,
@@ -115,9 +114,8 @@ class Order:
             if self.placed is not None:
                 return self.placed
         else:
-            before = await memory.recall(
-                place
-            )  # the same wish again: if nothing comes of it, the older counts
+            # The same wish again: if nothing comes of it, the older counts.
+            before = await memory.recall(place)
         await memory.keep(place, _BEGUN, ttl_s=ORDER_TTL_S)
         try:
             async with self._in_time():
@@ -233,8 +231,7 @@ class Order:
         )
 
         async def begin(session: Session) -> BegunVideo:
-            if not await lease.confirm():
-                raise AccountBusy("This process was held up, and another one uses the account by now.")
+            await lease.require()
             self._may_have_begun = True
             try:
                 return await begin_video(gateway.upstream, session, order)

@@ -21,9 +21,9 @@ from urllib.parse import parse_qs, unquote
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
 from lib.patience import patience
 from lib.store import Passing, StoreError
+from lib.store.link import HttpLink
 from lib.store.sigv4 import Credentials, sign
 
 CALL_TIMEOUT_S = 2.0
@@ -32,7 +32,6 @@ ATTEMPT_TIMEOUT_S = 0.9
 PAUSES_S = (0.0, 0.05, 0.2)
 """Before each repetition, up to twice as long; the first at once: most often a kept connection was closed
 while the function was frozen."""
-KEEPALIVE_S = 30.0
 TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError")
 """What DynamoDB's error names begin with where the same request may succeed a moment later."""
 
@@ -98,10 +97,7 @@ class DynamoStore:
         self._now = now
         self.call_timeout_s = call_timeout_s
         self.attempt_timeout_s = attempt_timeout_s
-        self._tls = tls
-        self._transport = transport
-        self._http: AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._link = HttpLink(headers={}, base_url=table.endpoint, tls=tls, transport=transport)
 
     async def get(self, key: str) -> str | None:
         # Consistent: an eventual read may be a second old, and show a refresh token that is dead since.
@@ -127,10 +123,7 @@ class DynamoStore:
         return await self._write("DeleteItem", request)
 
     async def close(self) -> None:
-        http, self._http = self._http, None
-        if http is None or self._loop is not asyncio.get_running_loop():
-            return
-        await http.aclose()
+        await self._link.close()
 
     async def _put_where(self, condition: str, item: dict[str, Any], values: dict[str, Any]) -> bool:
         # A repetition may find what its first attempt wrote without our hearing of it: this very entry.
@@ -178,9 +171,8 @@ class DynamoStore:
 
     async def _attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(request)
-        http = self._client()
         headers = {
-            "host": http.base_url.netloc.decode(),
+            "host": httpx.URL(self._table.endpoint).netloc.decode(),
             "content-type": "application/x-amz-json-1.0",
             "x-amz-target": f"DynamoDB_20120810.{operation}",
         }
@@ -192,29 +184,8 @@ class DynamoStore:
             service="dynamodb",
             now=self._now(),
         )
-        try:
-            async with asyncio.timeout(self.attempt_timeout_s):
-                response = await http.post("/", content=body, headers=signed)
-        except httpx.ConnectError as error:
-            raise Passing(type(error).__name__, is_unheard=True) from None
-        except (TimeoutError, httpx.RequestError) as error:  # whose text may be that of a header
-            raise Passing(type(error).__name__) from None
+        response = await self._link.post("/", body, timeout_s=self.attempt_timeout_s, headers=signed)
         return _read(operation, response)
-
-    def _client(self) -> AsyncClient:
-        """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
-        loop = asyncio.get_running_loop()
-        if self._http is None or self._loop is not loop:
-            self._loop = loop
-            self._http = AsyncClient(
-                base_url=self._table.endpoint,
-                timeout=None,  # ours is for the whole attempt
-                limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
-                headers={"accept-encoding": "identity"},
-                verify=self._tls or True,
-                transport=self._transport,
-            )
-        return self._http
 
 
 def _read(operation: str, response: httpx.Response) -> dict[str, Any]:

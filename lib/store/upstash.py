@@ -5,7 +5,6 @@ One POST an operation, a command as a JSON array. Nothing but httpx is needed, w
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,11 +12,9 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
 from lib.store import Passing, StoreError
+from lib.store.link import HttpLink
 from lib.store.redis_commands import Command, RedisCommands
-
-KEEPALIVE_S = 30.0
 
 
 class UpstashError(StoreError):
@@ -41,42 +38,19 @@ class UpstashStore(RedisCommands):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Read `upstash://:<token>@<host>[?scheme=http]`, as lib/settings.py completes it."""
-        self._url, self._token = _address(url)
-        self._tls = tls
-        self._transport = transport
-        self._http: AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._url, token = _address(url)
+        headers = {"authorization": f"Bearer {token}"}
+        self._link = HttpLink(headers=headers, tls=tls, transport=transport)
 
     async def close(self) -> None:
-        http, self._http = self._http, None
-        if http is not None and self._loop is asyncio.get_running_loop():
-            await http.aclose()
+        await self._link.close()
 
     async def _attempt(self, command: Command) -> Any:
-        try:
-            async with asyncio.timeout(self.attempt_timeout_s):
-                response = await self._client().post(self._url, content=msgspec.json.encode(command))
-        except httpx.ConnectError as error:
-            raise Passing(type(error).__name__, is_unheard=True) from None
-        except (TimeoutError, httpx.RequestError) as error:
-            raise Passing(type(error).__name__) from None
+        content = msgspec.json.encode(command)
+        response = await self._link.post(self._url, content, timeout_s=self.attempt_timeout_s)
         if response.status_code >= 500 or response.status_code == 429:
             raise Passing(f"HTTP {response.status_code}")
         return _result(command[0], response)
-
-    def _client(self) -> AsyncClient:
-        """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
-        loop = asyncio.get_running_loop()
-        if self._http is None or self._loop is not loop:
-            self._loop = loop
-            self._http = AsyncClient(
-                timeout=None,  # ours is for the whole attempt
-                limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
-                headers={"authorization": f"Bearer {self._token}", "accept-encoding": "identity"},
-                verify=self._tls or True,
-                transport=self._transport,
-            )
-        return self._http
 
 
 def _address(url: str) -> tuple[httpx.URL, str]:

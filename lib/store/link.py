@@ -1,0 +1,60 @@
+"""A store that is reached by HTTP: one client for the running loop, and what fails told as `Passing`."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import httpx
+
+from lib.connections import AsyncClient
+from lib.store import Passing
+
+KEEPALIVE_S = 30.0
+
+
+class HttpLink:
+    def __init__(
+        self,
+        *,
+        headers: dict[str, str],
+        base_url: str = "",
+        tls: ssl.SSLContext | None,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "base_url": base_url,
+            "headers": {"accept-encoding": "identity", **headers},
+            "verify": tls or True,
+            "transport": transport,
+        }
+        self._http: AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def post(
+        self, url: httpx.URL | str, content: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Return the answer, whatever its status; raise Passing where none comes in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._client().post(url, content=content, headers=headers)
+        except httpx.ConnectError as error:
+            raise Passing(type(error).__name__, is_unheard=True) from None
+        except (TimeoutError, httpx.RequestError) as error:  # whose text may be that of a header
+            raise Passing(type(error).__name__) from None
+
+    async def close(self) -> None:
+        http, self._http = self._http, None
+        if http is not None and self._loop is asyncio.get_running_loop():
+            await http.aclose()
+
+    def _client(self) -> AsyncClient:
+        """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
+        loop = asyncio.get_running_loop()
+        if self._http is None or self._loop is not loop:
+            self._loop = loop
+            # No timeout of the client's: `post` has one for the whole attempt.
+            limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
+            self._http = AsyncClient(timeout=None, limits=limits, **self._options)
+        return self._http
