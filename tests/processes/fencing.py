@@ -74,33 +74,34 @@ def _open(folder: Path, *, accounts: int, workers: int) -> AbstractAsyncContextM
 async def held_up_before_asking(folder: Path) -> Told:
     """A process has an account, uploads a picture, and is stopped for longer than its lease lives."""
     async with _open(folder, accounts=1, workers=3) as stand:
-        first, second, third = stand.workers
+        first, second, _ = stand.workers
         [account] = stand.accounts
         await ask(second.port, _short(), timeout_s=TIMEOUT_S)
         upload = {"path_suffix": "chat_upload", "uid": account.uid, "delay_s": 1.0}
         await stand.simulator.tell("fail", **upload)
         held_up = Caller(first, _with_picture("[scene:text chars=300]"))
         await stand.simulator.holds_back("chat_upload", account.uid)
-        first.pause()
-        successor = Caller(second, chat_body(LONG_STREAM, stream=True))
-        await successor.first_words()
-        first.resume()
-        late = Caller(third, _short())
-        return await _told(stand, held_up=held_up, successor=successor, third=late)
+        return await _told_where_a_successor_came(stand, held_up)
 
 
 async def held_up_in_mid_answer(folder: Path) -> Told:
     """A process is stopped in mid-answer for longer than its lease lives; the upstream has long finished."""
     async with _open(folder, accounts=1, workers=3) as stand:
-        first, second, third = stand.workers
+        first = stand.workers[0]
         held_up = Caller(first, chat_body("[scene:slow first=0.1 gap=0.1 count=20]", stream=True))
         await held_up.first_words()
-        first.pause()
-        successor = Caller(second, chat_body(LONG_STREAM, stream=True))
-        await successor.first_words()
-        first.resume()
-        late = Caller(third, _short())
-        return await _told(stand, held_up=held_up, successor=successor, third=late)
+        return await _told_where_a_successor_came(stand, held_up)
+
+
+async def _told_where_a_successor_came(stand: Stand, held_up: Caller) -> Told:
+    """Stop the first process, which is asking, until the second one has its account; a third one waits."""
+    first, second, third = stand.workers
+    first.pause()
+    successor = Caller(second, chat_body(LONG_STREAM, stream=True))
+    await successor.first_words()
+    first.resume()
+    late = Caller(third, _short())
+    return await _told(stand, held_up=held_up, successor=successor, third=late)
 
 
 async def stopped_in_mid_store_call(folder: Path) -> Told:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lib.chatglm.client import ChatGLM, Config, Session, Tokens, UserInfo
+from lib.chatglm.client import ChatGLM, Session, Tokens, UserInfo
 from lib.chatglm.models import Target
 from lib.chatglm.receiving import MAX_ANSWER_BYTES, UpstreamStream
 from lib.errors import (
@@ -28,6 +28,7 @@ from lib.errors import (
     UpstreamUnreachable,
 )
 from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.chatglm import config
 
 CAPTURED_BODY = {
     # The web application's own request of 2026-09-29, "深度" mode, first turn.
@@ -52,18 +53,6 @@ CAPTURED_BODY = {
 }
 TARGET = Target(model="glm-5.3-flash")
 AGENT = "65c046a531d3fcb034918abe"
-
-
-def config(base_url: str, **changes: Any) -> Config:
-    return Config(
-        base_url=base_url,
-        sign_secret="8a1317a7468aa3ad86e997d08f3f31cb",
-        app_version="0.0.1",
-        user_agent="Mozilla/5.0 (test)",
-        assistant_id="65940acff94777010aa6b796",
-        connect_timeout_s=2.0,
-        **changes,
-    )
 
 
 @pytest.fixture(autouse=True)

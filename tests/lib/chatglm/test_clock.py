@@ -11,16 +11,16 @@ from typing import IO, Any
 
 import pytest
 
-from lib.chatglm.client import ChatGLM, Config, Session, UploadedFile
+from lib.chatglm.client import ChatGLM, Session, UploadedFile
 from lib.chatglm.clock import ASK_AGAIN_S, TRY_AGAIN_S, UpstreamClock, read_server_time
 from lib.chatglm.models import Target
 from lib.chatglm.uploads import Upload, upload_file
 from lib.chatglm.videos import VideoOrder, begin_video
 from lib.errors import GatewayError, UpstreamRejected, UpstreamTimeout
 from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.chatglm import config
 from tests.harness.log import logged
 
-SECRET = "8a1317a7468aa3ad86e997d08f3f31cb"
 CUR_TS = "config/cur_ts"
 SKEWS_S = (-86400.0, -600.0, 600.0, 86400.0 * 365)
 
@@ -37,18 +37,6 @@ class Clocks:
 
     def monotonic(self) -> float:
         return time.monotonic() + self.later_s
-
-
-def config(upstream: Upstream, **changes: Any) -> Config:
-    return Config(
-        base_url=upstream.base_url,
-        sign_secret=SECRET,
-        app_version="0.0.1",
-        user_agent="Mozilla/5.0",
-        assistant_id="65940acff94777010aa6b796",
-        connect_timeout_s=2,
-        **changes,
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +56,7 @@ def clocks() -> Clocks:
 
 @pytest.fixture
 async def chatglm(upstream: Upstream, clocks: Clocks) -> AsyncIterator[ChatGLM]:
-    client = ChatGLM(config(upstream), now=clocks.now, monotonic=clocks.monotonic)
+    client = ChatGLM(config(upstream.base_url), now=clocks.now, monotonic=clocks.monotonic)
     yield client
     await client.aclose()
     assert {
@@ -284,7 +272,7 @@ async def test_a_question_that_nobody_answers_leaves_time_for_the_refusal(
     upstream: Upstream, clocks: Clocks, session: Session
 ) -> None:
     upstream.sim.fail(CUR_TS, delay_s=30)
-    chatglm = ChatGLM(config(upstream, idle_timeout_s=8), now=clocks.now)
+    chatglm = ChatGLM(config(upstream.base_url, idle_timeout_s=8), now=clocks.now)
     began_at = time.monotonic()
     try:
         await refused(chatglm, session)
@@ -358,7 +346,7 @@ async def test_an_upload_may_take_long_and_may_not_stand_still(
 ) -> None:
     content = Dripping(10, pause_s=0.2, sticks=sticks)
     what = Upload(content=content, name="a.txt", content_type="text/plain", is_image=False)
-    chatglm = ChatGLM(config(upstream, idle_timeout_s=1.5))
+    chatglm = ChatGLM(config(upstream.base_url, idle_timeout_s=1.5))
     try:
         if sticks:
             with pytest.raises(UpstreamTimeout):
@@ -372,7 +360,7 @@ async def test_an_upload_may_take_long_and_may_not_stand_still(
 
 async def test_the_shorter_of_both_times_bounds_a_call(upstream: Upstream, session: Session) -> None:
     upstream.sim.fail("static/upload", delay_s=3)
-    chatglm = ChatGLM(config(upstream, idle_timeout_s=0.2))
+    chatglm = ChatGLM(config(upstream.base_url, idle_timeout_s=0.2))
     frame = UploadedFile("frame.jpg", b"x", "image/jpeg")
     try:
         with pytest.raises(UpstreamTimeout, match=r"within 0\.2 s"):

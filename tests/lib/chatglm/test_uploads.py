@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-from lib.chatglm.client import ChatGLM, Config, Session
+from lib.chatglm.client import ChatGLM, Session
 from lib.chatglm.models import Target
 from lib.chatglm.protocol import FileReference, chat_body
 from lib.chatglm.uploads import Upload, upload_file
@@ -28,6 +28,7 @@ from lib.errors import (
 )
 from simulator.app import Simulator
 from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.chatglm import config
 
 pytestmark = pytest.mark.anyio
 
@@ -58,16 +59,7 @@ def upload(data: bytes = b"words", name: str = "a.txt", *, is_image: bool = Fals
 
 @pytest.fixture
 async def chatglm(upstream: Upstream) -> AsyncIterator[ChatGLM]:
-    client = ChatGLM(
-        Config(
-            base_url=upstream.base_url,
-            sign_secret="8a1317a7468aa3ad86e997d08f3f31cb",
-            app_version="0.0.1",
-            user_agent="Mozilla/5.0",
-            assistant_id="65940acff94777010aa6b796",
-            connect_timeout_s=2,
-        )
-    )
+    client = ChatGLM(config(upstream.base_url))
     yield client
     await client.aclose()
 
