@@ -52,6 +52,22 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
+class InterceptedCall(msgspec.Struct, frozen=True):
+    """A call that the upstream's own tool layer took out of the model's text (tools.md §1.2).
+
+    The upstream answers a call of a client's tool with an error, so `result` is not for the client.
+    """
+
+    name: str
+    """As the model wrote it: it may name no tool, or be destroyed (field.md §1.1)."""
+    arguments: str
+    """JSON, or a piece of it."""
+    id: str = ""
+    """The upstream's own id of the call. The same id again is the same call."""
+    result: str = ""
+    """The upstream's answer to the call; empty while there is none."""
+
+
 class Notice(msgspec.Struct, frozen=True):
     """Something to log that changes nothing for the client: a failed server-side tool, a rewritten text."""
 
@@ -94,7 +110,16 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 ReplyEvent = (
-    TextDelta | ReasoningDelta | Citation | ImageMade | ToolCallDelta | Notice | Rewritten | Finished | Failed
+    TextDelta
+    | ReasoningDelta
+    | Citation
+    | ImageMade
+    | ToolCallDelta
+    | InterceptedCall
+    | Notice
+    | Rewritten
+    | Finished
+    | Failed
 )
 Content = (TextDelta, ReasoningDelta, Citation, ImageMade, ToolCallDelta)
 """The events after which a retry would be visible to the client."""

@@ -6,7 +6,8 @@ which a serverless function pays for at every cold start.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,6 +43,8 @@ class ToolCall(msgspec.Struct, frozen=True):
     name: str
     arguments: str
     """JSON, as the model wrote it."""
+    is_freeform: bool = False
+    """`arguments` is the text of a free-form tool and no JSON."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -50,11 +53,42 @@ class Message(msgspec.Struct, frozen=True):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    is_error: bool = False
+    """A tool's result that the client marks as failed."""
 
     @property
     def text(self) -> str:
         """Every text part, one after the other; a client that splits a text means one text."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool of the client's. The client runs it; the model only asks for it."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the arguments, an object; None: the client declared none."""
+    is_freeform: bool = False
+    """The argument is one text and no JSON (OpenAI's `custom` tools): `{"input": text}` inside the gateway."""
+    strict: bool = False
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller says about calls: `required` with `names` means one of these tools."""
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    names: tuple[str, ...] = ()
+    """The tools that may be called; empty: every declared tool."""
+
+
+class JsonFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer is one JSON value."""
+
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the value; None: any object (`json_object`)."""
+    name: str = ""
+    strict: bool = False
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +105,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str | None = None
     """None: not named, the conversation is deleted after the answer. Empty: a new one that is kept."""
     store: bool = False
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    json_format: JsonFormat | None = None
 
     @property
     def keeps_conversation(self) -> bool:

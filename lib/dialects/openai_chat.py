@@ -15,6 +15,7 @@ from lib.chat.events import (
     Finished,
     FinishReason,
     ImageMade,
+    InterceptedCall,
     Notice,
     ReasoningDelta,
     ReplyEvent,
@@ -169,7 +170,7 @@ class ChunkRenderer:
                     of, text = _CONTENT, self._text.add(event)
                 case ReasoningDelta():
                     of, text = _REASONING, event.text
-                case Notice() | Rewritten():
+                case Notice() | Rewritten() | InterceptedCall():
                     continue
                 case ToolCallDelta():
                     frames += (self._saying(field, run), self._calling(event))
@@ -253,7 +254,7 @@ class _Reply:
                 self._text, self._said, self._reasoning = AnswerText(), [], []
                 for said in event.events:
                     self.add(said)
-            case Notice():
+            case Notice() | InterceptedCall():
                 pass
             case Finished():
                 return event

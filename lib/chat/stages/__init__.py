@@ -1,0 +1,1 @@
+"""Stages: pure transformers of neutral events, between an upstream and a dialect."""
