@@ -43,6 +43,7 @@ ROOMS = {
     "sse": _room("errors", "msgspec"),
     "settings": _room("errors", "msgspec"),
     "chat": _room("errors", "msgspec"),
+    "tools": _room("chat errors", "msgspec"),
     "dialects": _room("chat errors sse", "msgspec"),
     "chatglm": _room("chat connections errors sse patience", "httpx msgspec"),
     "fetch": _room("connections errors", "httpx"),
@@ -59,7 +60,7 @@ ROOMS = {
     "local_workers": _room(),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
-PURE = ("errors", "sse", "chat", "dialects", "media")
+PURE = ("errors", "sse", "chat", "tools", "dialects", "media")
 """Protocol code: it never awaits, never logs, reads neither clock nor chance."""
 IMPURE_MODULES = {
     "asyncio", "http", "io", "logging", "os", "pathlib", "random", "secrets", "select", "socket", "ssl",
