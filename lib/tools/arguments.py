@@ -72,7 +72,9 @@ def _object_in(text: str, depth: int = 0) -> dict[str, Any]:
     if not found.is_strict or stripped[found.end :].strip():
         if (again := _repeated(stripped)) is not None:
             return again
-    return as_object(found.value) if not isinstance(found.value, str) else as_object(())
+    if isinstance(found.value, str):
+        raise NotAnObject("the arguments must be one JSON object, got a text")
+    return as_object(found.value)
 
 
 def _repeated(text: str) -> dict[str, Any] | None:
@@ -96,7 +98,7 @@ def _from_body(body: str, schema: Schema, *, has_more: bool) -> dict[str, Any]:
     only = only_text(schema)
     if only == FREEFORM and not has_more:
         return {only: trimmed(text)}
-    if stripped[0] in "{[\"'":
+    if stripped.startswith(("{", '"{')):
         return _unwrapped(as_object(stripped), schema)
     lines = [_LINE.fullmatch(line) for line in stripped.splitlines() if line.strip()]
     if lines and all(lines):
@@ -117,9 +119,7 @@ def _unwrapped(found: dict[str, Any], schema: Schema) -> dict[str, Any]:
         if name in found and name not in properties and isinstance(found[name], dict | str):
             rest = {key: value for key, value in found.items() if key in properties}
             return rest | as_object(found[name])
-    return {
-        key: value for key, value in found.items() if key in properties or key not in ("name", "tool")
-    }
+    return {key: value for key, value in found.items() if key in properties or key not in ("name", "tool")}
 
 
 def only_text(schema: Schema) -> str | None:

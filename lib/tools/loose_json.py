@@ -75,12 +75,22 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-class _Parser:
-    """Reads one value from a place on. Every character is looked at once, apart from an inner quote's successors."""
+def read_keywords(text: str, start: int) -> Loose:
+    """Read `path="a.py", limit=5)` up to and with its closing bracket."""
+    parser = _Parser(text, start, is_code=True)
+    return Loose(parser.keywords(), parser.place, False)
 
-    def __init__(self, text: str, place: int) -> None:
+
+class _Parser:
+    """Reads one value from a place on, without going back."""
+
+    def __init__(self, text: str, place: int, *, is_code: bool = False) -> None:
         self._text = text
         self.place = place
+        self._ends = "}])" if is_code else "}];"
+
+    def keywords(self) -> dict[str, Any]:
+        return self._pairs(")", 0)
 
     def value(self, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -109,8 +119,11 @@ class _Parser:
 
     def _object(self, depth: int) -> dict[str, Any]:
         self.place += 1
+        return self._pairs("}", depth)
+
+    def _pairs(self, closer: str, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        while not self._closes("}]"):
+        while not self._closes(closer):
             key = self._key()
             self._skip()
             if self._peek() not in ":=：":
@@ -126,17 +139,17 @@ class _Parser:
             found.append(self.value(depth + 1))
         return found
 
-    def _closes(self, closers: str) -> bool:
+    def _closes(self, closer: str) -> bool:
         """Pass over commas; tell whether the container ends here. The end of the text closes it, too."""
         while not self._is_at_end():
             here = self._text[self.place]
             if here in ",，;":
                 self.place += 1
-            elif here == closers[0]:
+            elif here == closer:
                 self.place += 1
                 return True
             elif here in "}]":
-                if closers == "]":  # a list's `]` is missing; the `}` is the object's around it
+                if closer == "]":  # a list's `]` is missing; the `}` is the object's around it
                     return True
                 raise NotJson("closers that do not match")
             else:
@@ -157,7 +170,7 @@ class _Parser:
             self.place = number.end()
             if self.place >= len(self._text):
                 raise CutOff("the JSON was cut off in a number")
-            if self._text[self.place] not in ",}] \t\r\n/;#":
+            if self._text[self.place] not in ",}]) \t\r\n/;#":
                 raise NotJson("a number with something behind it")
             return json.loads(number[0]) if not _has_leading_zero(number[0]) else number[0]
         word = _BARE_WORD.match(self._text, self.place)
@@ -188,7 +201,7 @@ class _Parser:
         following = self._text[after]
         if is_key:
             return following in ":=："
-        if following in "}];":
+        if following in self._ends:
             return True
         if following in ",，":
             return bool(_ITEM.match(self._text, after + 1))
@@ -198,7 +211,9 @@ class _Parser:
 
 _STOPS = {closer: re.compile(rf"\\.|{closer}", re.DOTALL) for closer in set(_QUOTES.values())}
 _BLANKS = re.compile(r"[\s\ufeff]*")
-_ITEM = re.compile(r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*:|\Z)")
+_ITEM = re.compile(
+    r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*:|\Z)"
+)
 _NEXT_KEY = re.compile(r"\"[^\"\\\n]{1,64}\"\s*:|'[^'\\\n]{1,64}'\s*:")
 
 
@@ -221,7 +236,7 @@ def unescaped(body: str) -> str:
     try:
         return str(json.loads(f'"{body}"', strict=False))
     except ValueError:
-        has_foreign = any(found[1][0] not in 'ntrbfu"\\/\'' for found in _ESCAPE.finditer(body))
+        has_foreign = any(found[1][0] not in "ntrbfu\"\\/'" for found in _ESCAPE.finditer(body))
         return _ESCAPE.sub(lambda found: _meant(found, has_foreign), body)
 
 
@@ -230,7 +245,7 @@ def _is_path(body: str) -> bool:
     if not _DRIVE.match(body) or re.search(r"\\\\", body[2:]):
         return False
     return _PATH_STRING.fullmatch(f'"{body}"') is not None or any(
-        found[1][0] not in "ntru\"\\/" for found in _ESCAPE.finditer(body)
+        found[1][0] not in 'ntru"\\/' for found in _ESCAPE.finditer(body)
     )
 
 

@@ -219,7 +219,8 @@ class _Check:
             if found is None:
                 return None
             problems.append(found)
-        return next((said for said in problems if not _is_about_type(said, path)), (problems or [None])[0])
+        worth_saying = [said for said in problems if not _is_about_type(said, path)]
+        return next(iter([*worth_saying, *problems]), None)
 
     def _wrong_list(self, value: list[Any], schema: Schema, path: str, depth: int) -> str | None:
         place = path or "the value"
@@ -300,14 +301,16 @@ def _wrong_number(value: float, schema: Schema, place: str) -> str | None:
     # Draft 4 has booleans that sharpen the plain bounds.
     above, least = (least, None) if above is True else (above, least)
     below, most = (most, None) if below is True else (below, most)
-    for bound, is_wrong, words in (
-        (least, lambda limit: value < limit, "at least"),
-        (most, lambda limit: value > limit, "at most"),
-        (above, lambda limit: value <= limit, "more than"),
-        (below, lambda limit: value >= limit, "less than"),
+    for bound, sign, is_met_by_equal, words in (
+        (least, 1, True, "at least"),
+        (most, -1, True, "at most"),
+        (above, 1, False, "more than"),
+        (below, -1, False, "less than"),
     ):
-        if isinstance(bound, int | float) and not isinstance(bound, bool) and is_wrong(bound):
-            return f"{place} must be {words} {bound}, got {value}"
+        if isinstance(bound, int | float) and not isinstance(bound, bool):
+            distance = (value - bound) * sign
+            if distance < 0 or (distance == 0 and not is_met_by_equal):
+                return f"{place} must be {words} {bound}, got {value}"
     step = schema.get("multipleOf")
     if isinstance(step, int | float) and step > 0 and not math.isclose(math.remainder(value, step), 0):
         return f"{place} must be a multiple of {step}, got {value}"

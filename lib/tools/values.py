@@ -78,7 +78,13 @@ def without_cdata(text: str) -> str | None:
 
 
 def read_text(
-    text: str, schema: Schema, root: Schema, *, name: str = "", keeps_fence: bool = False, note: Note | None = None
+    text: str,
+    schema: Schema,
+    root: Schema,
+    *,
+    name: str = "",
+    keeps_fence: bool = False,
+    note: Note | None = None,
 ) -> Any:
     """Type the raw text of an argument by its schema. A text that does not fit is returned as it is."""
     inner = without_cdata(text)
@@ -100,9 +106,7 @@ def _is_one(text: str) -> bool:
     return not text[read_json(text).end :].strip()
 
 
-def _read_string(
-    text: str, kinds: frozenset[str], name: str, *, keeps_fence: bool, note: Note | None
-) -> Any:
+def _read_string(text: str, kinds: frozenset[str], name: str, *, keeps_fence: bool, note: Note | None) -> Any:
     if kinds - {"string"} and _looks_like_json(text):
         value = read_json(text).value
         if any(is_of_type(value, kind) for kind in kinds):
@@ -160,7 +164,7 @@ def _as_list(value: Any) -> Any:
 
 
 def fit(value: Any, schema: object, root: Schema, depth: int = 0) -> Any:
-    """Give the value the types of its schema, if it can be done without loss. What cannot is left as it is."""
+    """Give the value the types of its schema, where that loses nothing."""
     if depth > MAX_DEPTH:
         return value
     known = resolve(schema, root)
