@@ -1,1 +1,1 @@
-"""Tool calls and structured output for a model that has neither: the prompt, the reader, the checks. No I/O."""
+"""Tool calls and structured output for a model that has neither: prompt, reader and checks. No I/O."""

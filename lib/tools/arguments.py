@@ -69,9 +69,9 @@ def _object_in(text: str, depth: int = 0) -> dict[str, Any]:
         raise NotAnObject(f"the arguments must be one JSON object: {error}") from error
     if isinstance(found.value, str) and depth == 0:  # encoded twice
         return _object_in(found.value, 1)
-    if not found.is_strict or stripped[found.end :].strip():
-        if (again := _repeated(stripped)) is not None:
-            return again
+    is_clean = found.is_strict and not stripped[found.end :].strip()
+    if not is_clean and (again := _repeated(stripped)) is not None:
+        return again
     if isinstance(found.value, str):
         raise NotAnObject("the arguments must be one JSON object, got a text")
     return as_object(found.value)
@@ -125,7 +125,7 @@ def _unwrapped(found: dict[str, Any], schema: Schema) -> dict[str, Any]:
 def only_text(schema: Schema) -> str | None:
     """Return the argument that a call without names means: the only required one, if it is a text."""
     required = required_of(schema)
-    names = required if required else tuple(properties_of(schema))
+    names = required or tuple(properties_of(schema))
     if len(names) != 1:
         return None
     of_value = properties_of(schema).get(names[0], ANYTHING)

@@ -23,9 +23,11 @@ MARKED = (
     r"<\|channel\|>\w+ to=(?P<name>[^\s<]+)[^\n{]{0,80}?<\|message\|>",
     r"调用工具\s*[:：]\s*(?P<name>\S+)\s*参数\s*[:：]",
 )
-_MARKED = re.compile("|".join(re.sub(r"\?P<name>", f"?P<name{n}>", mark) for n, mark in enumerate(MARKED)))
+_MARKED = re.compile(
+    "|".join(re.sub(r"\?P<name>", f"?P<name{n}>", mark) for n, mark in enumerate(MARKED)), re.IGNORECASE
+)
 _BETWEEN = re.compile(
-    r"(?:[\s,;}\]]|\[/?(?:function_calls|call)\]|</?｜tool▁[^>]{1,30}>|<\|tool_calls?\w*\|>|<\|(?:call|eom_id|end)\|>"
+    r"(?:[\s,;}\]]|\[/?(?:function_calls|call)\]|<｜tool▁(?:calls▁begin|calls?▁end)｜>|<\|tool_calls?_(?:section_\w+|end)\|>|<\|(?:call|eom_id|end)\|>"
     r"|```\w*|~~~\w*|</?tool_code>)*"
 )
 _AFTER_MARK = re.compile(r"\s*(?:```\w*\s*)?")

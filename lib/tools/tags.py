@@ -19,6 +19,7 @@ _OPENER = re.compile(r"[<＜]")
 _ATTRIBUTE = re.compile(r"([\w\-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s|｜/\"'>]+))")
 _ASSIGNED = re.compile(r"\s*=\s*[\"']?([^\s\"'|>]+)")
 MAX_WORD_CHARS = 80
+MAX_NAMESPACE_CHARS = 8
 
 
 class Role(Enum):
@@ -177,7 +178,8 @@ def may_become(text: str, words: Iterable[str]) -> bool:
 
 
 def _is_start_of_lead(word: str) -> bool:
-    return "dsml".startswith(word.lower()) or word.endswith(":")
+    """A namespace, or DSML's mark, may be all that there is yet."""
+    return word.endswith(":") or (word.isalpha() and len(word) <= MAX_NAMESPACE_CHARS)
 
 
 # Families: each tells the role of a tag, or None: then the tag is data.
@@ -195,7 +197,7 @@ def own_family(tag: Tag, place: Place) -> Mark | None:
         return Mark(Role.ARGUMENT, tag, name or "") if name or tag.is_closer else None
     if word.startswith(ARGUMENT):
         return Mark(Role.ARGUMENT, tag, tag.word[len(ARGUMENT) :])
-    if not place.has_name and word in place.tools:
+    if word in place.tools and (tag.is_closer or not place.has_name):
         return Mark(Role.NAME, tag, tag.word)
     if word in place.arguments:
         return Mark(Role.ARGUMENT, tag, tag.word)

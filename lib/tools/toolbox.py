@@ -50,6 +50,8 @@ class Toolbox:
         is_parallel: bool = True,
         is_looping: bool = False,
         expects_json: bool = False,
+        unit: str = "block",
+        example: str = "",
         reminder: str = "",
     ) -> None:
         self.tools = tuple(tools)
@@ -61,6 +63,8 @@ class Toolbox:
         self.is_looping = is_looping
         """The last turns of the conversation made the same call again and again: nudges only prolong that."""
         self.expects_json = expects_json
+        self.unit = unit
+        self.example = example
         self.reminder = reminder
         self._exact = {tool.name: tool for tool in self.tools} | {tool.shown: tool for tool in self.tools}
         self._folded = _unique((_fold(name), tool) for name, tool in self._exact.items())
