@@ -28,7 +28,7 @@ MAX_OPENER_CHARS = 400
 _MARKS = re.compile(r"(?:[ \t\r\n\ufeff]|>|[-*+•](?=[ \t])|\d{1,3}[.)](?=[ \t]))*")
 _HALF_MARK = re.compile(r"(?:[-*+•]|\d{1,3}[.)]?)\Z")
 _ROLE_WORD = re.compile(r"(?:assistant|助手)[ \t]*[:：][ \t]*(?=[<＜{\[`])", re.IGNORECASE)
-_HALF_ROLE_WORD = re.compile(r"(?:assistant|助手)[ \t]*[:：]?[ \t]*\Z", re.IGNORECASE)
+_HALF_ROLE_WORD = re.compile(r"(?:assistant|助手)[ \t]*[:：]?[ \t]*\Z")
 _FENCE = re.compile(r"(?P<mark>`{3,}|~{3,})[^\n`]*\n\s*")
 _HALF_FENCE = re.compile(r"(?:`{1,2}|~{1,2}|(?:`{3,}|~{3,})[^\n`]*(?:\n\s*)?)\Z")
 _WORD = re.compile(r"[A-Za-z_][\w.:\-]*")
@@ -106,7 +106,7 @@ class Openers:
         if is_first:
             if role := _ROLE_WORD.match(line, place):
                 place = role.end()
-            elif _HALF_ROLE_WORD.match(line, place):
+            elif _is_half_role_word(line[place:].lower()):
                 return _MAYBE
         opening = self._at(line, place, follows_call=follows_call)
         if ">" in line[:place] and opening.kind is Kind.TAGS:
@@ -214,14 +214,16 @@ class Openers:
         word = _WORD.match(rest)
         assert word is not None
         if word.end() == len(rest):
-            folded = fold(rest)
+            folded = fold(rest.rstrip(":"))
             known = any(name.startswith(folded) for name in self._tools)
             return _MAYBE if known or any(other.startswith(folded) for other in _REACT) else _TEXT
         if word[0].lower().rstrip(":") == "action":
             return self._action(rest, place)
         if word[0] == "print":
             inner = _PRINT.match(rest)
-            return Opening(Kind.PLAIN, place) if inner and self._box.find(inner[1]) else _TEXT
+            if inner is None:
+                return _MAYBE if _HALF_PRINT.match(rest) else _TEXT
+            return Opening(Kind.PLAIN, place) if self._box.find(inner[1]) else _TEXT
         if not self._box.find(word[0]):
             return _TEXT
         return _after_name(rest, word.end(), place)
@@ -244,10 +246,16 @@ _HALF_JSON_VALUE = re.compile(r"[\"'”]?\s*[:：=]?\s*")
 _TYPES = frozenset(("function", "tool_use", "tool_call", "function_call"))
 _REACT = ("action", "print")
 _PRINT = re.compile(r"print\s*\(\s*([\w.:\-]+)\s*\(")
+_HALF_PRINT = re.compile(r"print\s*(?:\(\s*[\w.:\-]*\s*)?\Z")
 _ACTION = re.compile(r"Action[ \t]*[:：][ \t]*([A-Za-z_][\w.\-]*)", re.IGNORECASE)
-_HALF_ACTION = re.compile(r"Action[ \t]*(?:[:：][ \t]*)?\Z", re.IGNORECASE)
+_HALF_HALF_PRINT = re.compile(r"print\s*(?:\(\s*[\w.:\-]*\s*)?\Z")
+_ACTION = re.compile(r"Action[ \t]*(?:[:：][ \t]*)?\Z", re.IGNORECASE)
 _KEYWORD = re.compile(r"[A-Za-z_]\w*\s*=")
 _HALF_KEYWORD = re.compile(r"(?:[A-Za-z_]\w*)?\s*\Z")
+
+
+def _is_half_role_word(rest: str) -> bool:
+    return "assistant".startswith(rest) or bool(_HALF_ROLE_WORD.match(rest))
 
 
 def _after_name(rest: str, end: int, place: int) -> Opening:

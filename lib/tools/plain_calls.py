@@ -24,11 +24,12 @@ MARKED = (
     r"调用工具\s*[:：]\s*(?P<name>\S+)\s*参数\s*[:：]",
 )
 _MARKED = re.compile(
-    "|".join(re.sub(r"\?P<name>", f"?P<name{n}>", mark) for n, mark in enumerate(MARKED)), re.IGNORECASE
+    "|".join(mark.replace("?P<name>", f"?P<name{number}>") for number, mark in enumerate(MARKED)),
+    re.IGNORECASE,
 )
 _BETWEEN = re.compile(
-    r"(?:[\s,;}\]]|\[/?(?:function_calls|call)\]|<｜tool▁(?:calls▁begin|calls?▁end)｜>|<\|tool_calls?_(?:section_\w+|end)\|>|<\|(?:call|eom_id|end)\|>"
-    r"|```\w*|~~~\w*|</?tool_code>)*"
+    r"(?:[\s,;}\]]|\[/?(?:function_calls|call)\]|<｜tool▁(?:calls▁begin|calls?▁end)｜>"
+    r"|<\|tool_calls?_(?:section_\w+|end)\|>|<\|(?:call|eom_id|end)\|>|```\w*|~~~\w*|</?tool_code>)*"
 )
 _AFTER_MARK = re.compile(r"\s*(?:```\w*\s*)?")
 _ACTION = re.compile(

@@ -258,15 +258,7 @@ class ToolReader:
             self._end(event, out)
             return
         is_whole = event.reason != "length"
-        turn = self._turn
-        if turn.rewritten is None or turn.scanner.is_cut:
-            self._take_items(turn.scanner.finish(is_whole=is_whole), out)
-        else:
-            self._take_rewritten(turn.rewritten, out, is_whole=is_whole)
-        if self._is_over:
-            return
-        if is_whole and not (self._calls or turn.fault or turn.has_content) and turn.withheld.is_blank:
-            self._search_reasoning(out)
+        self._read_to_the_end(out, is_whole=is_whole)
         if self._is_over:
             return
         if self._calls:
@@ -275,6 +267,14 @@ class ToolReader:
             self._give_up(event, out)
         else:
             self._conclude(event, out)
+
+    def _read_to_the_end(self, out: list[ReplyEvent], *, is_whole: bool) -> None:
+        turn = self._turn
+        self._take_items(turn.scanner.finish(is_whole=is_whole), out)
+        if turn.rewritten is not None:
+            self._take_rewritten(turn.rewritten, out, is_whole=is_whole)
+        if is_whole and not (self._calls or turn.fault or turn.has_content) and turn.withheld.is_blank:
+            self._search_reasoning(out)
 
     def _search_reasoning(self, out: list[ReplyEvent]) -> None:
         scanner = Scanner(self._box, self._openers)
@@ -331,7 +331,6 @@ class ToolReader:
 
     def _take_rewritten(self, event: Rewritten, out: list[ReplyEvent], *, is_whole: bool) -> None:
         """The upstream changed its text at the end: read it anew for an answer that is not streamed."""
-        self._take_items(self._turn.scanner.finish(is_whole=is_whole), out)
         if self._turn.fault is not None or self._has_repaired or self._is_over:
             return
         retold: list[TextDelta | ReasoningDelta | Citation | ImageMade] = []

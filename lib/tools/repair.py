@@ -15,9 +15,8 @@ def words_for_fault(fault: Fault, box: Toolbox) -> str:
             f"The last action was not run: it did not arrive as a {unit}. Write it again, as plain text "
             f"in the answer, in this form:\n\n{box.example}\n\n{box.reminder}"
         ).strip()
-    return (
-        f"The last {unit} could not be run: {fault.words}. Write the {unit} again, complete.\n\n{box.reminder}"
-    ).strip()
+    said = f"The last {unit} could not be run: {fault.words}. Write the {unit} again, complete."
+    return f"{said}\n\n{box.reminder}".strip()
 
 
 def words_for_silence(box: Toolbox, *, is_forced: bool) -> str:

@@ -74,10 +74,9 @@ class Scanner:
         """The model goes on with a result that it invented: the rest is nothing."""
         return self._in is _In.CUT
 
-    @property
-    def is_in_line(self) -> bool:
-        """Text without a line break passes through unchanged."""
-        return self._in is _In.LINE
+    def passes(self, text: str) -> bool:
+        """Tell whether the text is shown as it is, and changes nothing."""
+        return self._in is _In.LINE and "\n" not in text and not self._is_first
 
     @property
     def is_in_call(self) -> bool:
