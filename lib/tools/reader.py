@@ -96,12 +96,7 @@ class ToolReader:
         for event in events:
             if self._is_over:
                 break
-            if (
-                type(event) is TextDelta
-                and self._flows
-                and self._turn.scanner.is_in_line
-                and "\n" not in event.text
-            ):
+            if type(event) is TextDelta and self._flows and self._turn.scanner.passes(event.text):
                 out.append(event)  # most of an answer
             else:
                 self._take(event, out)
