@@ -19,6 +19,7 @@ from lib.tools.toolbox import Declared, encoded
 from lib.tools.values import kinds_of
 
 _LEFT_OUT = frozenset(("$schema", "title", "additionalProperties", "default", "$id", "$comment", "examples"))
+_BOUNDS = ("minimum", "maximum", "format")
 _MAX_INLINED = 6
 """References inside each other that are written out; a deeper one says only its type."""
 _STEPS = (1.0, 0.5, 0.25, 0.1, 0.0)
@@ -60,17 +61,18 @@ def _line(tool: Declared, budgets: Budgets, share: float) -> str:
 def _shortest(tool: Declared, limit: int) -> str:
     """Names and types alone; optional arguments are left out if even that is too long."""
     required = required_of(tool.schema)
-    for names in (tuple(properties_of(tool.schema)), required):
-        arguments = {
-            name: _flat(
-                resolve(properties_of(tool.schema).get(name, ANYTHING), tool.schema), name in required, ""
-            )
-            for name in names
-        }
-        line = f"{tool.shown}: {encoded(arguments)}"
-        if len(line) <= limit:
-            break
-    return line
+    whole = _names_and_types(tool, tuple(properties_of(tool.schema)))
+    return whole if len(whole) <= limit else _names_and_types(tool, required)
+
+
+def _names_and_types(tool: Declared, names: tuple[str, ...]) -> str:
+    required = required_of(tool.schema)
+    arguments = {name: _flat(_part(tool.schema, name), name in required, "") for name in names}
+    return f"{tool.shown}: {encoded(arguments)}"
+
+
+def _part(schema: Schema, name: str) -> Schema:
+    return resolve(properties_of(schema).get(name, ANYTHING), schema)
 
 
 def _short(schema: Schema, hint: int, share: float) -> dict[str, Any]:
@@ -157,9 +159,7 @@ def _difficulty(tool: Declared) -> tuple[bool, bool, int]:
 
 def sample_arguments(tool: Declared) -> dict[str, Any]:
     names = required_of(tool.schema) or tuple(properties_of(tool.schema))[:1]
-    return {
-        name: _sample(name, properties_of(tool.schema).get(name, ANYTHING), tool.schema, 0) for name in names
-    }
+    return {name: _sample(name, _part(tool.schema, name), tool.schema, 0) for name in names}
 
 
 def _sample(name: str, schema: object, root: Schema, depth: int) -> Any:

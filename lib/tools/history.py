@@ -154,10 +154,7 @@ def _cut(told: list[Message | _Group], budgets: Budgets) -> tuple[Message, ...]:
     messages: list[Message] = []
     images = 0
     for item in told:
-        if isinstance(item, _Group):
-            message = _written(item, limits.pop(0), images)
-        else:
-            message = item
+        message = _written(item, limits.pop(0), images) if isinstance(item, _Group) else item
         images += sum(isinstance(part, ImagePart) for part in message.parts)
         messages.append(message)
     return tuple(messages)

@@ -34,8 +34,8 @@ class ToolPrompt(msgspec.Struct, frozen=True):
 
     def closing(self, *, with_actions: bool = True) -> str:
         """Return the end of the prompt. A conversation that knows the section already can go without it."""
-        sections = [self.actions if with_actions else "", self.output, self.reminder]
-        return "\n\n".join(filter(None, sections))
+        sections = (self.actions if with_actions else "", self.output)
+        return "".join(f"{section}\n\n" for section in sections if section) + self.reminder
 
 
 def describe(

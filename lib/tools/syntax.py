@@ -1,4 +1,4 @@
-"""The three syntaxes in which calls are taught and the history is told. The reader takes all of them always."""
+"""The three syntaxes in which calls are taught and the history is told. The reader takes all of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lib.tools.words import ARGUMENT, FREEFORM, RUN, TOOL, WHOLE
 
 SyntaxName = Literal["blocks", "calls", "dsml"]
 _DSML = "|DSML|"
+_THEN = "end the answer: the results come in the next message."
 
 
 class Replayed(NamedTuple):
@@ -49,8 +50,7 @@ class Syntax:
         return (
             "One line per action, beginning with its name. Independent actions: several lines.",
             "The brackets hold one JSON object with the arguments; line breaks in a text are written \\n.",
-            "Write the line itself as plain text in the answer. After the last one, end the answer: "
-            "the results come in the next message.",
+            f"Write the line itself as plain text in the answer. After the last one, {_THEN}",
             "Announcing an action does nothing. Only the line runs it.",
         )
 
@@ -80,8 +80,7 @@ class BlockSyntax(Syntax):
             "Text values: exactly as they are, over several lines where needed, nothing escaped or quoted.",
             "Numbers, true/false, lists and objects: as JSON.",
             f"Arguments whose names are unusual, or that are not listed: one JSON object in <{WHOLE}>.",
-            "Write the block itself as plain text in the answer. After the last block, end the answer: "
-            "the results come in the next message.",
+            f"Write the block itself as plain text in the answer. After the last block, {_THEN}",
             "Announcing an action does nothing. Only the block runs it.",
         )
 
@@ -116,8 +115,7 @@ class DsmlSyntax(Syntax):
             f"One <{_DSML}invoke> per action. Independent actions: several, in one <{_DSML}tool_calls>.",
             "Text values: exactly as they are, inside <![CDATA[ and ]]>.",
             "Numbers, true/false, lists and objects: as JSON, without CDATA.",
-            "Write the block itself as plain text in the answer. After it, end the answer: "
-            "the results come in the next message.",
+            f"Write the block itself as plain text in the answer. After it, {_THEN}",
             "Announcing an action does nothing. Only the block runs it.",
         )
 
