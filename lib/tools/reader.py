@@ -91,6 +91,8 @@ class ToolReader:
         self.repair: str | None = None
 
     def feed(self, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
+        if not self._box.is_on:
+            return list(events)
         self.repair = None
         out: list[ReplyEvent] = []
         for event in events:
