@@ -17,7 +17,7 @@ from tests.unit.tools.samples import OPEN as B
 
 A_PY = {"path": "a.py"}
 READ = ("read", A_PY)
-NOW = ("now", {})
+NOW: tuple[str, dict[str, Any]] = ("now", {})
 HEAD = f"{B}<tool>read</tool>"
 
 
