@@ -84,7 +84,7 @@ def called(syntax: SyntaxName, name: str, arguments: dict[str, Any]) -> list[tup
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(ARGUMENTS)
 @example({"text": "\n"})
 @example({"text": "x\r"})
@@ -123,7 +123,7 @@ def test_a_call_is_the_same_however_it_is_cut(
     assert play(reader_of(BOX), events).calls == [("run_it", arguments)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(WORDS, max_size=6))
 def test_a_text_tells_the_same_however_it_is_cut(pieces: list[str]) -> None:
     text = "".join(pieces)
