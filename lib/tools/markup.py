@@ -9,7 +9,19 @@ from typing import NamedTuple
 from lib.tools.drafts import Draft
 from lib.tools.schema import properties_of
 from lib.tools.split_names import from_loose_text, leading_name
-from lib.tools.tags import Family, Lexer, Mark, Place, Role, Tag, attributes, fold, own_family, xml_family
+from lib.tools.tags import (
+    Family,
+    Lexer,
+    Mark,
+    Place,
+    Role,
+    Tag,
+    attributes,
+    fold,
+    native_family,
+    own_family,
+    xml_family,
+)
 from lib.tools.toolbox import Toolbox
 from lib.tools.words import ARGUMENT
 
@@ -342,6 +354,8 @@ class MarkupReader:
             self._end_value("".join(self._value))
 
     def _end_value(self, text: str) -> None:
+        if self._family is native_family and not (text.startswith("\n") and text.endswith("\n")):
+            text = f"\n{text}\n"  # GLM's own syntax sets no line breaks around a value: keep those it has
         self._fields.append((self._key, text))
         self._value, self._loose = [], []
         self._at = _At.BODY

@@ -236,6 +236,11 @@ GLM = [
         "<tool_call>bash<arg_key>command</arg_key><arg_value>a </arg_value> b </tool_call> c</arg_value></tool_call>",
         [("bash", {"command": "a </arg_value> b </tool_call> c"})],
     ),
+    Row(
+        "white space",
+        "<tool_call>bash<arg_key>command</arg_key><arg_value> a\n</arg_value></tool_call>",
+        [("bash", {"command": " a\n"})],
+    ),
     Row("cut value", "<tool_call>read<arg_key>path</arg_key><arg_value>a.p", [], "repair"),
 ]
 OTHER_TAGS = [

@@ -183,7 +183,8 @@ def test_other_events_pass() -> None:
 
 
 def test_a_source_inside_a_value_is_written_into_it() -> None:
-    events = [TextDelta('{"name": "Ann'), Citation(1, "https://a.example", "A"), TextDelta('", "age": 5}')]
+    source = Citation(1, "https://a.example", "A")
+    events: list[ReplyEvent] = [TextDelta('{"name": "Ann'), source, TextDelta('", "age": 5}')]
     whole = JsonReader(PERSON, is_streamed=False).feed([*events, Finished("stop")])
     assert summary(whole, None).text == '{"name": "Ann[1]", "age": 5}'
     streamed = JsonReader(PERSON, is_streamed=True).feed([*events, Finished("stop")])
@@ -196,6 +197,7 @@ def test_a_text_that_the_upstream_changed_is_read_as_it_ended() -> None:
     assert summary(out, None).text == ANN
 
 
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     st.none()
     | st.booleans()

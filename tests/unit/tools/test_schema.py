@@ -77,6 +77,7 @@ def test_a_union_that_refers_to_itself_is_given_up() -> None:
     for _ in range(30):
         value = [value]
     assert problem_of(value, schema) is None
+    assert fit(value, schema, schema) == value
 
 
 def test_a_value_that_is_too_deep_is_a_fault() -> None:
