@@ -68,7 +68,7 @@ def _salvaged(event: InterceptedCall, box: Toolbox) -> Call | None:
     if "<arg_key>" in event.name:
         reader = MarkupReader(box, native_family)
         drafts = reader.feed(f"<tool_call>{event.name}</tool_call>") + reader.finish()
-        found = box.check(drafts[0]) if len(drafts) == 1 else None
+        found = box.check(drafts[0].draft) if len(drafts) == 1 else None
         return found if isinstance(found, Call) else None
     name = _ENDS.sub("", event.name)
     tool = box.find(name) if name != event.name and not _RESIDUE.search(name) else None

@@ -50,6 +50,13 @@ class _Ending(NamedTuple):
     raw: list[str]
 
 
+class Written(NamedTuple):
+    """A call, and the number of characters up to its end."""
+
+    draft: Draft
+    end: int
+
+
 class MarkupReader:
     """Reads the calls of one block, or of one wrapper with several, and stops behind it."""
 
@@ -58,13 +65,15 @@ class MarkupReader:
         self._family = family
         self._lexer = Lexer()
         self._at = _At.HEAD
-        self._drafts: list[Draft] = []
+        self._drafts: list[Written] = []
+        self._mark: Mark | None = None
         self._wrappers = 0
         self._tools = frozenset(fold(name) for name in box.names)
         self._early_name = ""
         """GLM writes `<tool_call>read<tool_call>path</arg_key>`: the second opener stands for `<arg_key>`."""
         self._is_named_like_tool = False
         self._is_doubtful = False
+        self._has_begun = False
         self.is_aborted = False
         """It is no call: what was fed is text."""
         self._begin("")
@@ -78,12 +87,12 @@ class MarkupReader:
         """The text behind the block, once it is over."""
         return self._lexer.tail
 
-    def feed(self, text: str) -> list[Draft]:
+    def feed(self, text: str) -> list[Written]:
         self._lexer.feed(text)
         self._run(is_final=False)
         return self._taken()
 
-    def finish(self) -> list[Draft]:
+    def finish(self) -> list[Written]:
         """The answer ended normally: supply the closers that are missing."""
         self._run(is_final=True)
         if self._at is _At.MAYBE_END:
@@ -95,7 +104,7 @@ class MarkupReader:
             self._end_run(is_cut=is_cut)
         return self._taken()
 
-    def _taken(self) -> list[Draft]:
+    def _taken(self) -> list[Written]:
         drafts, self._drafts = self._drafts, []
         return drafts
 
@@ -103,15 +112,17 @@ class MarkupReader:
         while self._at is not _At.OVER and not self.is_aborted:
             token = self._lexer.next(is_final=is_final)
             if token is None:
-                return
+                break
             if isinstance(token, Tag):
-                mark = self._family(token, self._place())
+                mark = self._mark = self._family(token, self._place())
                 if mark is None:
                     self._take_data(token.raw)
                 else:
                     self._take(mark)
             else:
+                self._mark = None
                 self._take_data(token)
+        self._mark = None
 
     def _begin(self, name: str) -> None:
         self._name = name
@@ -148,7 +159,7 @@ class MarkupReader:
                     self._value.append(data.lstrip())
             case _At.AROUND:
                 if data.strip():
-                    self._lexer.put_back(data)
+                    self._lexer.put_back(data.lstrip())
                     self._at = _At.OVER
             case _:
                 self._loose.append(data)
@@ -201,6 +212,8 @@ class MarkupReader:
     def _take_wrapper(self, mark: Mark) -> None:
         if not mark.is_closer:
             self._wrappers += 1
+            if not self._is_blank():
+                self._end_run()
             self._at = _At.AROUND
         else:
             self._end_run()
@@ -227,7 +240,8 @@ class MarkupReader:
         self._begin(mark.name)
         self._at = _At.BODY if mark.name else _At.HEAD
         self._is_named_like_tool = self._family is xml_family and mark.tag.folded in self._tools
-        self._is_doubtful = self._is_named_like_tool
+        self._is_doubtful = self._is_named_like_tool and not self._has_begun
+        self._has_begun = True
         if self._is_named_like_tool:
             self._fields = list(attributes(mark.tag.rest).items())
         if mark.tag.is_empty:
@@ -396,13 +410,19 @@ class MarkupReader:
     def _end_run(self, *, is_cut: bool = False) -> None:
         self._end_name()
         if self._early_name.strip():
-            self._drafts.append(self._draft(self._early_name.strip(), (), ""))
+            self._add(self._draft(self._early_name.strip(), (), ""))
         self._early_name = ""
         loose = "".join(self._loose)
         if self._name or loose.strip() or self._fields:
-            self._drafts.append(self._draft(self._name, tuple(self._fields), loose, is_cut=is_cut))
+            self._add(self._draft(self._name, tuple(self._fields), loose, is_cut=is_cut))
         self._loose = []
         self._at = _At.AROUND if self._wrappers else _At.OVER
+
+    def _add(self, draft: Draft) -> None:
+        """An opener that ends the call before it is no part of that call."""
+        begins_next = self._mark is not None and not self._mark.is_closer and not self._mark.tag.is_empty
+        opener = len(self._mark.tag.raw) if begins_next and self._mark else 0
+        self._drafts.append(Written(draft, self._lexer.consumed - opener))
 
     def _draft(
         self, name: str, fields: tuple[tuple[str, str], ...], loose: str, *, is_cut: bool = False

@@ -9,7 +9,7 @@ from enum import Enum
 import msgspec
 
 from lib.tools.drafts import Draft
-from lib.tools.markup import MAX_BLOCK_CHARS, MarkupReader
+from lib.tools.markup import MAX_BLOCK_CHARS, MarkupReader, Written
 from lib.tools.openers import MAX_OPENER_CHARS, Kind, Openers, Opening
 from lib.tools.plain_calls import read_calls
 from lib.tools.toolbox import Toolbox
@@ -63,6 +63,8 @@ class Scanner:
         self._quote = ""
         self._is_quoted = False
         self._opener_end = 0
+        self._held_from = 0
+        """The place in the block at which the held text begins."""
         self._follows_call = False
         self._is_first = True
         self._attempts = MAX_RESULT_ATTEMPTS
@@ -242,27 +244,39 @@ class Scanner:
             self._packaging = opening.fence
         self._hold(text[: opening.start])
         self._opener_end = opening.start
+        self._held_from = len(opening.prefix) - opening.start
         return text[opening.start :]
 
     def _in_tags(self, text: str) -> Step:
         block = self._block
         assert block is not None
         self._hold(text)
-        drafts = block.feed(self._unquoted(text) if self._is_quoted else text)
+        written = block.feed(self._unquoted(text) if self._is_quoted else text)
         rest = block.rest if block.is_over else ""
-        if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS:
+        if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS or self._is_talk(written):
             return (yield from self._not_a_call())
-        if drafts and self._packaging and not any(self._box.find(draft.name) for draft in drafts):
-            return (yield from self._not_a_call())
-        if drafts:
-            raw = self._released()
-            yield Found(tuple(drafts), raw[: len(raw) - len(rest)])
+        yield from self._found(written)
         if block.is_over:
-            if not drafts:
-                self._released()
-                self.dropped_empty = True
+            self._released()
+            self.dropped_empty = self.dropped_empty or not written
             self._after_call()
         return rest
+
+    def _is_talk(self, written: list[Written]) -> bool:
+        """A fence around a call of no declared tool is an example, and no packaging."""
+        return bool(self._packaging and written) and not any(
+            self._box.find(call.draft.name) for call in written
+        )
+
+    def _found(self, written: list[Written]) -> Iterator[Item]:
+        if not written:
+            return
+        held = self._released()
+        for call in written:
+            end = len(held) if self._is_quoted else max(call.end - self._held_from, 0)
+            yield Found((call.draft,), held[:end])
+            held, self._held_from = held[end:], call.end
+        self._hold(held)
 
     def _after_call(self) -> None:
         self._block = None
@@ -292,14 +306,14 @@ class Scanner:
     def _end_tags(self, *, is_whole: bool) -> Iterator[Item]:
         block = self._block
         assert block is not None
-        drafts = block.feed(self._quote) + block.finish() if is_whole else []
-        raw = self._released()
-        if drafts and not (self._packaging and not any(self._box.find(draft.name) for draft in drafts)):
-            yield Found(tuple(drafts), raw)
-        elif is_whole and not block.is_aborted and not drafts:
+        written = block.feed(self._quote) + block.finish() if is_whole else []
+        if written and not self._is_talk(written):
+            yield from self._found(written)
+        elif is_whole and not block.is_aborted and not written:
             self.dropped_empty = True
+            self._released()
         else:
-            yield self._shown(raw)
+            yield self._shown(self._released())
 
     # Calls in plain text
 
@@ -320,7 +334,8 @@ class Scanner:
         found = _RESULT_LINE.search(text, start)
         until = text[start : found.start()] if found else ""
         written = read_calls(until, self._box, is_whole=True)
-        if written and not until[written.end :].strip(" \t\r\n`~"):
+        is_whole = written is not None and not any(draft.is_cut for draft in written.drafts)
+        if written and is_whole and not until[written.end :].strip(" \t\r\n`~"):
             yield Found(written.drafts, text[: start + written.end])
             self._in = _In.CUT
         else:

@@ -114,6 +114,12 @@ class Lexer:
     def __init__(self) -> None:
         self._text = ""
         self._place = 0
+        self._before = 0
+
+    @property
+    def consumed(self) -> int:
+        """Characters that tokens have covered, in all."""
+        return self._before + self._place
 
     @property
     def tail(self) -> str:
@@ -121,8 +127,7 @@ class Lexer:
         return self._text[self._place :]
 
     def feed(self, text: str) -> None:
-        self._text = self.tail + text
-        self._place = 0
+        self._text, self._before, self._place = self.tail + text, self.consumed, 0
 
     def put_back(self, raw: str) -> None:
         """Undo the last token."""
