@@ -224,7 +224,7 @@ class Openers:
             if inner is None:
                 return _MAYBE if _HALF_PRINT.match(rest) else _TEXT
             return Opening(Kind.PLAIN, place) if self._box.find(inner[1]) else _TEXT
-        if not self._box.find(word[0]):
+        if fold(word[0]) not in self._tools:
             return _TEXT
         return _after_name(rest, word.end(), place)
 

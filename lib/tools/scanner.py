@@ -68,6 +68,8 @@ class Scanner:
         self._follows_call = False
         self._is_first = True
         self._attempts = MAX_RESULT_ATTEMPTS
+        self._ending = ""
+        """The last characters of calls in plain text."""
         self.dropped_empty = False
         """A call without a name or an argument was left out."""
 
@@ -174,6 +176,7 @@ class Scanner:
                 return self._begin_tags(opening, text)
             case Kind.PLAIN:
                 self._in = _In.PLAIN
+                self._fence, self._ending = opening.fence, ""
                 self._packaging = opening.fence or self._packaging
                 self._opener_end = opening.start
                 return text
@@ -240,8 +243,8 @@ class Scanner:
         self._block.feed(opening.prefix)
         self._in = _In.TAGS
         self._is_quoted, self._quote = opening.is_quoted, ""
-        if opening.fence:
-            self._packaging = opening.fence
+        self._fence = opening.fence
+        self._packaging = opening.fence or self._packaging
         self._hold(text[: opening.start])
         self._opener_end = opening.start
         self._held_from = len(opening.prefix) - opening.start
@@ -250,9 +253,11 @@ class Scanner:
     def _in_tags(self, text: str) -> Step:
         block = self._block
         assert block is not None
+        if self._is_quoted:
+            text = self._unquoted(text)
         self._hold(text)
-        written = block.feed(self._unquoted(text) if self._is_quoted else text)
-        rest = block.rest if block.is_over else ""
+        written = block.feed(text)
+        rest = block.rest + self._quote if block.is_over else ""
         if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS or self._is_talk(written):
             return (yield from self._not_a_call())
         yield from self._found(written)
@@ -264,33 +269,32 @@ class Scanner:
 
     def _is_talk(self, written: list[Written]) -> bool:
         """A fence around a call of no declared tool is an example, and no packaging."""
-        return bool(self._packaging and written) and not any(
-            self._box.find(call.draft.name) for call in written
-        )
+        return bool(self._fence and written) and not any(self._box.find(call.draft.name) for call in written)
 
     def _found(self, written: list[Written]) -> Iterator[Item]:
         if not written:
             return
         held = self._released()
         for call in written:
-            end = len(held) if self._is_quoted else max(call.end - self._held_from, 0)
+            end = max(call.end - self._held_from, 0)
             yield Found((call.draft,), held[:end])
             held, self._held_from = held[end:], call.end
         self._hold(held)
 
     def _after_call(self) -> None:
         self._block = None
+        self._fence = ""
         self._in = _In.LINE_START
         self._follows_call = True
         self._is_first = False
 
     def _not_a_call(self) -> Step:
         """Show the opener as text, and look at the rest again."""
-        text = self._released()
+        text = self._released() + self._quote
         self._block = None
-        if self._packaging:
-            fence, self._packaging = self._packaging, ""
-            return (yield from self._begin_fence(fence, text))
+        if self._fence:
+            self._packaging = ""
+            return (yield from self._begin_fence(self._fence, text))
         end = min(len(text), self._opener_end + 1)
         yield self._shown(text[:end])
         self._in = _In.LINE
@@ -313,17 +317,18 @@ class Scanner:
             self.dropped_empty = True
             self._released()
         else:
-            yield self._shown(self._released())
+            yield self._shown(self._released() + self._quote)
 
     # Calls in plain text
 
     def _in_plain(self, text: str) -> Step:
-        overlap = self._held[-1][-MAX_RESULT_MARK_CHARS:] if self._held else ""
+        ending = self._ending + text
+        self._ending = ending[-MAX_RESULT_MARK_CHARS:]
         self._hold(text)
         if self._held_chars > MAX_BLOCK_CHARS:
             yield self._shown(self._released())
             self._in = _In.LINE
-        elif self._attempts and "\n" in overlap + text and _RESULT_LINE.search(overlap + text):
+        elif self._attempts and "\n" in ending and _RESULT_LINE.search(ending):
             self._attempts -= 1
             yield from self._cut_at_result()
         return ""
@@ -357,9 +362,9 @@ class Scanner:
         return rest
 
     def _plain_text(self, text: str, start: int) -> Step:
-        if self._packaging:
-            fence, self._packaging = self._packaging, ""
-            return (yield from self._begin_fence(fence, text))
+        if self._fence:
+            self._packaging = ""
+            return (yield from self._begin_fence(self._fence, text))
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         yield self._shown(text[:end])
