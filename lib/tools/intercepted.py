@@ -28,7 +28,7 @@ class Interception:
         self._anonymous = 0
 
     def take(self, event: InterceptedCall) -> None:
-        """Add a call, or what is new about it: the upstream tells it in pieces, and again with its result."""
+        """Add a call, or news of it: the upstream tells it in pieces, and again with its result."""
         key = event.id or self._known(event)
         known = self._calls.get(key)
         if known and len(event.arguments) < len(known.arguments):
@@ -43,7 +43,7 @@ class Interception:
         return f" {self._anonymous}"
 
     def judge(self) -> list[Call | Fault]:
-        """Say what became of the calls, and forget them. The upstream's own ones are left out."""
+        """Judge the calls, and forget them. The upstream's own ones are left out."""
         judged = [found for event in self._calls.values() if (found := _judge(event, self._box))]
         self._calls.clear()
         return judged

@@ -149,7 +149,7 @@ class JsonReader:
         out.append(event)
 
     def _finish_sent(self, event: Finished, out: list[ReplyEvent]) -> None:
-        """A stream cannot take back: supply closers, and check what was sent."""
+        """A stream cannot take back: supply closers, and check the whole."""
         closers = self._json.close() if self._in is not _In.HELD else None
         if closers is None:
             out.append(

@@ -258,7 +258,7 @@ def _is_half_role_word(rest: str) -> bool:
 
 
 def _after_name(rest: str, end: int, place: int) -> Opening:
-    """The line begins with a tool's name: look at what follows it."""
+    """The line begins with a tool's name: look at the text behind it."""
     after = rest[end:].lstrip(" \t\r")
     if not after:
         return _MAYBE

@@ -233,7 +233,7 @@ class ToolReader:
         self._flows = False
 
     def _take_intercepted(self, out: list[ReplyEvent]) -> None:
-        """The model has gone on after intercepted calls: take them, and nothing of what it says now."""
+        """The model has gone on after intercepted calls: take them, and nothing of its new words."""
         judged = self._turn.interception.judge()
         calls = [found for found in judged if isinstance(found, Call)]
         for call in calls:

@@ -1,4 +1,4 @@
-"""JSON Schema as tools use it: checks a value and says in one sentence what is wrong. Fetches nothing."""
+"""JSON Schema as tools use it: checks a value and names the fault in one sentence. Fetches nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ANYTHING: Schema = {}
 
 
 def check_limits(schema: Schema, param: str) -> None:
-    """Refuse a schema that is too deep, too large or none."""
+    """Refuse a schema that is too deep, too large or malformed."""
     nodes, chars = 0, 0
     stack: list[tuple[Any, int]] = [(schema, 1)]
     while stack:
@@ -173,7 +173,7 @@ def is_of_type(value: object, name: str) -> bool:
 
 
 def problem_of(value: object, schema: Schema, *, root: Schema | None = None, path: str = "") -> str | None:
-    """Say what is wrong with the value, or None if it satisfies the schema."""
+    """Name the fault of the value in a sentence; None: it satisfies the schema."""
     return Check(schema if root is None else root).problem(value, schema, path, 0)
 
 

@@ -21,6 +21,8 @@ from lib.tools.schema import (
 )
 
 MAX_DEPTH = 64
+MAX_UNION_DEPTH = 3
+"""Unions inside each other: a deeper one allows any type."""
 _CDATA = re.compile(r"\s*<!\[CDATA\[")
 _CDATA_ENDS = re.compile(r"\]{1,3}\|?>(?:\]\]>)?\s*\Z")
 _FENCED = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*\Z", re.DOTALL)
@@ -33,7 +35,7 @@ Note = Callable[[str], None]
 
 def kinds_of(schema: Schema, root: Schema, depth: int = 0) -> frozenset[str]:
     """Return the types that a value may have; empty: any."""
-    if depth > 8:
+    if depth > MAX_UNION_DEPTH:
         return frozenset()
     known = resolve(schema, root)
     if types := types_of(known):

@@ -178,6 +178,14 @@ def test_an_argument_is_described_in_its_short_form() -> None:
     )
 
 
+def test_a_schema_that_refers_to_itself_many_times_is_written_once() -> None:
+    node = {"type": "object", "properties": {f"n{number}": {"$ref": "#/$defs/node"} for number in range(20)}}
+    wide = tool("wide", {"node": {"$ref": "#/$defs/node"}}, ["node"], **{"$defs": {"node": node}})
+    line = prompt(user("x"), tools=(wide,)).actions.splitlines()[-1]
+    assert len(line) < 20_000
+    assert '"n19":{"type":["object"]}' in line
+
+
 def test_many_long_tools_stay_below_the_budget() -> None:
     many = tuple(
         Tool(

@@ -125,14 +125,14 @@ def test_a_call_is_the_same_however_it_is_cut(
 
 SCRAPS = st.sampled_from(
     [
-        "<bridge_run>", "</bridge_run>", "<tool>", "</tool>", "read", "now", "bash", "<in_path>", "</in_path>",
-        "a.py", "\n", "\n\n", "```\n", "```", "```json\n", "> ", "- ", " ", "<tool_call>", "</tool_call>",
-        "<arg_key>", "</arg_key>", "path", "<arg_value>", "</arg_value>", '{"name":"', "{", "}", "[", "]",
-        '{"name":"read","arguments":{"path":"a.py"}}', 'read({"path":"a"})', "read(", "now()", "Action: read\n",
-        "Action Input: ", "Observation: x\n", '<invoke name="read">', '<parameter name="path">', "</parameter>",
-        "</invoke>", "<function_calls>", "</function_calls>", "<read>", "<path>", "</path>", "</read>", "<think>",
-        "</think>", "<|DSML|", "[call:read]", "## User\n", "<bridge_result>", "Assistant: ", "<in_json>",
-        '{"path":"a"}', "<![CDATA[", "]]>", "<", "</", ">",
+        "<bridge_run>", "</bridge_run>", "<tool>", "</tool>", "read", "now", "bash", "<in_path>",
+        "</in_path>", "a.py", "\n", "\n\n", "```\n", "```", "```json\n", "> ", "- ", " ", "<tool_call>",
+        "</tool_call>", "<arg_key>", "</arg_key>", "path", "<arg_value>", "</arg_value>", '{"name":"', "{",
+        "}", "[", "]", '{"name":"read","arguments":{"path":"a.py"}}', 'read({"path":"a"})', "read(", "now()",
+        "Action: read\n", "Action Input: ", "Observation: x\n", '<invoke name="read">', "</parameter>",
+        '<parameter name="path">', "</invoke>", "<function_calls>", "</function_calls>", "<read>", "<path>",
+        "</path>", "</read>", "<think>", "</think>", "<|DSML|", "[call:read]", "## User\n", "Assistant: ",
+        "<bridge_result>", "<in_json>", '{"path":"a"}', "<![CDATA[", "]]>", "<", "</", ">",
     ]
 )  # fmt: skip
 
