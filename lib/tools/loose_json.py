@@ -212,7 +212,7 @@ class _Parser:
 _STOPS = {closer: re.compile(rf"\\.|{closer}", re.DOTALL) for closer in set(_QUOTES.values())}
 _BLANKS = re.compile(r"[\s\ufeff]*")
 _ITEM = re.compile(
-    r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*:|\Z)"
+    r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*[:=]|\Z)"
 )
 _NEXT_KEY = re.compile(r"\"[^\"\\\n]{1,64}\"\s*:|'[^'\\\n]{1,64}'\s*:")
 
