@@ -351,7 +351,8 @@ class MarkupReader:
         if self._family is own_family:
             lost = _NEXT_ARGUMENT.search(text)
             if lost and "\n" not in text[: lost.start()].strip():
-                self._end_value(text[: lost.start()])
+                own_closer = re.compile(rf"</{ARGUMENT}{re.escape(self._key)}\s*>")
+                self._end_value(own_closer.split(text[: lost.start()])[0])
                 self._read_rest(text[lost.start() :])
                 return
             if at_end_of_text and self._first_run_close is not None:

@@ -360,7 +360,8 @@ class ToolReader:
         end = _retell(scanner.finish(is_whole=is_whole), retold, found) or end
         if not self._calls:
             for item in found:
-                self._take_found(item, out)
+                if not self._is_over:
+                    self._take_found(item, out)
         if not self._is_over:
             out.append(Rewritten(tuple(retold[:end] if self._calls else retold)))
 

@@ -64,6 +64,8 @@ SLOPPY = [
     ('{"name": "A\nnn", "age": 5}', {"name": "A\nnn", "age": 5}),
     ('{"name": "C:\\dir", "age": 5}', {"name": "C:\\dir", "age": 5}),
     ('{"name": "Ann", "age": 5, "tags": []', {"name": "Ann", "age": 5, "tags": []}),
+    ('{"age": 5, "name": "Ann", "tags": ["a",', {"name": "Ann", "age": 5, "tags": ["a"]}),
+    (f"[a b]\n{ANN}", {"name": "Ann", "age": 5}),
     ('{"age": 5, "name": "Ann",', {"name": "Ann", "age": 5}),
     ("{name: 'Ann', age: 5} // Ann", {"name": "Ann", "age": 5}),
     ('{"name": "Ann" "age": 5}', {"name": "Ann", "age": 5}),
@@ -111,6 +113,11 @@ def test_a_bad_answer_is_asked_again_once(text: str) -> None:
     assert summary(again, reader.repair) == summary(say([ANN]), None)
 
 
+def test_an_empty_value_before_the_answer_is_passed_over() -> None:
+    assert answer(f"{{}}\n{ANN}") == (ANN, "stop")
+    assert answer("{?}") == ("", "repair")
+
+
 def test_the_fault_is_named() -> None:
     reader = JsonReader(PERSON, is_streamed=False)
     reader.feed(say(['{"name": "Ann", "age": "old"}']))
@@ -147,6 +154,7 @@ def test_a_streamed_value_of_the_wrong_type_stays_as_it_is() -> None:
         '{"name": "Ann", "age": 05}',
         '{"name": "Ann", "age": Trux}',
         '{"name": "Ann"] "age": 5}',
+        '{"name": "Ann", "age": 1., "tags": ?}',
     ],
 )
 def test_a_stream_cannot_take_back_so_that_a_fault_in_it_is_an_error(text: str) -> None:

@@ -166,15 +166,14 @@ def test_an_argument_is_described_in_its_short_form() -> None:
         "count": {"type": "integer", "minimum": 1, "description": "How\nmany"},
         "node": {"$ref": "#/$defs/node"},
     }
-    nested = {
-        "node": {"type": "object", "title": "N", "properties": {"x": {"type": "string", "default": "y"}}}
-    }
+    parts = {"x": {"type": "string", "default": "y"}, "z": {"description": "Zs", "items": True}}
+    nested = {"node": {"type": "object", "title": "N", "properties": parts}}
     line = prompt(user("x"), tools=(tool("t", schema, ["mode"], **{"$defs": nested}),)).actions.splitlines()[
         -1
     ]
     assert line == (
         't: Does t. {"mode":"string, required, one of \\"a\\" | \\"b\\"","count":"integer, minimum 1, How many",'
-        '"node":{"type":"object","properties":{"x":{"type":"string"}}}}'
+        '"node":{"type":"object","properties":{"x":{"type":"string"},"z":{"description":"Zs","items":true}}}}'
     )
 
 
@@ -349,6 +348,24 @@ def test_a_request_without_tools_stays_as_it_is() -> None:
     assert (made.messages, made.closing(), made.toolbox.is_on) == (chat.messages, "", False)
 
 
+def test_a_turn_without_calls_stays_as_it_is() -> None:
+    plain = Message(role="assistant", parts=(TextPart("Yes."),))
+    assert prompt(result("x", "noon", name="now"), plain).messages[1] is plain
+
+
+def test_arguments_that_are_no_json_are_told_in_every_syntax() -> None:
+    messages = (calls(ToolCall("1", "read", "oops")),)
+    in_calls = describe(request((READ,), messages=messages), syntax="calls")
+    in_dsml = describe(request((READ,), messages=messages), syntax="dsml")
+    assert in_calls.messages[0].text == "read(oops)"
+    assert "oops" in in_dsml.messages[0].text.splitlines()
+
+
+def test_arguments_that_do_not_read_back_are_told_as_json() -> None:
+    text = told(calls(ToolCall("1", "read", '{"path":"a","limit":"x</in_limit><in_limit>y"}')))[0][1]
+    assert '<in_json>{"path":"a","limit":"x\\u003c/in_limit>\\u003cin_limit>y"}</in_json>' in text
+
+
 def test_history_is_told_though_the_tools_are_off() -> None:
     made = prompt(calls(ToolCall("1", "find", '{"q":"x"}')), result("1", "y"), tools=())
     assert "<tool>find</tool>\n<in_q>x</in_q>" in made.messages[0].text
@@ -365,11 +382,13 @@ def test_values_of_an_example_suit_their_schema() -> None:
             "e": {"enum": ["x"]},
             "f": {"anyOf": [{"type": "null"}, TEXT]},
             "g": {"const": "k"},
+            "h": {"anyOf": [TEXT, {"type": "null"}]},
+            "i": {"type": "null"},
         },
-        ["a", "b", "c", "e", "g"],
+        ["a", "b", "c", "e", "g", "h", "i"],
     )
     assert (
-        '<in_a>6</in_a>\n<in_b>true</in_b>\n<in_c>[{"d":"hello"}]</in_c>\n<in_e>x</in_e>\n<in_g>k</in_g>'
+        '<in_a>6</in_a>\n<in_b>true</in_b>\n<in_c>[{"d":"hello"}]</in_c>\n<in_e>x</in_e>\n<in_g>k</in_g>\n<in_h>hello</in_h>\n<in_i>null</in_i>'
         in prompt(user("x"), tools=(kinds,)).actions
     )
     assert "<in_q>hello</in_q>" in prompt(user("x"), tools=(FIND,)).actions

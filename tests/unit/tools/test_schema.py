@@ -87,6 +87,10 @@ def test_a_value_that_is_too_deep_is_a_fault() -> None:
     assert "nested too deeply" in (problem_of(value, {"items": {"$ref": "#"}}) or "")
 
 
+def test_an_unknown_type_allows_anything() -> None:
+    assert problem_of(1, {"type": "strange"}) is None
+
+
 def deep(levels: int) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for _ in range(levels):
@@ -113,7 +117,10 @@ def test_a_schema_that_is_none_is_refused(schema: dict[str, Any], param: str) ->
     assert caught.value.param == param
 
 
-@pytest.mark.parametrize("schema", [{}, deep(20), TREE, {"items": [{}, {}]}, {"additionalProperties": False}])
+@pytest.mark.parametrize(
+    "schema",
+    [{}, deep(20), TREE, {"items": [{}, {}]}, {"additionalProperties": False}, {"properties": {"a": True}}],
+)
 def test_an_ordinary_schema_passes(schema: dict[str, Any]) -> None:
     check_limits(schema, "p")
 
@@ -132,6 +139,9 @@ def test_an_ordinary_schema_passes(schema: dict[str, Any]) -> None:
         ({"a": "x"}, {"properties": {"a": {"type": "integer"}}}, {"a": "x"}),
         ({"x": 1}, {"properties": {}, "additionalProperties": False}, {}),
         ({"a": 5.0}, {"properties": {"a": {"type": "number"}}}, {"a": 5.0}),
+        ({"a": "5.0"}, {"properties": {"a": {"type": "integer"}}}, {"a": 5}),
+        ({"a": []}, {"properties": {"a": {"anyOf": [{"type": "integer"}]}}}, {"a": []}),
+        ([[1]], {"items": {"items": {"type": "string"}}}, [["1"]]),
     ],
 )
 def test_a_value_gets_the_types_of_its_schema(value: object, schema: dict[str, Any], fitted: object) -> None:
@@ -154,6 +164,11 @@ def test_a_value_gets_the_types_of_its_schema(value: object, schema: dict[str, A
         ("[1]", {"allOf": [{"type": "array"}]}, [1]),
         ("2", {"const": 2}, 2),
         ("[1]", {"items": {}}, [1]),
+        ("x", {"allOf": [{}, TEXT]}, "x"),
+        ("5", {"anyOf": [{"anyOf": [{"anyOf": [{"anyOf": [{"anyOf": [TEXT]}]}]}]}]}, "5"),
+        ("[1]", {"type": ["string", "object"]}, "[1]"),
+        ('"a b"', {"type": "array", "items": TEXT}, ["a b"]),
+        ("```\nx\n```", TEXT, "x"),
         ("{}", {"properties": {}}, {}),
     ],
 )
