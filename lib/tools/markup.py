@@ -364,17 +364,13 @@ class MarkupReader:
 
     def _read_rest(self, text: str) -> None:
         """Read the arguments that were taken for a part of the value before them."""
-        reader = MarkupReader(self._box, self._family)
-        reader.resume(self._name, self._fields)
-        reader.feed(text)
-        reader.finish()
-        self._fields = reader.fields
+        self._fields = MarkupReader(self._box, self._family).go_on(self._name, self._fields, text)
 
-    def resume(self, name: str, fields: list[tuple[str, str]]) -> None:
+    def go_on(self, name: str, fields: list[tuple[str, str]], text: str) -> list[tuple[str, str]]:
+        """Read the rest of a call and return all of its arguments."""
         self._name, self._fields, self._at = name, fields, At.BODY
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
+        self.feed(text)
+        self.finish()
         return self._fields
 
     # The end of a call
