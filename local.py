@@ -25,8 +25,8 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.errors import ConfigurationError
-from lib.flows.gateway import close_gateways
 from lib.settings import Settings, current
+from lib.upstreams.chatglm.gateway import close_gateways
 from lib.web.ending import cut_short
 from lib.web.logs import configure_logging
 from local_http import BoundedHttp, allow_open_files

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from bench import wire
 from bench.report import Aim, Report
 from bench.stand import API_KEY, STOP_TIMEOUT_S, Ask, open_stand
-from lib.chatglm import protocol
+from lib.upstreams.chatglm.wire import protocol
 
 MOST_TIMES_THE_FLOOR = 1.3
 START_TIMEOUT_S = 30.0

@@ -16,12 +16,12 @@ from typing import Any
 
 from bench import wire
 from bench.server import USAGE
-from lib.accounts.account import parse_account
-from lib.chatglm import protocol
-from lib.chatglm.client import ChatGLM, Config
-from lib.chatglm.models import Target
-from lib.chatglm.signing import sign
 from lib.settings import Settings
+from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.wire import protocol
+from lib.upstreams.chatglm.wire.client import ChatGLM, Config
+from lib.upstreams.chatglm.wire.models import Target
+from lib.upstreams.chatglm.wire.signing import sign
 from simulator.scenes import sample_text
 
 API_KEY = "sk-bench"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from lib import settings
-from lib.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.web.guessing import GUESSES
 from simulator.app import Simulator
 from simulator.server import SimulatorServer

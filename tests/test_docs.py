@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 import local
 from lib import errors, settings
-from lib.chatglm.drawing import ASPECT_RATIOS
 from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDEO_STYLES
 from lib.errors import GatewayError
 from lib.store import SCHEMES
+from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
 from tests.conftest import SimulatedAccount, Upstream
 from tests.harness.live import LiveGateway
 from tests.test_layout import ROOMS, imports_of
@@ -40,7 +40,7 @@ EXAMPLE_TIMEOUT_S = 60
 VIDEO_PROMPT = "A ship at sea"
 """Of every example that orders a video; the scene in front of it has it done at the first look."""
 CODES_FROM_ELSEWHERE = {(401, "account_blocked")}
-"""Passed on by a variable (lib/accounts/cooldowns.py), where no reading of the source finds it."""
+"""Passed on by a variable (accounts/cooldowns.py), where no reading of the source finds it."""
 
 _BLOCK = re.compile(
     rf"^(?P<mark>{re.escape(RUN_MARK)}\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL

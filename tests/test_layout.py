@@ -43,24 +43,30 @@ ROOMS = {
     "sse": _room("errors", "msgspec"),
     "settings": _room("errors", "msgspec"),
     "chat": _room("errors", "msgspec"),
+    "tasks": _room(),
     "dialects": _room("chat errors sse", "msgspec"),
-    "chatglm": _room("chat connections errors sse patience", "httpx msgspec"),
-    "fetch": _room("connections errors", "httpx"),
-    "media": _room("errors", "msgspec", "PIL"),
-    "store": _room("connections errors patience", "httpx msgspec", "redis"),
-    "accounts": _room("store errors patience", "msgspec", "cryptography"),
-    "flows": _room("chat chatglm accounts fetch media store settings errors", "msgspec"),
+    "files": _room("connections errors", "httpx msgspec", "PIL"),
+    "store": _room("connections errors patience", "httpx msgspec", "redis cryptography"),
+    "upstreams": _room("chat chatglm errors settings", "msgspec"),
+    "chatglm": _room(
+        "chat connections errors files patience settings sse store tasks upstreams", "httpx msgspec"
+    ),
+    "flows": _room("chat upstreams chatglm files store settings errors", "msgspec"),
     "web": _room("chat settings errors", "starlette msgspec", "multipart"),
-    "api": _room("web dialects flows settings errors", "starlette"),
+    "api": _room("web dialects flows upstreams chatglm settings errors", "starlette"),
     "lambda_handlers": _room("api", "mangum"),
     "lambda_server": _room("api", "starlette uvicorn"),
-    "local": _room("local_http local_workers web settings errors flows simulator", "starlette uvicorn"),
+    "local": _room(
+        "local_http local_workers web settings errors flows upstreams chatglm simulator", "starlette uvicorn"
+    ),
     "local_http": _room(theirs="uvicorn"),
     "local_workers": _room(),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
-PURE = ("errors", "sse", "chat", "dialects", "media")
+PURE = ("errors", "sse", "chat", "dialects")
 """Protocol code: it never awaits, never logs, reads neither clock nor chance."""
+PURE_FILES = ("lib/upstreams/chatglm/decoder/", "lib/files/kinds.py", "lib/files/frames.py")
+"""The same holds for these paths in rooms that do I/O elsewhere."""
 IMPURE_MODULES = {
     "asyncio", "http", "io", "logging", "os", "pathlib", "random", "secrets", "select", "socket", "ssl",
     "subprocess", "threading", "time", "urllib.request", "uuid",
@@ -117,6 +123,8 @@ def room_of(module: str) -> str:
     """Name the room of a module of ours (`lib.chat.request` is in `chat`); "" for everybody else's."""
     first, *rest = module.split(".")
     if first == "lib":
+        if rest[:1] == ["upstreams"] and rest[1:2] and rest[1] in ROOMS:
+            return rest[1]  # an upstream is a room of its own: the door beside it is another one
         return rest[0] if rest else "lib"
     return first if first in ROOMS or first == "tests" else ""
 
@@ -153,9 +161,11 @@ def imports_follow_the_table(path: str, source: str) -> Iterator[str]:
 
 def protocol_code_does_no_io(path: str, source: str) -> Iterator[str]:
     room = room_of_file(path)
-    if room not in PURE:
+    if room not in PURE and not path.startswith(PURE_FILES):
         return
     for line, module, _ in imports_of(path, source):
+        if module == "os.path":
+            continue  # commonprefix compares texts
         if module in IMPURE_MODULES or module.split(".")[0] in IMPURE_MODULES:
             yield f"{path}:{line}: {room} is protocol code: it may not import {module}"
     for node in ast.walk(ast.parse(source, path)):
@@ -306,22 +316,37 @@ def test_dialects_and_chatglm_never_see_each_other() -> None:
 # Each rule can fail
 
 FAULTY = [
-    (imports_follow_the_table, "lib/dialects/openai_chat.py", "import json\nimport lib.chatglm.client", 2),
-    (imports_follow_the_table, "lib/chatglm/client.py", "from lib.dialects import openai_chat", 1),
-    (imports_follow_the_table, "lib/chatglm/client.py", "from lib import dialects", 1),
-    (imports_follow_the_table, "lib/chatglm/client.py", "from ..dialects import openai_chat", 1),
-    (imports_follow_the_table, "lib/chatglm/client.py", "from .. import dialects", 1),
+    (
+        imports_follow_the_table,
+        "lib/dialects/openai_chat.py",
+        "import json\nimport lib.upstreams.chatglm.turn",
+        2,
+    ),
+    (
+        imports_follow_the_table,
+        "lib/upstreams/chatglm/wire/client.py",
+        "from lib.dialects import openai_chat",
+        1,
+    ),
+    (imports_follow_the_table, "lib/upstreams/chatglm/turn.py", "from lib import dialects", 1),
+    (
+        imports_follow_the_table,
+        "lib/upstreams/chatglm/turn.py",
+        "from ...dialects import openai_chat",
+        1,
+    ),
+    (imports_follow_the_table, "lib/upstreams/chatglm/turn.py", "from ... import dialects", 1),
     (imports_follow_the_table, "lib/dialects/gemini.py", "def f() -> None:\n    import httpx", 2),
     (imports_follow_the_table, "lib/dialects/gemini.py", "if TYPE_CHECKING:\n    import starlette", 2),
-    (imports_follow_the_table, "lib/flows/chat.py", "from starlette.requests import Request", 1),
-    (imports_follow_the_table, "lib/accounts/pool.py", "import httpx", 1),
-    (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.flows.chat")', 1),
+    (imports_follow_the_table, "lib/upstreams/chatglm/reply.py", "from starlette.requests import Request", 1),
+    (imports_follow_the_table, "lib/settings.py", "import httpx", 1),
+    (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.upstreams.choose")', 1),
     (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
     (imports_follow_the_table, "lib/utils.py", "", 1),
     (imports_follow_the_table, "lib/__init__.py", "import lib.errors", 1),
-    (imports_follow_the_table, "api/v1/models.py", "from lib.chatglm.models import MODELS", 1),
+    (imports_follow_the_table, "api/v1/models.py", "from lib.chat.events import Finished", 1),
     (imports_follow_the_table, "api/v1/models.py", "from lib.store import open_store", 1),
-    (imports_follow_the_table, "lib/flows/chat.py", "from tests.fakes import Clock", 1),
+    (imports_follow_the_table, "lib/upstreams/chatglm/reply.py", "from tests.fakes import Clock", 1),
     (imports_follow_the_table, "simulator/server.py", "from lib.errors import GatewayError", 1),
     (protocol_code_does_no_io, "lib/dialects/gemini.py", "import time", 1),
     (protocol_code_does_no_io, "lib/sse.py", "from urllib.request import urlopen", 1),

@@ -6,8 +6,8 @@ from starlette.routing import Route
 
 from lib.dialects.openai_errors import error_body
 from lib.dialects.token_check import parse_token, render_checks
-from lib.flows.check import check_tokens
 from lib.settings import current
+from lib.upstreams.chatglm.check import check_tokens
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.caller import credential_of, identify, split_tokens

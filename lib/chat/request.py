@@ -70,7 +70,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the arguments, an object; None: the client declared none."""
     is_freeform: bool = False
-    """The argument is one text and no JSON (OpenAI's `custom` tools): `{"input": text}` inside the gateway."""
+    """The argument is one text and no JSON (OpenAI's `custom` tools): `{"input": text}` in here."""
     strict: bool = False
 
 
@@ -93,7 +93,7 @@ class JsonFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
-    """As the caller wrote it; what it stands for is decided by lib/chatglm/models.py."""
+    """As the caller wrote it; what it stands for is decided by lib/upstreams/chatglm/wire/models.py."""
     messages: tuple[Message, ...]
     stream: bool = False
     include_usage: bool = False

@@ -4,7 +4,7 @@ One pattern cuts a text into pieces of about a token each, as tokenizers cut bef
 eight letters with the space or sign before it, up to three digits, a run of signs, a run of blanks. A wide
 character (Chinese, Japanese, Korean) is 1/1.6 token, as the vendor documents.
 
-Measured on tests/lib/chat/corpus against o200k_base / cl100k_base (test_usage.py computes it again):
+Measured on tests/unit/chat/corpus against o200k_base / cl100k_base (test_usage.py computes it again):
 English +6.7 % / +4.3 %, code (Python, JavaScript, JSON) -2.4 % / -1.4 %, tables 0.0 % / -6.1 %, numbers and
 URLs -2.7 % / -2.6 %, emoji -9.7 % / -29.7 %, Chinese -16.4 % / -42.9 % (by the vendor's rule: 0.0 %).
 """

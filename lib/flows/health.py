@@ -17,8 +17,8 @@ from lib.errors import AccountRefused, GatewayError
 from lib.settings import Settings
 
 if TYPE_CHECKING:
-    from lib.accounts.account import Account
-    from lib.flows.gateway import Gateway
+    from lib.upstreams.chatglm.accounts.account import Account
+    from lib.upstreams.chatglm.gateway import Gateway
 
 PROBE_TIMEOUT_S = 2.0
 """How long the answer to whoever just looks may wait for the store."""
@@ -118,7 +118,7 @@ async def look(settings: Settings) -> Health:
 
 
 async def _store_problem(settings: Settings) -> str | None:
-    from lib.flows.gateway import gateway_of
+    from lib.upstreams.chatglm.gateway import gateway_of
 
     gateway = gateway_of(settings)
     probe = _probes.get(gateway)
@@ -142,7 +142,7 @@ async def look_deep(
     `is_fresh`: ask the upstream again for what was checked within ten minutes. `streams`: whether this very
     endpoint could answer piece by piece.
     """
-    from lib.flows.gateway import gateway_of
+    from lib.upstreams.chatglm.gateway import gateway_of
 
     began_at = asyncio.get_running_loop().time()
     until = began_at + budget_s if deadline_at is None else min(began_at + budget_s, deadline_at - LEFT_S)
@@ -177,7 +177,7 @@ class _Checkup:
 
     async def store(self) -> StoreHealth:
         """Write, read and remove an entry of our own."""
-        from lib.accounts.seal import Place
+        from lib.store.seal import Place
 
         memory, began_at = self._gateway.memory, self._clock()
         place, value = Place(f"health:{secrets.token_hex(8)}", secrets.token_hex(16)), secrets.token_hex(8)
@@ -211,7 +211,7 @@ class _Checkup:
         return found
 
     async def _account(self, number: int, token: str) -> AccountHealth:
-        from lib.accounts.account import parse_account
+        from lib.upstreams.chatglm.accounts.account import parse_account
 
         try:
             account = parse_account(token)
@@ -231,8 +231,8 @@ class _Checkup:
 
     async def _check(self, account: Account, token: str) -> tuple[State, bool]:
         """Ask whether the account can be used; say also whether it was remembered."""
-        from lib.accounts.seal import place_by_token
-        from lib.flows.check import check_tokens
+        from lib.upstreams.chatglm.accounts.account import place_by_token
+        from lib.upstreams.chatglm.check import check_tokens
 
         place = place_by_token("check", account)
         known = None if self._is_fresh else await self._gateway.memory.recall(place)

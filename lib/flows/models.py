@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lib.chat.caller import Caller
-from lib.chatglm.models import is_agent_id, offered_names
 from lib.errors import NotFound
-from lib.flows.gateway import gateway_of
 from lib.settings import Settings
+from lib.upstreams.chatglm.gateway import gateway_of
+from lib.upstreams.chatglm.wire.models import is_agent_id, offered_names
 
 
 async def list_models(caller: Caller, settings: Settings) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Passing(Exception):
 
 
 class Store(Protocol):
-    """What every backend promises (tests/lib/store/test_contract.py); an expired entry is an absent one.
+    """What every backend promises (tests/unit/store/test_contract.py); an expired entry is an absent one.
 
     Keys and values are any str. An operation that is cancelled may or may not have happened.
     """

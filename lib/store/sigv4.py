@@ -1,6 +1,6 @@
 """AWS's request signature, version 4, for what DynamoDB is asked: a POST to / without a query.
 
-By hand, because it is forty lines that AWS publishes test vectors for (tests/lib/store/test_sigv4.py), where
+By hand, because it is forty lines that AWS publishes test vectors for (tests/unit/store/test_sigv4.py), where
 botocore's signing alone makes a cold start 150 ms longer, and boto3 with a client 300 (docs/deploy-aws.md).
 """
 

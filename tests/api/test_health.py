@@ -19,7 +19,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from lib.flows.gateway import close_gateways
+from lib.upstreams.chatglm.gateway import close_gateways
 from tests.conftest import SimulatedAccount, Upstream
 from tests.harness.client import KEY, Client, error_of
 from tests.harness.live import LiveGateway

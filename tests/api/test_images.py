@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from openai import BadRequestError, OpenAI
 
-from lib.fetch.fetcher import Fetcher
+from lib.files.fetcher import Fetcher
 from simulator.app import Simulator
 from simulator.drawing import make_picture
 from tests.conftest import SimulatedAccount, Upstream

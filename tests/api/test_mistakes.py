@@ -355,10 +355,10 @@ def test_thinking_for_long_before_the_first_word_is_no_silence(
 def test_a_loop_of_its_own_needs_nothing_from_another(client: Client, gateway: LiveGateway) -> None:
     """A serverless host may run each invocation in a new event loop."""
     from lib.chat.caller import Caller
-    from lib.flows.chat import open_reply
-    from lib.flows.gateway import close_gateways
     from lib.settings import current
-    from tests.lib.flows.conftest import make_request
+    from lib.upstreams.chatglm.gateway import close_gateways
+    from lib.upstreams.chatglm.reply import open_reply
+    from tests.unit.conftest import make_request
 
     async def once() -> str:
         settings = current()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lib.flows import turn as turn_module
+from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Script, Step
 from tests.conftest import Upstream

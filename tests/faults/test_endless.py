@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib.chatglm.receiving import MAX_ANSWER_BYTES
-from lib.flows import turn as turn_module
 from lib.sse import MAX_EVENT_BYTES
+from lib.upstreams.chatglm import turn as turn_module
+from lib.upstreams.chatglm.wire.receiving import MAX_ANSWER_BYTES
 from simulator.scenes import sample_text
 from tests.conftest import Upstream
 from tests.faults import staging

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lib.errors import InvalidRequest
-from lib.fetch.inflate import STEP_BYTES, BrokenCompression, Inflater
-from lib.fetch.inline import decode_base64_file
-from lib.fetch.names import MAX_NAME_BYTES, name_of, safe_name
-from lib.media.kinds import name_as, recognize
+from lib.files.inflate import STEP_BYTES, BrokenCompression, Inflater
+from lib.files.inline import decode_base64_file
+from lib.files.kinds import name_as, recognize
+from lib.files.names import MAX_NAME_BYTES, name_of, safe_name
 from tests.fuzz.upstream import check_message, chunkings
 
 MOST_PIECES = 64

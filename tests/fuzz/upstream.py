@@ -13,23 +13,23 @@ from zlib import crc32
 
 import msgspec
 
-from lib.accounts import tokens
-from lib.accounts.account import parse_account, token_expiry
-from lib.accounts.cooldowns import decode_cool_downs, encode_cool_downs
 from lib.chat.events import Citation, Failed, Finished, ReplyEvent, Rewritten, TextDelta
 from lib.chat.limits import ReplyLimiter
 from lib.chat.request import ChatRequest, Message, TextPart
-from lib.chatglm.citations import MarkerReader, Sources
-from lib.chatglm.drawing import in_order, linked_images, read_styles
-from lib.chatglm.protocol import read_envelope
-from lib.chatglm.redaction import redact
-from lib.chatglm.stream import ReplyDecoder
-from lib.chatglm.videos import read_status
 from lib.dialects.openai_chat import ChunkRenderer, render_completion
 from lib.dialects.openai_errors import error_body
 from lib.errors import AccountRefused, GatewayError
 from lib.sse import EventSplitter
-from tests.lib.chatglm.upstream_events import final_text, streamed_text
+from lib.upstreams.chatglm.accounts import tokens
+from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
+from lib.upstreams.chatglm.accounts.cooldowns import decode_cool_downs, encode_cool_downs
+from lib.upstreams.chatglm.captures.redaction import redact
+from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
+from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
+from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
+from lib.upstreams.chatglm.wire.protocol import read_envelope
+from lib.upstreams.chatglm.wire.videos import read_status
+from tests.unit.upstreams.chatglm.decoder.upstream_events import final_text, streamed_text
 
 NOW = 1_790_000_000.0
 CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("?"),)),), include_usage=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib.chatglm.client import Config
+from lib.upstreams.chatglm.wire.client import Config
 
 SECRET = "8a1317a7468aa3ad86e997d08f3f31cb"
 USER_AGENT = "Mozilla/5.0 (test)"

@@ -11,8 +11,8 @@ from typing import Any, Self
 import uvicorn
 
 import local
-from lib.flows import gateway as flows_gateway
-from lib.flows.gateway import Gateway, close_gateways
+from lib.upstreams.chatglm import gateway as flows_gateway
+from lib.upstreams.chatglm.gateway import Gateway, close_gateways
 from tests.harness.waiting import wait_until
 
 STOP_TIMEOUT_S = 15.0

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.accounts.pool import MOST_WAITING
+from lib.upstreams.chatglm.accounts.pool import MOST_WAITING
 from lib.web.overload import MOST_REQUESTS
 from tests.harness.waiting import eventually
 from tests.load.crowd import ANSWER_TIMEOUT_S, open_gateway

@@ -23,7 +23,7 @@ from lib.dialects import (
     token_check,
 )
 from lib.flows import health
-from lib.flows.check import TokenStatus
+from lib.upstreams.chatglm.check import TokenStatus
 from lib.web.edge import EXPOSED_HEADERS
 from tests.openapi.document import (
     OPENAPI,

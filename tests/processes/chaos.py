@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lib.accounts.pool import LEASE_TTL_S
 from lib.settings import Settings
 from lib.store import open_store
+from lib.upstreams.chatglm.accounts.pool import LEASE_TTL_S
 from tests.harness.client import chat_body
 from tests.harness.waiting import eventually
 from tests.processes.asking import Answer, Broken, Question, ask

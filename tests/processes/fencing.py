@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.accounts.shared import OPERATION_TIMEOUT_S
-from lib.chatglm.client import CALL_TIMEOUT_S
 from lib.patience import LAST_LOOK_S
+from lib.store.shared import OPERATION_TIMEOUT_S
+from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S
 from tests.harness.client import chat_body
 from tests.harness.waiting import eventually
-from tests.lib.store.upstash_double import running_upstash
 from tests.processes import stores
 from tests.processes.asking import Answer, Broken, ask
 from tests.processes.others_redis import WithholdingRedis
 from tests.processes.programs import Worker
 from tests.processes.stand import SimulatedAccount, Stand, open_stand
+from tests.unit.store.upstash_double import running_upstash
 
 TIMEOUT_S = 200.0
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from tests.lib.store.redis_server import RedisServer
+from tests.unit.store.redis_server import RedisServer
 
 WITHHELD_S = 0.5
 """Shorter than any time limit."""

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.account import parse_account
 from tests.harness.client import KEY
 from tests.processes.programs import SimulatorProgram, Worker
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.lib.store.dynalite import Dynalite
-from tests.lib.store.redis_server import NOT_INSTALLED, RedisServer, find_redis, running_redis
 from tests.processes.programs import Program
+from tests.unit.store.dynalite import Dynalite
+from tests.unit.store.redis_server import NOT_INSTALLED, RedisServer, find_redis, running_redis
 
 NO_DYNALITE = "DynamoDB IS NOT TESTED: dynalite is not installed. scripts/install-builders aws"
 
@@ -63,7 +63,7 @@ def dynamodb(folder: Path) -> Iterator[Environ]:
 
 @contextmanager
 def _dynalite(program: Path, folder: Path) -> Iterator[Dynalite]:
-    """As tests/lib/store runs it, but that it outlives callers who are killed in the middle of a request."""
+    """As tests/unit/store runs it, but that it outlives callers who are killed in the middle of a request."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # dynalite takes 0 for its default port
         port = free.getsockname()[1]
     tolerance = folder / "tolerance.js"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.accounts.pool import LEASE_TTL_S
+from lib.upstreams.chatglm.accounts.pool import LEASE_TTL_S
 from tests.processes.chaos import REQUESTS, Report, simulate
 from tests.processes.stores import STORES
 

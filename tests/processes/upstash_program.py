@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from tests.lib.store.upstash_double import running_upstash
 from tests.processes.others_redis import OthersRedis
+from tests.unit.store.upstash_double import running_upstash
 
 
 def main(port: int) -> None:

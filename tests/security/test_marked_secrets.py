@@ -16,7 +16,7 @@ import pytest
 from starlette.routing import Route
 
 import local
-from lib.flows import turn as turn_module
+from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import SCENES
 from tests.conftest import SimulatedAccount, Upstream
 from tests.harness.client import CHAT

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lib.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.account import parse_account
 from tests.conftest import Upstream
 from tests.harness.client import CHAT, chat_body
 from tests.security.process import ROOT, Process

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from lib.flows import turn as turn_module
+from lib.upstreams.chatglm import turn as turn_module
 from lib.web import overload
 from lib.web.overload import LOAD
 from tests.conftest import Upstream

@@ -65,7 +65,7 @@ class Watch:
 def _is_ours(value: object) -> bool:
     module = str(getattr(type(value), "__module__", ""))
     # What the upstream sent is as it was sent, as long as it is looked at.
-    return module.startswith("lib.") and module != "lib.chatglm.protocol"
+    return module.startswith("lib.") and module != "lib.upstreams.chatglm.wire.protocol"
 
 
 def _find(place: str, text: str, words: Iterable[str]) -> list[str]:

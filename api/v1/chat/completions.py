@@ -10,8 +10,8 @@ from starlette.routing import Route
 from lib.dialects.openai_chat import ChunkRenderer, render_completion
 from lib.dialects.openai_chat_request import parse_request
 from lib.dialects.openai_errors import error_body, error_event
-from lib.flows.chat import open_reply
 from lib.settings import current
+from lib.upstreams.chatglm.reply import open_reply
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.caller import identify

@@ -9,8 +9,8 @@ from starlette.routing import Route
 
 from lib.dialects.openai_errors import error_body
 from lib.dialects.openai_media import parse_image_request, render_images, texts_around_files
-from lib.flows.images import open_files, open_images
 from lib.settings import current
+from lib.upstreams.chatglm.images import open_files, open_images
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.caller import identify

@@ -6,9 +6,9 @@ from starlette.routing import Route
 
 from lib.dialects.openai_errors import error_body
 from lib.dialects.openai_videos import parse_generation, render_generation
-from lib.flows.video_orders import attempt_of
-from lib.flows.videos import after_sending, failure_of, look_at_video, make_video
 from lib.settings import current
+from lib.upstreams.chatglm.videos.jobs import after_sending, failure_of, look_at_video, make_video
+from lib.upstreams.chatglm.videos.orders import attempt_of
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.caller import identify

@@ -18,7 +18,7 @@ from tests.deploy.aws.counting import Relay
 from tests.deploy.aws.emulator import Emulator
 from tests.deploy.aws.template import REGION, Template
 from tests.deploy.conftest import ROOT, CopyProject, FindBuilder, unavailable
-from tests.lib.store.dynalite import CREDENTIALS, Dynalite, running_dynalite
+from tests.unit.store.dynalite import CREDENTIALS, Dynalite, running_dynalite
 
 PACKAGE_TIMEOUT_S = 300
 INSTALL_TIMEOUT_S = 570

@@ -22,8 +22,8 @@ from tests.deploy.vercel.instance import Instance
 from tests.harness.client import CHAT, KEY, Client, Streamed, chat_body, error_of
 from tests.harness.waiting import wait_until
 from tests.harness.wire import RawClient
-from tests.lib.store.redis_server import NOT_INSTALLED, find_redis, running_redis
-from tests.lib.store.upstash_double import UpstashDouble, running_upstash
+from tests.unit.store.redis_server import NOT_INSTALLED, find_redis, running_redis
+from tests.unit.store.upstash_double import UpstashDouble, running_upstash
 
 HELD_AT_MOST_S = 20.0
 POLL_S = 0.005

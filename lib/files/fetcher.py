@@ -1,0 +1,268 @@
+"""Downloads what a caller names, from nowhere but the public internet.
+
+The closest library, httpx-secure (read in November 2026), opens a connection to find the address that it
+then checks, looks at one of several, drops the port from Host, and leaves redirects, size and decompression
+to its user. What is ours is little: resolve once, check all, connect to just these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+
+from lib.connections import careful
+from lib.files.addresses import is_public, read_address
+from lib.files.inflate import BrokenCompression, Inflater
+from lib.files.inline import decode_base64_file, is_data_url, unavailable
+from lib.files.names import name_of
+from lib.files.spool import SPOOL_BYTES, FetchedFile, Spool
+
+__all__ = ["FetchedFile", "Fetcher", "Resolve", "decode_base64_file", "is_data_url"]
+
+Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
+"""Host and port to addresses; raises OSError where there is none."""
+
+MAX_REDIRECTS = 5
+MAX_ADDRESSES = 4
+"""Of a host are tried, one after the other: one of each family, and one more of each."""
+TOTAL_TIMEOUT_S = 300.0
+"""A server may send a byte now and then for ever; a host's longest function is over by then."""
+
+_HEADERS = {
+    # Some sites answer 403 to a client that does not look like one.
+    "User-Agent": "Mozilla/5.0 (compatible; glm-gateway)",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
+
+
+async def resolve_by_system(host: str, port: int) -> list[str]:
+    """Ask the system, in a thread; what it makes of odd notations is what is checked."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A zone comes beside the address: it is put back, to be refused with it.
+    return [
+        f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
+        for *_, address in found
+    ]
+
+
+class Fetcher:
+    """Serves one event loop. No cookies, no credentials, no proxies, no connection used twice."""
+
+    def __init__(
+        self,
+        *,
+        allow_hosts: tuple[str, ...],
+        connect_timeout_s: float,
+        idle_timeout_s: float,
+        resolve: Resolve = resolve_by_system,
+        total_timeout_s: float = TOTAL_TIMEOUT_S,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed = {entry.lower() for entry in allow_hosts}
+        self._connect_timeout_s = connect_timeout_s
+        self._total_timeout_s = total_timeout_s
+        self._resolve = resolve
+        self._timeouts = httpx.Timeout(idle_timeout_s, connect=connect_timeout_s).as_dict()
+        self._ssl_context = ssl_context
+        self._transport: httpx.AsyncHTTPTransport | None = None
+
+    async def aclose(self) -> None:
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    @asynccontextmanager
+    async def fetch(self, url: str, *, max_bytes: int) -> AsyncIterator[FetchedFile]:
+        """Have the file behind an http(s) or data URL, as long as the block runs.
+
+        Raise InvalidRequest (`invalid_file`) where it cannot be had, RequestTooLarge where it is too large.
+        """
+        file = await self._fetch(url, max_bytes)
+        try:
+            yield file
+        finally:
+            file.close()
+
+    async def _fetch(self, url: str, max_bytes: int) -> FetchedFile:
+        if is_data_url(url):
+            return await _decoded(url, max_bytes)
+        try:
+            async with asyncio.timeout(self._total_timeout_s):
+                return await self._download(_parsed(url), max_bytes)
+        except TimeoutError:
+            raise unavailable(f"A file did not come within {self._total_timeout_s:g} s.") from None
+
+    async def _download(self, url: httpx.URL, max_bytes: int) -> FetchedFile:
+        for _ in range(MAX_REDIRECTS + 1):
+            with _errors_of_http(url):
+                response = await self._open(url)
+                try:
+                    if response.status_code not in _REDIRECTS:
+                        return await _received(response, url, max_bytes)
+                finally:
+                    await response.aclose()
+            url = _redirected(url, response)
+        raise unavailable(f"The file's address redirects more than {MAX_REDIRECTS} times.")
+
+    async def _open(self, url: httpx.URL) -> httpx.Response:
+        """Connect to one of the host's addresses, all of which were checked, and ask for the file."""
+        failure: httpx.TransportError | None = None
+        for address in (await self._addresses(url))[:MAX_ADDRESSES]:
+            request = httpx.Request(
+                "GET",
+                url.copy_with(host=address, fragment=None),
+                headers={"Host": url.netloc.decode("ascii"), **_HEADERS},
+                # The certificate is the name's, wherever we connect to.
+                extensions={"timeout": self._timeouts, "sni_hostname": url.raw_host.decode("ascii")},
+            )
+            try:
+                return await careful(self._opened_transport()).handle_async_request(request)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        raise failure or unavailable(f"{url.host} has no address.")
+
+    async def _addresses(self, url: httpx.URL) -> list[str]:
+        """Resolve, once; a host of which any address is not public is refused as a whole."""
+        host, port = url.host, url.port or _PORTS[url.scheme]
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                found = list(dict.fromkeys(await self._resolve(host, port)))
+        except TimeoutError:
+            raise unavailable(f"The name {host} could not be resolved in time.") from None
+        except (OSError, ValueError) as error:  # ValueError: what no name can look like
+            raise unavailable(f"The name {host} cannot be resolved.") from error
+        addresses = [read_address(text) for text in found]
+        if not self._is_allowed(url) and not all(address and is_public(address) for address in addresses):
+            raise unavailable(f"{host} is not a public host; files are fetched from the internet only.")
+        return _families_in_turn([str(address) for address in addresses if address])
+
+    def _is_allowed(self, url: httpx.URL) -> bool:
+        """Tell whether the owner named the host, with this port or, for the scheme's own, without one."""
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        names = {f"{host}:{url.port or _PORTS[url.scheme]}"}
+        return not self._allowed.isdisjoint(names | ({host} if url.port is None else set()))
+
+    def _opened_transport(self) -> httpx.AsyncHTTPTransport:
+        # A transport, not a client: a client would keep cookies, and read the environment for proxies.
+        if self._transport is None:
+            self._transport = httpx.AsyncHTTPTransport(
+                verify=self._ssl_context or httpx.create_ssl_context(trust_env=False),
+                trust_env=False,
+                # Connections are told apart by address: one is never used again, perhaps for another name.
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            )
+        return self._transport
+
+
+def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """Read an address once, by the parser that also connects: two parsers are where guards are passed by."""
+    try:
+        url = httpx.URL(text) if base is None else base.join(text)
+        host = url.host
+    except (httpx.InvalidURL, ValueError) as error:
+        raise unavailable("A file's address is not a valid URL.") from error
+    if url.scheme not in _PORTS:
+        raise unavailable(
+            f"A file's address must begin with http:, https: or data:, not {url.scheme[:20]!r}."
+        )
+    if not host:
+        raise unavailable("A file's address names no host.")
+    if url.userinfo:
+        raise unavailable("A file's address must not carry a user name or a password.")
+    return url
+
+
+def _redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
+    location = response.headers.get("location", "")
+    if not location:
+        raise unavailable(f"{url.host} redirects the file to nowhere.")
+    return _parsed(location, url)
+
+
+def _families_in_turn(addresses: list[str]) -> list[str]:
+    """Let a family that this machine has no way out for cost one attempt, not all."""
+    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
+    second = [address for address in addresses if address not in first]
+    mixed = [address for pair in zip(first, second, strict=False) for address in pair]
+    return mixed + [address for address in addresses if address not in mixed]
+
+
+async def _received(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchedFile:
+    if response.status_code != 200:
+        raise unavailable(f"{url.host} answered HTTP {response.status_code} instead of the file.")
+    spool = Spool(max_bytes)
+    try:
+        if response.headers.get("content-length", "").isdecimal():
+            spool.check_size(int(response.headers["content-length"]))
+        async for piece in _unpacked(response, url, spool):
+            await spool.write(piece)
+        if not spool.size:
+            raise unavailable(f"The file at {url.host} is empty.")
+        return await spool.finish(
+            content_type=response.headers.get("content-type", ""),
+            name=name_of(url.path, response.headers.get("content-disposition", "")),
+        )
+    except BaseException:
+        spool.close()
+        raise
+
+
+async def _unpacked(response: httpx.Response, url: httpx.URL, spool: Spool) -> AsyncIterator[bytes]:
+    """Yield the body; compressed although nobody asked for that, in steps that stay small."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        async for piece in response.aiter_raw():
+            yield piece
+        return
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise unavailable(f"{url.host} sends the file compressed, as {encoding[:20]!r}.")
+    inflater, received = Inflater(), 0
+    try:
+        async for data in response.aiter_raw():
+            received += len(data)
+            spool.check_size(received)  # it may go on for ever and unpack to nothing
+            for piece in inflater.feed(data):
+                yield piece
+        for piece in inflater.end():
+            yield piece
+    except BrokenCompression as error:
+        raise unavailable(f"The file from {url.host} is compressed wrongly: {error}.") from error
+
+
+async def _decoded(url: str, max_bytes: int) -> FetchedFile:
+    if len(url) <= SPOOL_BYTES:
+        return decode_base64_file(url, name=None, max_bytes=max_bytes)
+    decoding = asyncio.ensure_future(
+        asyncio.to_thread(decode_base64_file, url, name=None, max_bytes=max_bytes)
+    )
+    try:
+        return await asyncio.shield(decoding)
+    except asyncio.CancelledError:
+        decoding.add_done_callback(_close_result)
+        raise
+
+
+def _close_result(decoding: asyncio.Future[FetchedFile]) -> None:
+    """Close what a thread made for somebody who had left."""
+    if not decoding.cancelled() and decoding.exception() is None:
+        decoding.result().close()
+
+
+@contextmanager
+def _errors_of_http(url: httpx.URL) -> Iterator[None]:
+    """Turn httpx's errors into ours; they name the host alone, since addresses may carry secrets."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise unavailable(f"No connection to {url.host} for the file.") from error
+    except httpx.TimeoutException as error:
+        raise unavailable(f"{url.host} fell silent before the file was there.") from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise unavailable(f"The connection to {url.host} broke before the file was there.") from error

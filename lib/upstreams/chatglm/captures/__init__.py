@@ -1,0 +1,1 @@
+"""Recording the streams of the upstream for bug reports."""

@@ -1,0 +1,76 @@
+"""Checking a refresh token without using it up: through the same rotation as every request."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from lib.errors import AccountRefused, NoAccountAvailable
+from lib.settings import Settings
+from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
+from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+
+CHECK_TTL_S = 600.0
+"""How long an answer is remembered: the upstream is asked at most that often for one token."""
+
+_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
+
+
+class TokenStatus(msgspec.Struct, frozen=True):
+    live: bool
+    expires_at: int | None
+    """Unix time at which the account's current refresh token ends, where the token says so."""
+    guest: bool
+    blocked: bool
+
+
+async def check_tokens(
+    refresh_tokens: tuple[str, ...], settings: Settings, *, is_fresh: bool = False
+) -> list[TokenStatus]:
+    """Check each token, one after the other: the upstream dislikes bursts. `is_fresh`: as it is right now."""
+    if not refresh_tokens:
+        raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
+    return [await _check(token, settings, is_fresh=is_fresh) for token in refresh_tokens]
+
+
+async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> TokenStatus:
+    """Say whether the token's account can be used; raises where the upstream does not tell."""
+    dead = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
+    if refresh_token.count(".") != 2:  # no token; an API key, perhaps, which the upstream must not see
+        return dead
+    try:
+        account = parse_account(refresh_token)
+    except AccountRefused:
+        return dead
+    gateway = gateway_of(settings)
+    lock = _locks.setdefault((id(gateway), account.key), asyncio.Lock())
+    async with lock:  # two checks at once ask once
+        place = place_by_token("check", account)
+        known = None if is_fresh else await gateway.memory.recall(place)
+        if known is not None:
+            with suppress(msgspec.DecodeError):  # of another version's form
+                return msgspec.json.decode(known, type=TokenStatus)
+        status = await _ask(account, gateway)
+        await gateway.memory.keep(place, msgspec.json.encode(status).decode(), ttl_s=CHECK_TTL_S)
+        return status
+
+
+async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
+    try:
+        info = await gateway.authorized(account, gateway.upstream.user_info)
+    except AccountRefused as error:
+        return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
+    if info.is_blocked:
+        await gateway.pool.blocked(account)
+    else:
+        await gateway.pool.cleared(account)
+    expires_at = await gateway.tokens.peek(account)
+    return TokenStatus(
+        live=not info.is_blocked and not info.is_guest,
+        expires_at=None if expires_at is None else int(expires_at),
+        guest=info.is_guest,
+        blocked=info.is_blocked,
+    )

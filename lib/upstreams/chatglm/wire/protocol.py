@@ -1,0 +1,407 @@
+"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and what refusals mean.
+
+Every field is optional and every unknown one ignored: there is no contract, and what is absent must not
+stop us.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from lib.errors import (
+    AccessTokenRefused,
+    AccountBusy,
+    GatewayError,
+    InvalidRequest,
+    Throttled,
+    UpstreamProtocolError,
+    UpstreamRejected,
+)
+from lib.upstreams.chatglm.wire.models import Mode, Target
+
+REFRESH = "/user-api/user/refresh"
+USER_INFO = "/user-api/user/info"
+AVAILABLE_MODELS = "/agent-api/operation/detail?tag=available_models"
+CHAT_STREAM = "/backend-api/assistant/stream"
+STOP_STREAM = "/mainchat-api/stream/stop_stream"
+BULK_DELETE = "/mainchat-api/conversation/bulk_delete"
+DELETE_2025 = "/backend-api/assistant/conversation/delete"
+SERVER_TIME = "/operation-api/config/cur_ts"
+
+STALE_SIGNATURE = 40014
+"""Stale, used before or wrong: which of these, the upstream does not tell."""
+
+T = TypeVar("T")
+
+MAIN_REFERER = "https://chatglm.cn/main/alltoolsdetail"
+AGENT_REFERER = "https://chatglm.cn/main/gdetail/"
+
+THROTTLED_S = 30.0
+"""How long to leave an account alone after "too frequent" (two observers, 2026)."""
+
+_CHAT_MODES: dict[Mode, tuple[str, str | None]] = {
+    "fast": ("", "low"),
+    "thinking": ("thinking", "high"),
+    "deep_thinking": ("deep_thinking", "max"),
+    "deep_research": ("deep_research", None),
+}
+
+
+class ToolResult(msgspec.Struct):
+    title: Any = None
+    url: Any = None
+    match_key: Any = None
+
+
+class ToolResultExtra(msgspec.Struct):
+    search_results: list[ToolResult] | None = None
+
+
+class PartMeta(msgspec.Struct):
+    tool_result_extra: ToolResultExtra | None = None
+    metadata_list: list[ToolResult] | None = None
+
+
+class Item(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    think: str | None = None
+    code: str | None = None
+    content: Any = None
+    image: Any = None
+
+
+class Part(msgspec.Struct):
+    id: str | None = None
+    logic_id: str | None = None
+    role: str | None = None
+    content: list[Item] | None = None
+    model: str | None = None
+    meta_data: PartMeta | None = None
+    status: str | None = None
+
+
+class EventMeta(msgspec.Struct):
+    if_increase_push: bool | None = None
+
+
+class Event(msgspec.Struct):
+    id: str | None = None
+    conversation_id: str | None = None
+    parts: list[Part] | None = None
+    status: str | None = None
+    last_error: Any = None
+    error: Any = None
+    meta_data: EventMeta | None = None
+
+
+class FileReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was uploaded, as a message refers to it."""
+
+    file_id: str
+    url: str
+    name: str
+    size: int
+    is_image: bool
+
+
+class Envelope(msgspec.Struct):
+    """What every JSON endpoint answers; 0 is success, and what 2024 called `code`."""
+
+    status: Any = None
+    code: Any = None
+    message: Any = None
+    result: Any = None
+    validation_error: Any = None
+
+    @property
+    def number(self) -> int | None:
+        value = self.code if self.status is None else self.status
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def words(self) -> str:
+        return _without_tokens(self.message) if self.message else "no message"
+
+
+_TOKEN = re.compile(r"eyJ[\w.-]*")
+
+
+def _without_tokens(said: object) -> str:
+    """Take the upstream's words for an error, which go to callers: not those that would be our authority."""
+    return _TOKEN.sub("…", str(said))[:200]
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+_INCREMENTS = frozenset(("text", "think", "code", "content"))
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_event = msgspec.json.Decoder(Event).decode
+
+
+def decode_event(payload: bytes) -> Event | None:
+    """Decode one event; None for a line that is none (keep-alive, junk)."""
+    try:
+        return _decode_event(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_piecewise(payload) if payload.startswith(b"{") else None
+
+
+def _decode_piecewise(payload: bytes) -> Event | None:
+    """Save what is well-formed of an event in which something has another type than we know.
+
+    By the standard library's parser: it takes half a character as well, which a snippet may end in.
+    """
+    try:
+        raw = json.loads(payload, object_hook=_with_whole_characters)
+    except (ValueError, RecursionError):
+        return None
+    parts = raw.get("parts")
+    event = Event(
+        id=_text_or_none(raw.get("id")),
+        conversation_id=_text_or_none(raw.get("conversation_id")),
+        status=_text_or_none(raw.get("status")),
+        last_error=raw.get("last_error"),
+        error=raw.get("error"),
+        meta_data=_converted(raw.get("meta_data"), EventMeta),
+    )
+    event.parts = [_part(part) for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return event
+
+
+def whole_characters(text: str) -> str:
+    """Replace half characters, which cannot be told to anybody; two halves beside each other are one."""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _with_whole_characters(raw: dict[str, Any]) -> dict[str, Any]:
+    """But in an increment: the next one may bring the other half."""
+    return {
+        name: whole_characters(value) if isinstance(value, str) and name not in _INCREMENTS else value
+        for name, value in raw.items()
+    }
+
+
+def _part(raw: dict[str, Any]) -> Part:
+    content = raw.get("content")
+    items = [_converted(item, Item) for item in content] if isinstance(content, list) else []
+    return Part(
+        id=_text_or_none(raw.get("id")),
+        logic_id=_text_or_none(raw.get("logic_id")),
+        role=_text_or_none(raw.get("role")),
+        # An item that cannot be read keeps its place: texts are told apart by their index.
+        content=[item or Item() for item in items],
+        model=_text_or_none(raw.get("model")),
+        meta_data=_converted(raw.get("meta_data"), PartMeta),
+        status=_text_or_none(raw.get("status")),
+    )
+
+
+def _converted(value: Any, shape: type[T]) -> T | None:
+    try:
+        return msgspec.convert(value, shape)
+    except ValueError:  # ValidationError; half a character in a name, too
+        return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def app_headers(*, app_version: str, user_agent: str, device_id: str, request_id: str) -> dict[str, str]:
+    """Return what the web application sends with every request."""
+    return {
+        "App-Name": "chatglm",
+        "X-App-Platform": "pc",
+        "X-App-Version": app_version,
+        "X-App-fr": "default",
+        "X-Lang": "zh",
+        "X-Device-Id": device_id,
+        "X-Device-Model": "",
+        "X-Device-Brand": "",
+        "X-Request-Id": request_id,
+        "Origin": "https://chatglm.cn",
+        "Accept": "application/json, text/plain, */*",
+        "User-Agent": user_agent,
+    }
+
+
+def chat_body(
+    prompt: str,
+    target: Target,
+    *,
+    assistant_id: str,
+    conversation_id: str,
+    files: tuple[FileReference, ...] = (),
+) -> bytes:
+    """Build a chat turn; the server keeps the history of a conversation and honours one user message."""
+    chat_mode, reasoning_effort = _CHAT_MODES[target.mode]
+    effort = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
+    return msgspec.json.encode(
+        {
+            "assistant_id": assistant_id,
+            "conversation_id": conversation_id,
+            "project_id": "",
+            "chat_type": "user_chat",
+            "meta_data": {
+                "cogview": target.drawing.cogview() if target.drawing else {"rm_label_watermark": False},
+                "is_test": False,
+                "input_question_type": "xxxx",
+                "channel": "",
+                "draft_id": "",
+                "chat_mode": chat_mode,
+                **effort,
+                "selected_model": target.model,
+                "is_networking": target.web_search,
+                "quote_log_id": "",
+                "platform": "pc",
+            },
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": prompt}, *_file_items(files)]}
+            ],
+        }
+    )
+
+
+def _file_items(files: tuple[FileReference, ...]) -> list[dict[str, Any]]:
+    """Write references to files: one item for all images, one for all others, after the text."""
+    images = [
+        {**_numbered(file, order), "image_url": file.url, "width": 0, "height": 0}
+        for order, file in enumerate(file for file in files if file.is_image)
+    ]
+    others = [
+        {**_numbered(file, order), "file_url": file.url}
+        for order, file in enumerate(file for file in files if not file.is_image)
+    ]
+    items: list[dict[str, Any]] = [{"type": "image", "image": images}, {"type": "file", "file": others}]
+    return [item for item in items if item[item["type"]]]
+
+
+def _numbered(file: FileReference, order: int) -> dict[str, Any]:
+    return {"file_id": file.file_id, "file_name": file.name, "file_size": file.size, "order": order}
+
+
+def read_envelope(status_code: int, content_type: str, body: bytes) -> Envelope:
+    """Return a JSON endpoint's successful answer; raise what any other one means."""
+    try:
+        envelope = _decode_envelope(body)
+    except _UNDECODABLE:
+        raise unreadable(status_code, content_type) from None
+    if status_code == 200 and envelope.number == 0:
+        return envelope
+    raise refusal(status_code, envelope)
+
+
+def unreadable(status_code: int, content_type: str) -> GatewayError:
+    """Say what an answer without JSON means, most often a firewall's page."""
+    kind = content_type.partition(";")[0].strip() or "nothing that names its type"
+    if status_code == 429:
+        return _throttled(status_code)
+    if status_code == 200 and "json" in kind:
+        message = "The upstream answered with JSON that is broken."
+        return UpstreamProtocolError(message, http_status=status_code)
+    return UpstreamProtocolError(
+        f"The upstream answered HTTP {status_code} with {kind} instead of JSON.",
+        retry="again" if status_code >= 500 else "never",  # a firewall that refuses wants no second try
+        http_status=status_code,
+    )
+
+
+def refusal(status_code: int, envelope: Envelope) -> GatewayError:
+    """Say what a JSON answer that is no success means."""
+    if envelope.validation_error is not None:
+        return UpstreamProtocolError(
+            "The upstream did not accept the form of our request.", retry="never", http_status=status_code
+        )
+    if envelope.number:
+        error = coded_error(envelope.number, envelope.words, http_status=status_code)
+        if status_code == 403 and type(error) is UpstreamRejected:
+            error.retry = "elsewhere"  # forbidden to this account, for a reason that its number does not tell
+        return error
+    if status_code == 429:
+        return _throttled(status_code)
+    return UpstreamRejected(
+        f"The upstream answered HTTP {status_code}: {envelope.words}.",
+        retry="again" if status_code >= 500 else "never",
+        http_status=status_code,
+    )
+
+
+def coded_error(number: int, words: str, *, http_status: int | None = None) -> GatewayError:
+    """Say what one of the upstream's error numbers means, from JSON or from inside a stream."""
+    # What breaks down while it refuses has not looked at the token: a fresh one would mend nothing, and
+    # with it the call would be repeated, an order of a video too.
+    broke_down = http_status is not None and http_status >= 500
+    error = _meaning(number, f"The upstream answered {number}: {words}.", words, broke_down=broke_down)
+    error.number, error.http_status = number or None, http_status
+    return error
+
+
+def _meaning(number: int, message: str, words: str, *, broke_down: bool) -> GatewayError:
+    match number:
+        case 40102 | 40103 if not broke_down:
+            return AccessTokenRefused(message)
+        case 40012:  # after bursts; to try again soon makes it worse
+            return Throttled(message, retry_after_s=THROTTLED_S)
+        case 10061 if "其他对话" in words:
+            return AccountBusy(message, retry_after_s=3)
+        case 10061 | 10062:
+            return Throttled(message, retry_after_s=THROTTLED_S)
+        case 10040:
+            return InvalidRequest(message, code="context_length_exceeded", param="messages")
+        case 40001 | 40002 | 40011 | 40014:
+            return UpstreamRejected(f"{message} The signature or a header is no longer what it expects.")
+        case _:  # 10025 and its like pass
+            return UpstreamRejected(message, retry="again")
+
+
+def _throttled(status_code: int) -> GatewayError:
+    return Throttled(
+        f"The upstream answered HTTP {status_code}.", retry_after_s=THROTTLED_S, http_status=status_code
+    )
+
+
+def may_be_the_paths(error: GatewayError) -> bool:
+    """Whether a refusal may be that of a path which is no more: 404, 405, a number that we do not know."""
+    if isinstance(error, AccessTokenRefused):
+        return False
+    if error.http_status in (404, 405):
+        return True
+    return type(error) is UpstreamRejected and error.retry == "again" and (error.http_status or 0) < 500
+
+
+def is_stale(error: GatewayError) -> bool:
+    """Whether our signature was refused, before anything was done: our clock may be wrong."""
+    return error.number == STALE_SIGNATURE and (error.http_status or 0) < 500
+
+
+def stream_error(event: Event) -> GatewayError:
+    """Say what an event of status `error` means."""
+    for said in (event.last_error, event.error):
+        if isinstance(said, dict) and said:
+            number, words = said.get("error_code"), _without_tokens(said.get("err_msg") or "no message")
+            return coded_error(number if isinstance(number, int) else 0, words)
+    return UpstreamRejected(
+        "The upstream ended its answer with an error that it did not explain.", retry="again"
+    )
+
+
+def intervention_text(event: Event) -> str:
+    """Return the words that moderation puts in place of a withdrawn answer."""
+    for said in (event.last_error, event.error):
+        if isinstance(said, dict) and isinstance(said.get("intervene_text"), str):
+            return str(said["intervene_text"])
+    return ""
+
+
+def image_urls(item: Item) -> list[str]:
+    """Return the addresses in an `image` item, tolerating entries of other shapes."""
+    images = item.image if isinstance(item.image, list) else []
+    urls = [image.get("image_url") for image in images if isinstance(image, dict)]
+    return [url for url in urls if isinstance(url, str) and url]

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from lib.chat.caller import Caller
+from lib.chat.events import Failed, Finished, ReasoningDelta, ReplyEvent, Rewritten, TextDelta
+from lib.chat.request import ChatRequest, Message, TextPart
+from lib.settings import Settings
+from lib.upstreams.chatglm import gateway as flows_gateway
+from lib.upstreams.chatglm.gateway import Gateway, close_gateways, gateway_of
+from lib.upstreams.chatglm.reply import Reply, open_reply
+from tests.conftest import SimulatedAccount, Upstream
+from tests.harness.waiting import eventually
+
+
+def make_request(prompt: str = "Hello!", **fields: Any) -> ChatRequest:
+    message = Message(role="user", parts=(TextPart(prompt),))
+    return ChatRequest(**{"model": "glm-5.3-flash", "messages": (message,)} | fields)
+
+
+class Flow:
+    """The flows under settings that a test changes, for the accounts that it names."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.settings = Settings(base_url=upstream.base_url)
+
+    def configure(self, **changes: Any) -> None:
+        fields = {name: getattr(self.settings, name) for name in Settings.__struct_fields__}
+        self.settings = Settings(**fields | changes)
+
+    @property
+    def gateway(self) -> Gateway:
+        return gateway_of(self.settings)
+
+    def open(
+        self,
+        accounts: Iterable[SimulatedAccount],
+        prompt: str = "Hello!",
+        *,
+        is_owner: bool = False,
+        left_s: float | None = None,
+        **fields: Any,
+    ) -> AbstractAsyncContextManager[Reply]:
+        caller = Caller(tuple(account.token for account in accounts), is_owner=is_owner)
+        deadline_at = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        return open_reply(make_request(prompt, **fields), caller, self.settings, deadline_at=deadline_at)
+
+    async def ask(self, accounts: Iterable[SimulatedAccount], prompt: str = "Hello!", **how: Any) -> Answer:
+        """Read a reply to its end and close it."""
+        async with self.open(accounts, prompt, **how) as reply:
+            events = [event async for batch in reply for event in batch]
+            return Answer(events, reply.id, reply.account_label)
+
+    def leases(self) -> set[str]:
+        gateways = flows_gateway._gateways.get(asyncio.get_running_loop(), {}).values()
+        return {label for gateway in gateways for label in gateway.pool._line._taken}
+
+
+class Answer:
+    def __init__(self, events: list[ReplyEvent], answer_id: str, account_label: str) -> None:
+        self.events = events
+        self.id = answer_id
+        self.account_label = account_label
+
+    @property
+    def streamed(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+    @property
+    def text(self) -> str:
+        """What an accumulating client has in the end."""
+        text = ""
+        for event in self.events:
+            if isinstance(event, Rewritten):
+                text = "".join(told.text for told in event.events if isinstance(told, TextDelta))
+            elif isinstance(event, TextDelta):
+                text += event.text
+        return text
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, ReasoningDelta))
+
+    @property
+    def ending(self) -> Finished | Failed:
+        ending = self.events[-1]
+        assert isinstance(ending, Finished | Failed)
+        assert not any(isinstance(event, Finished | Failed) for event in self.events[:-1])
+        return ending
+
+    @property
+    def reason(self) -> str:
+        assert isinstance(self.ending, Finished), self.ending
+        return self.ending.reason
+
+
+def our_tasks() -> set[str]:
+    """The tasks of this loop that are not the test runner's."""
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    codes = [getattr(coroutine, "cr_code", None) for coroutine in coroutines]
+    return {code.co_qualname for code in codes if code is not None and "anyio" not in code.co_filename}
+
+
+@pytest.fixture
+async def flow(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Flow]:
+    """Give the flows; hold at the end that no lease, no task and no generation is left."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    flow = Flow(upstream)
+    yield flow
+    try:
+        await eventually(lambda: not flow.leases(), what="every lease is given back")
+        await eventually(lambda: not our_tasks(), what=f"no task is left of {our_tasks()}")
+    finally:
+        await close_gateways()
+
+
+@pytest.fixture
+def accounts(upstream: Upstream) -> list[SimulatedAccount]:
+    return [upstream.add_account(nickname=name) for name in ("first", "second", "third")]
