@@ -24,8 +24,7 @@ class GatewayError(Exception):
     """Anything the gateway says in place of an answer, in the caller's dialect."""
 
     status = 500
-    type = "api_error"
-    code: str | None = "internal_error"
+    code: str = "internal_error"
     retry: Retry = "never"
     may_quote = False
     """Whether its message may hold what a caller sent, or the upstream's words, which may say that again."""
@@ -65,7 +64,6 @@ class InvalidRequest(GatewayError):
 
     may_quote = True
     status = 400
-    type = "invalid_request_error"
     code = "invalid_value"
 
 
@@ -107,7 +105,6 @@ class AuthenticationFailed(GatewayError):
     """Nobody that we know: no credential, a wrong key."""
 
     status = 401
-    type = "authentication_error"
     code = "invalid_api_key"
 
 
@@ -123,7 +120,6 @@ class Throttled(GatewayError):
 
     may_quote = True
     status = 429
-    type = "rate_limit_error"
     code = "rate_limit_exceeded"
     retry: Retry = "elsewhere"
 

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MOST_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
-MOST_HANDLER_LINES = 60
+MOST_HANDLER_LINES = 66
 
 Rule = Callable[[str, str], Iterator[str]]
 
@@ -44,15 +44,16 @@ ROOMS = {
     "settings": _room("errors", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
+    "trace": _room("chat errors"),
     "dialects": _room("chat errors sse", "msgspec"),
     "files": _room("connections errors", "httpx msgspec", "PIL"),
     "store": _room("connections errors patience", "httpx msgspec", "redis cryptography"),
-    "upstreams": _room("chat chatglm errors settings", "msgspec"),
+    "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
-        "chat connections errors files patience settings sse store tasks upstreams", "httpx msgspec"
+        "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat upstreams chatglm files store settings errors", "msgspec"),
-    "web": _room("chat settings errors", "starlette msgspec", "multipart"),
+    "flows": _room("chat upstreams chatglm files store settings errors trace", "msgspec"),
+    "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows upstreams chatglm settings errors", "starlette"),
     "lambda_handlers": _room("api", "mangum"),
     "lambda_server": _room("api", "starlette uvicorn"),
@@ -340,7 +341,7 @@ FAULTY = [
     (imports_follow_the_table, "lib/dialects/gemini.py", "if TYPE_CHECKING:\n    import starlette", 2),
     (imports_follow_the_table, "lib/upstreams/chatglm/reply.py", "from starlette.requests import Request", 1),
     (imports_follow_the_table, "lib/settings.py", "import httpx", 1),
-    (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.upstreams.choose")', 1),
+    (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.store.memory")', 1),
     (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
     (imports_follow_the_table, "lib/utils.py", "", 1),
     (imports_follow_the_table, "lib/__init__.py", "import lib.errors", 1),
@@ -360,7 +361,7 @@ FAULTY = [
     (no_endpoint_says_handler, "api/index.py", "from lib.web import app as handler", 1),
     (an_endpoint_defines_app, "api/index.py", "x = 1", 1),
     (an_endpoint_defines_app, "api/index.py", "if True:\n    app = 1", 1),
-    (an_endpoint_is_a_page, "api/index.py", "x = 1\n" * 61, 61),
+    (an_endpoint_is_a_page, "api/index.py", "x = 1\n" * 67, 67),
     (api_holds_endpoints_only, "api/__init__.py", "", 1),
     (api_holds_endpoints_only, "api/_helpers/x.py", "", 1),
     (no_registry_and_no_path_of_a_machine, "README.md", "\nfrom https://pypi" + ".org/simple", 2),

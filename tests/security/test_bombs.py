@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 import local
-from lib.dialects.openai_chat_request import parse_request
+from lib.dialects.interface import Address
+from lib.dialects.openai_chat_request import parse
 from lib.dialects.openai_media import parse_image_request
 from lib.dialects.openai_videos import parse_creation, parse_generation
 from lib.dialects.token_check import parse_token
@@ -24,7 +25,7 @@ LONG = 1_000_000
 
 PARSERS: dict[str, tuple[Callable[[bytes], object], str]] = {
     "chat": (
-        parse_request,
+        lambda body: parse(body, Address()),
         """messages model stream stream_options stop max_tokens max_completion_tokens reasoning_effort store
         reasoning web_search_options conversation_id n tools functions response_format modalities audio
         other""",

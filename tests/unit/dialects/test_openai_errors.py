@@ -13,9 +13,8 @@ def test_all_four_keys_are_always_there() -> None:
         '"param":"messages[0].role","code":"invalid_value"}}'
     )
     bare = GatewayError("Silence.")
-    bare.code = None
     assert error_body(bare) == (
-        b'{"error":{"message":"Silence.","type":"api_error","param":null,"code":null}}'
+        b'{"error":{"message":"Silence.","type":"api_error","param":null,"code":"internal_error"}}'
     )
 
 

@@ -11,7 +11,7 @@ from lib.chat.events import (
     Notice,
     ReplyEvent,
     Rewritten,
-    TextDelta,
+    Withdrawn,
 )
 from lib.errors import ConversationNotFound, UpstreamProtocolError, UpstreamRejected
 from lib.sse import EventSplitter
@@ -216,20 +216,13 @@ class ReplyDecoder:
         if event.status == "error":
             told.append(Failed(stream_error(event)))
         elif event.status == "intervene":
-            told += self._withdrawn(intervention_text(event))
+            told += [Withdrawn(intervention_text(event)), Finished("content_filter")]
         elif self._answer.is_empty:
             said = self._complaint or "a refusal, or a limit of the account"
             message = f"The upstream finished without an answer ({said})."
             told.append(Failed(UpstreamRejected(message, retry="elsewhere")))
         else:
-            told += [*self.conclude(), Finished("stop", model=self.model)]
-
-    def _withdrawn(self, words: str) -> list[ReplyEvent]:
-        """Moderation withdrew the answer: a stream can only add the words, an accumulated answer is them."""
-        separator = "" if self._answer.is_empty else "\n\n"
-        added: list[ReplyEvent] = [TextDelta(separator + words)] if words else []
-        replaced = Rewritten((TextDelta(words),) if words else ())
-        return [*added, replaced, Finished("content_filter", model=self.model)]
+            told += [*self.conclude(), Finished("stop")]
 
 
 class PartKeys:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lib.chat.trace import traced
+from lib.trace import traced
 from lib.upstreams.chatglm.captures import recording as captures
 from lib.upstreams.chatglm.captures.recording import CaptureFolder, Captures, Recording
 from lib.upstreams.chatglm.captures.redaction import Redacted, redact

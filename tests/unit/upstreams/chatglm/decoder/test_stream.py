@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.chat.events import Citation, Failed, Finished, ImageMade, Notice, ReasoningDelta, TextDelta
+from lib.chat.events import (
+    Citation,
+    Failed,
+    Finished,
+    ImageMade,
+    Notice,
+    ReasoningDelta,
+    TextDelta,
+    Withdrawn,
+)
 from lib.errors import (
     AccountBusy,
     ConversationNotFound,
@@ -210,7 +219,7 @@ def test_parts_without_a_logic_id_follow_each_other_in_one_place() -> None:
     assert [e for e in events if isinstance(e, Citation)] == [
         Citation(1, "https://example.com/w", "Weather", marked=False)
     ]
-    assert events[-1] == Finished("stop", model="glm-4")
+    assert events[-1] == Finished("stop")
 
 
 def test_finished_parts_without_a_logic_id_are_told_apart_and_repeated_ones_are_not() -> None:
@@ -454,7 +463,8 @@ def test_an_intervention_withdraws_the_answer_and_shows_its_own_text() -> None:
         flagged(part("L", text("To be withdrawn"))),
         event(status="intervene", last_error={"intervene_text": "Let us talk of something else."}),
     )
-    assert streamed_text(events) == "To be withdrawn\n\nLet us talk of something else."
+    assert streamed_text(events) == "To be withdrawn"
+    assert events[-2] == Withdrawn("Let us talk of something else.")
     assert final_text(events) == "Let us talk of something else."
     assert events[-1] == Finished("content_filter")
 

@@ -84,7 +84,7 @@ class Trace:
     def failed(self, error: GatewayError) -> None:
         """Note what the caller is told, as a status or after one."""
         self.refused(error)
-        self.code, self.failure_status = error.code or error.type, error.status
+        self.code, self.failure_status = error.code, error.status
 
 
 _current: ContextVar[Trace] = ContextVar("glm_gateway_trace")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lib.chat.answer import Answer
 from lib.chat.events import (
     Citation,
     Failed,
@@ -19,24 +20,31 @@ from lib.chat.events import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    Withdrawn,
+    visible_text,
 )
-from lib.chat.limits import ReplyLimiter, visible_text
+from lib.chat.stages.meter import Meter
+from lib.chat.stages.pipeline import Pipeline
+from lib.chat.stages.silence import WithoutReasoning, WithoutSources
+from lib.chat.stages.stop import StopSearch
 from lib.chat.usage import estimate_tokens
 from lib.errors import UpstreamTimeout
 
-DONE = Finished("stop", model="glm-5.3")
+DONE = Finished("stop")
 BROKEN = Failed(UpstreamTimeout("silent"))
 SOURCE = Citation(1, "https://example.org/", "Example")
 IMAGE = ImageMade("https://example.org/cat.png")
 
 
-def limiter(
-    *, stop: tuple[str, ...] = (), max_tokens: int | None = None, silent: bool = False
-) -> ReplyLimiter:
-    return ReplyLimiter(stop=stop, max_tokens=max_tokens, silent=silent, prompt_tokens=lambda: 7)
+def limiter(*, stop: tuple[str, ...] = (), max_tokens: int | None = None, silent: bool = False) -> Pipeline:
+    """The stages that make up for an upstream without limits, as a flow plans them."""
+    before = [WithoutSources()] if silent else []
+    search = [StopSearch(stop)] if any(stop) else []
+    meter = Meter(max_tokens=max_tokens, prompt_tokens=lambda: 7)
+    return Pipeline([*before, *search, meter, *([WithoutReasoning()] if silent else [])])
 
 
-def fed_singly(limits: ReplyLimiter, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
+def fed_singly(limits: Pipeline, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
     return [passed for event in events for passed in limits.feed([event])]
 
 
@@ -99,7 +107,7 @@ class TestStop:
         passed = fed_singly(limits, [*map(TextDelta, fragments), DONE])
         assert visible(passed) == before_stop(text, stops)
         assert ending(passed).reason == "stop"
-        assert limits.ended == any(stop in text for stop in stops)
+        assert limits.is_done == any(stop in text for stop in stops)
 
     @given(st.lists(CONTENT), MARKED_STOPS, st.sampled_from([DONE, BROKEN]))
     def test_the_order_of_all_events_is_kept(
@@ -109,7 +117,7 @@ class TestStop:
         passed = fed_singly(limits, [*events, end])
         kept = before_stop(visible(events), stops)
         assert visible(passed) == kept
-        if not limits.ended:
+        if not limits.is_done:
             assert unfragmented(passed[:-1]) == unfragmented(events)
             assert type(passed[-1]) is type(end)
         else:
@@ -152,10 +160,10 @@ class TestStop:
         limits = limiter(stop=("\n\n",))
         assert limits.feed([TextDelta("one\n")]) == [TextDelta("one")]
         assert limits.feed([TextDelta("two\n")]) == [TextDelta("\n"), TextDelta("two")]
-        assert not limits.ended
+        assert not limits.is_done
         passed = limits.feed([TextDelta("\nthree"), DONE])
         assert passed == [Finished("stop", Usage(7, 3))]
-        assert limits.ended
+        assert limits.is_done
 
     def test_an_earlier_start_is_waited_for(self) -> None:
         limits = limiter(stop=("abcd", "bc"))
@@ -170,7 +178,7 @@ class TestStop:
         passed = [*limits.feed([TextDelta("xabc")]), *limits.feed([end])]
         assert visible(passed) == "xa"
         assert ending(passed).reason == "stop"
-        assert limits.ended
+        assert limits.is_done
 
     def test_reasoning_waits_behind_held_text(self) -> None:
         limits = limiter(stop=("STOP",))
@@ -222,7 +230,7 @@ class TestStop:
         for _ in range(30_000):
             limits.feed([TextDelta("a")])
         assert time.process_time() - began < 10
-        assert not limits.ended
+        assert not limits.is_done
 
 
 def unfragmented(events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
@@ -270,7 +278,7 @@ class TestMaxTokens:
         limits = limiter(max_tokens=max_tokens, silent=silent)
         passed = fed_singly(limits, [*events, DONE])
         kept = cut_by_hand(events, max_tokens)
-        assert limits.ended == (kept != characters(events))
+        assert limits.is_done == (kept != characters(events))
         assert visible(passed) == visible(kept)
         assert reasoning(passed) == ("" if silent else reasoning(kept))
         thought = estimate_tokens(reasoning(kept))
@@ -278,7 +286,7 @@ class TestMaxTokens:
         assert total <= max_tokens
         end = ending(passed)
         assert end.usage == Usage(7, total, thought)
-        assert (end.reason, end.model) == (("length", "") if limits.ended else ("stop", "glm-5.3"))
+        assert end.reason == ("length" if limits.is_done else "stop")
 
     @given(st.lists(PROSE), st.lists(PROSE), st.integers(1, 12))
     def test_a_rewritten_text_counts_in_place_of_the_first(
@@ -286,7 +294,7 @@ class TestMaxTokens:
     ) -> None:
         limits = limiter(max_tokens=max_tokens)
         began = limits.feed([*map(TextDelta, first)])
-        if limits.ended:
+        if limits.is_done:
             return
         passed = began + limits.feed([Rewritten(tuple(map(TextDelta, second))), DONE])
         kept = visible(cut_by_hand([*map(TextDelta, second)], max_tokens))
@@ -304,7 +312,7 @@ class TestMaxTokens:
         call = ToolCallDelta(0, '{"city": "Paris"}', name="get_weather")
         tokens = estimate_tokens("get_weather" + call.arguments)
         (_, _, end) = limiter(max_tokens=50).feed([call, ToolCallDelta(0, ""), DONE])
-        assert end == Finished("stop", Usage(7, tokens), "glm-5.3")
+        assert end == Finished("stop", Usage(7, tokens))
 
     def test_the_stop_decides_when_it_comes_before_the_limit(self) -> None:
         assert limiter(stop=("three",), max_tokens=2).feed(
@@ -351,7 +359,7 @@ class TestSilent:
         passed = limits.feed([rewritten, ReasoningDelta("so"), DONE])
         assert passed[0] == Rewritten((TextDelta("c"), IMAGE))
         assert ending(passed).usage == Usage(7, 1 + estimate_tokens("c" + IMAGE.markdown), 1)
-        assert not limits.ended
+        assert not limits.is_done
 
     def test_a_stop_is_found_where_a_marker_was_dropped(self) -> None:
         passed = limiter(silent=True, stop=("ab",)).feed([TextDelta("xa"), SOURCE, TextDelta("b")])
@@ -375,7 +383,7 @@ class TestNoLimits:
         assert limits.feed(events) is events
         assert limits.feed(tuple(events)) == events
         assert limits.feed([]) == []
-        assert not limits.ended
+        assert not limits.is_done
 
     def test_the_usage_is_filled_in(self) -> None:
         call = ToolCallDelta(0, "{}", name="look")
@@ -386,9 +394,9 @@ class TestNoLimits:
             SOURCE,
             call,
         ]
-        passed = limiter().feed([*said, Finished("tool_calls", model="glm-5.3")])
+        passed = limiter().feed([*said, Finished("tool_calls")])
         tokens = 3 + estimate_tokens("two words[1]") + estimate_tokens("look{}")
-        assert passed == [*said, Finished("tool_calls", Usage(7, tokens, 3), "glm-5.3")]
+        assert passed == [*said, Finished("tool_calls", Usage(7, tokens, 3))]
 
     def test_a_rewritten_reply_counts_in_place_of_the_first(self) -> None:
         rewritten = Rewritten((ReasoningDelta("so"), TextDelta("one "), SOURCE))
@@ -406,19 +414,19 @@ class TestWithdrawal:
 
     WORDS = "Let us talk about something else."
     TOLD: tuple[ReplyEvent, ...] = (
-        TextDelta("\n\n" + WORDS),
-        Rewritten((TextDelta(WORDS),)),
-        Finished("content_filter", model="glm-5.3"),
+        Withdrawn(WORDS),
+        Finished("content_filter"),
     )
 
     @pytest.mark.parametrize("limits", [limiter(stop=("\n\n", "talk")), limiter(max_tokens=3), limiter()])
-    def test_no_limit_cuts_it(self, limits: ReplyLimiter) -> None:
+    def test_no_limit_cuts_it(self, limits: Pipeline) -> None:
         passed = [*limits.feed([TextDelta("one ")]), *limits.feed([TextDelta("two\n"), *self.TOLD])]
-        assert visible(passed) == "one two\n\n\n" + self.WORDS
-        assert accumulated(passed) == self.WORDS
+        assert visible(passed) == "one two\n"
+        assert passed[-2] == Withdrawn(self.WORDS)
+        assert Answer(passed).text == self.WORDS
         tokens = estimate_tokens(self.WORDS)
-        assert ending(passed) == Finished("content_filter", Usage(7, tokens), model="glm-5.3")
-        assert not limits.ended
+        assert ending(passed) == Finished("content_filter", Usage(7, tokens))
+        assert not limits.is_done
 
     def test_a_limit_that_was_reached_before_it_stands(self) -> None:
         passed = limiter(stop=("STOP",)).feed([TextDelta("aSTOP"), *self.TOLD])
@@ -429,10 +437,10 @@ class TestWithdrawal:
         assert passed == [TextDelta("one"), Finished("length", Usage(7, 1))]
 
     def test_it_may_come_without_words(self) -> None:
-        silent = (Rewritten(()), Finished("content_filter"))
+        silent = (Withdrawn(), Finished("content_filter"))
         passed = limiter(stop=("c",)).feed([TextDelta("ab"), *silent])
-        assert passed == [TextDelta("ab"), Rewritten(()), Finished("content_filter", Usage(7, 0))]
-        assert limiter(stop=("c",)).feed(silent)[0] == Rewritten(())
+        assert passed == [TextDelta("ab"), Withdrawn(), Finished("content_filter", Usage(7, 0))]
+        assert limiter(stop=("c",)).feed(silent)[0] == Withdrawn()
         passed = limiter(stop=("c",)).feed([Finished("content_filter")])
         assert passed == [Finished("content_filter", Usage(7, 0))]
         passed = limiter(stop=("c",)).feed([TextDelta("ab"), Finished("content_filter")])

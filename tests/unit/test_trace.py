@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from lib.chat.events import Failed, Finished, Notice, TextDelta
-from lib.chat.trace import current_trace, traced
 from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
+from lib.trace import current_trace, traced
 
 
 def test_outside_of_a_request_what_is_noted_goes_nowhere() -> None:
@@ -64,11 +64,3 @@ def test_a_refusal_without_a_number_tells_its_status_alone() -> None:
     with traced("") as trace:
         trace.failed(UpstreamRejected("It will not.", http_status=403))
     assert (trace.upstream_code, trace.upstream_status) == (None, 403)
-
-
-def test_an_error_without_a_code_is_named_by_its_type() -> None:
-    error = GatewayError("?")
-    error.code = None
-    with traced("") as trace:
-        trace.failed(error)
-    assert trace.code == "api_error"
