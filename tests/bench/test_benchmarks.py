@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import wire
-from bench.report import Aim, percentile
+from tests.bench import wire
+from tests.bench.report import Aim, percentile
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = 'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":null}]}\n\n'

@@ -28,7 +28,7 @@ from lib.errors import (
     UpstreamUnreachable,
 )
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
+from tests.support.chatglm import config
 
 CAPTURED_BODY = {
     # The web application's own request of 2026-09-29, "深度" mode, first turn.

@@ -18,8 +18,8 @@ from lib.chatglm.uploads import Upload, upload_file
 from lib.chatglm.videos import VideoOrder, begin_video
 from lib.errors import GatewayError, UpstreamRejected, UpstreamTimeout
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
-from tests.harness.log import logged
+from tests.support.chatglm import config
+from tests.support.log import logged
 
 CUR_TS = "config/cur_ts"
 SKEWS_S = (-86400.0, -600.0, 600.0, 86400.0 * 365)

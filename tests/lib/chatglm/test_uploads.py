@@ -28,7 +28,7 @@ from lib.errors import (
 )
 from simulator.app import Simulator
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
+from tests.support.chatglm import config
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ import pytest
 from lib.errors import InvalidRequest
 from lib.fetch.addresses import is_public, read_address
 from lib.fetch.fetcher import MAX_REDIRECTS, Fetcher, Resolve
-from tests.harness.files import FileServer, head
 from tests.lib.fetch.connections import watched_connections
+from tests.support.files import FileServer, head
 
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"

@@ -16,7 +16,7 @@ from lib.errors import InvalidRequest, RequestTooLarge
 from lib.fetch.fetcher import Fetcher, decode_base64_file
 from lib.fetch.inline import STEP_CHARACTERS, is_data_url
 from lib.fetch.spool import SPOOL_BYTES
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 
 LARGE = os.urandom(2 * SPOOL_BYTES)
 LIMIT = 4 * SPOOL_BYTES

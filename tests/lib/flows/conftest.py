@@ -15,7 +15,7 @@ from lib.flows.chat import Reply, open_reply
 from lib.flows.gateway import Gateway, close_gateways, gateway_of
 from lib.settings import Settings
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def make_request(prompt: str = "Hello!", **fields: Any) -> ChatRequest:

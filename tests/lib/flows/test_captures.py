@@ -21,8 +21,8 @@ from lib.flows import captures
 from lib.flows.captures import CaptureFolder, Captures, Recording
 from simulator.scenes.replay import read_capture
 from tests.conftest import SimulatedAccount
-from tests.harness.log import logged
 from tests.lib.flows.conftest import Flow
+from tests.support.log import logged
 
 EVENT = 'data: {"id":"aaaaaaaaaaaa","conversation_id":"bbbbbbbbbbbb","parts":[],"x":"世界"}\n\n'.encode()
 

@@ -35,8 +35,8 @@ from lib.flows.turn import Turn
 from simulator.scenes import sample_text
 from simulator.scenes.refusals import INTERVENE_TEXT
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
 from tests.lib.flows.conftest import Flow
+from tests.support.waiting import eventually
 
 Accounts = list[SimulatedAccount]
 

@@ -16,8 +16,8 @@ from lib.patience import LAST_LOOK_S
 from simulator.app import SceneLike
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.log import logged
 from tests.lib.flows.conftest import Flow
+from tests.support.log import logged
 
 STREAM, REFRESH = "assistant/stream", "user/refresh"
 REFUSED = (40102, "unauthorized user(40102)")

@@ -45,8 +45,8 @@ from lib.web.ending import cut_short, told_as_error, under_way
 from simulator.app import Simulator
 from simulator.videos import Video
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
 from tests.lib.flows.conftest import Flow
+from tests.support.waiting import eventually
 
 AUDIO = ("epic", "669b809d3915c1ddbb3d6705")
 JOB = VideoJob("a" * 24, "b" * 24, "", 7, "cogvideox", AUDIO)

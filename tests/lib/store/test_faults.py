@@ -13,12 +13,12 @@ from lib.settings import Settings
 from lib.store import Store, StoreError, dynamodb, open_store, sqlite
 from lib.store.redis import RedisStore
 from lib.store.upstash import UpstashStore
-from tests.harness.waiting import eventually
 from tests.lib.store.dynalite import Dynalite
 from tests.lib.store.faulty_line import Fault, FaultyLine, faulty_line
 from tests.lib.store.patience import patient
 from tests.lib.store.redis_server import RedisServer
 from tests.lib.store.upstash_double import UpstashDouble
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

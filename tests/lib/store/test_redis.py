@@ -20,10 +20,10 @@ from cryptography.x509.oid import NameOID
 
 from lib.store import open_store
 from lib.store.redis import MAX_CONNECTIONS, RedisError, RedisStore
-from tests.harness.waiting import eventually
 from tests.lib.store.faulty_line import Fault, faulty_line
 from tests.lib.store.redis_server import RedisServer, running_redis
 from tests.lib.store.upstash_double import UpstashDouble
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.harness.waiting import wait_until
 from tests.lib.store.redis_server import RedisServer
+from tests.support.waiting import wait_until
 
 TOKEN = "upstash-token"
 
