@@ -17,7 +17,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-import local
+from hosts.box import server as local
 from lib import errors, settings
 from lib.dialects.openai_errors import type_of
 from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDEO_STYLES
@@ -25,10 +25,10 @@ from lib.errors import GatewayError
 from lib.store import SCHEMES
 from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.live import LiveGateway
+from tests.support.live import LiveGateway
 from tests.test_layout import ROOMS, imports_of
 
-ROOT = Path(local.__file__).resolve().parent
+ROOT = Path(local.__file__).resolve().parents[2]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 DOCUMENTS = sorted(
     path
@@ -203,7 +203,11 @@ def test_the_table_of_rooms_is_the_one_that_is_held() -> None:
 
 def test_every_script_that_is_named_is_there() -> None:
     for document in DOCUMENTS:
-        named = set(re.findall(r"(?<![\w/.])scripts/[\w-]+(?:\.\w+)?", document.read_text(encoding="utf-8")))
+        named = set(
+            re.findall(
+                r"(?<![\w/.])scripts/(?:support/)?[\w-]+(?:\.\w+)?", document.read_text(encoding="utf-8")
+            )
+        )
         assert [name for name in sorted(named) if not (ROOT / name).is_file()] == [], document.name
 
 

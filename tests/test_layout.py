@@ -18,6 +18,8 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "hosts/aws/build.py"
+"""A script for a terminal, as those in scripts/ are."""
 MOST_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
 MOST_HANDLER_LINES = 66
@@ -55,13 +57,8 @@ ROOMS = {
     "flows": _room("chat upstreams chatglm files store settings errors trace", "msgspec"),
     "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows upstreams chatglm settings errors", "starlette"),
-    "lambda_handlers": _room("api", "mangum"),
-    "lambda_server": _room("api", "starlette uvicorn"),
-    "local": _room(
-        "local_http local_workers web settings errors flows upstreams chatglm simulator", "starlette uvicorn"
-    ),
-    "local_http": _room(theirs="uvicorn"),
-    "local_workers": _room(),
+    "hosts/aws": _room("api", "mangum starlette uvicorn"),
+    "hosts/box": _room("chatglm errors flows settings simulator upstreams web", "starlette uvicorn"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "dialects")
@@ -127,6 +124,8 @@ def room_of(module: str) -> str:
         if rest[:1] == ["upstreams"] and rest[1:2] and rest[1] in ROOMS:
             return rest[1]  # an upstream is a room of its own: the door beside it is another one
         return rest[0] if rest else "lib"
+    if first == "hosts":
+        return f"hosts/{rest[0]}" if rest else "hosts"
     return first if first in ROOMS or first == "tests" else ""
 
 
@@ -139,9 +138,9 @@ def room_of_file(path: str) -> str:
 
 def imports_follow_the_table(path: str, source: str) -> Iterator[str]:
     room = room_of_file(path)
-    if path == "lib/__init__.py":
+    if path in {"lib/__init__.py", "hosts/__init__.py"}:
         if list(imports_of(path, source)):
-            yield f"{path}:1: lib itself imports nothing"
+            yield f"{path}:1: it is there for what is below it, and imports nothing"
         return
     if room not in ROOMS:
         yield f"{path}:1: room {room!r} is not in the table of tests/test_layout.py"
@@ -175,7 +174,7 @@ def protocol_code_does_no_io(path: str, source: str) -> Iterator[str]:
 
 
 def only_settings_reads_the_environment(path: str, source: str) -> Iterator[str]:
-    if path in {"lib/settings.py", "local.py"}:
+    if path == "lib/settings.py" or room_of_file(path) == "hosts/box":
         return
     names = {"environ", "environb", "getenv", "getenvb", "putenv"}
     for node in ast.walk(ast.parse(source, path)):
@@ -250,7 +249,6 @@ def no_pyproject(path: str, source: str) -> Iterator[str]:
 
 
 def _python_files(*places: str) -> list[Path]:
-    """List what is there: lambda_handlers.py, say, comes later than the rest."""
     files = (ROOT / place for place in places)
     found = chain.from_iterable(file.rglob("*.py") if file.is_dir() else [file] for file in files)
     return sorted(file for file in found if file.is_file())
@@ -261,8 +259,7 @@ def _endpoints() -> list[Path]:
 
 
 def _our_program() -> list[Path]:
-    programs = ("local.py", "local_http.py", "local_workers.py", "lambda_handlers.py", "lambda_server.py")
-    return _python_files("lib", "api", "simulator", *programs)
+    return [file for file in _python_files("lib", "api", "hosts", "simulator") if file != BUILD]
 
 
 def _kept_files() -> list[Path]:
@@ -345,7 +342,13 @@ FAULTY = [
     (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
     (imports_follow_the_table, "lib/utils.py", "", 1),
     (imports_follow_the_table, "lib/__init__.py", "import lib.errors", 1),
+    (imports_follow_the_table, "hosts/__init__.py", "import hosts.aws.handlers", 1),
+    (imports_follow_the_table, "hosts/aws/handlers.py", "from hosts.box import server", 1),
+    (imports_follow_the_table, "hosts/more.py", "", 1),
     (imports_follow_the_table, "api/v1/models.py", "from lib.chat.events import Finished", 1),
+    (imports_follow_the_table, "hosts/__init__.py", "import hosts.aws.handlers", 1),
+    (imports_follow_the_table, "hosts/aws/handlers.py", "from hosts.box import server", 1),
+    (imports_follow_the_table, "hosts/more.py", "", 1),
     (imports_follow_the_table, "api/v1/models.py", "from lib.store import open_store", 1),
     (imports_follow_the_table, "lib/upstreams/chatglm/reply.py", "from tests.fakes import Clock", 1),
     (imports_follow_the_table, "simulator/server.py", "from lib.errors import GatewayError", 1),
@@ -392,7 +395,7 @@ FAULTLESS = [
     (imports_follow_the_table, "lib/store/redis.py", "async def f() -> None:\n    import redis.asyncio"),
     (
         imports_follow_the_table,
-        "local.py",
+        "hosts/box/demo.py",
         "def f() -> None:\n    from simulator.server import SimulatorServer",
     ),
     (only_settings_reads_the_environment, "lib/settings.py", "import os\nx = os.environ"),
@@ -400,7 +403,7 @@ FAULTLESS = [
     (
         no_endpoint_says_handler,
         "api/index.py",
-        "import lambda_handlers\napp = create_app(x, exception_handler=y)",
+        "from hosts.aws import handlers\napp = create_app(x, exception_handler=y)",
     ),
     (an_endpoint_defines_app, "api/index.py", "app: Starlette = create_app()"),
     (an_endpoint_defines_app, "api/index.py", "from lib.web.page import app"),

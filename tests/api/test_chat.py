@@ -13,9 +13,9 @@ from simulator.app import Simulator
 from simulator.scenes import SCENES, sample_text
 from simulator.scenes.refusals import INTERVENE_TEXT
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, Client, chat_body, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
+from tests.support.client import CHAT, Client, chat_body, error_of
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
 
 SEARCH_TEXT = "深圳今天多云间晴天[1]，气温 26~33℃[2][3]。 See also [4] and 【turn9search9】."
 

@@ -20,7 +20,7 @@ from lib.upstreams.choose import services_of
 from lib.upstreams.interface import Call
 from lib.web.chat import patience_of
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def make_request(prompt: str = "Hello!", **fields: Any) -> ChatRequest:

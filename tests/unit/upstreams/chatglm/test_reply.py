@@ -35,7 +35,7 @@ from lib.upstreams.chatglm.turn import Turn
 from simulator.scenes import sample_text
 from simulator.scenes.refusals import INTERVENE_TEXT
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 from tests.unit.conftest import Flow
 
 Accounts = list[SimulatedAccount]

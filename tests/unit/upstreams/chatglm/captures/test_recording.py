@@ -21,7 +21,7 @@ from lib.upstreams.chatglm.captures.recording import CaptureFolder, Captures, Re
 from lib.upstreams.chatglm.captures.redaction import Redacted, redact
 from simulator.scenes.replay import read_capture
 from tests.conftest import SimulatedAccount
-from tests.harness.log import logged
+from tests.support.log import logged
 from tests.unit.conftest import Flow
 
 EVENT = 'data: {"id":"aaaaaaaaaaaa","conversation_id":"bbbbbbbbbbbb","parts":[],"x":"世界"}\n\n'.encode()
