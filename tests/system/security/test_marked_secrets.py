@@ -408,7 +408,7 @@ def test_a_crash_tells_where_it_was_and_not_what_it_was_about(
     assert "LookupError" in watch.log.getvalue()
 
 
-@pytest.mark.parametrize("name", ["parse_request", "identify", "read_body", "open_reply"])
+@pytest.mark.parametrize("name", ["call_of", "read_body", "answer_chat", "open_reply"])
 def test_a_crash_anywhere_in_a_handler(
     *,
     owner: Client,
