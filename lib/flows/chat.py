@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.chat.stages.interface import Stage
 from lib.errors import GatewayError, NoAccountAvailable
-from lib.flows.plan import plan
-from lib.upstreams.interface import Batch, Call, Reply, Upstream
+from lib.flows.plan import Planned, plan
+from lib.upstreams.interface import Abilities, Batch, Call, Reply, Upstream
+
+Planner = Callable[[ChatRequest, Abilities], Planned]
 
 
 @asynccontextmanager
 async def open_reply(
-    chat: ChatRequest, call: Call, *, patience_s: float | None = None
+    chat: ChatRequest, call: Call, *, patience_s: float | None = None, planner: Planner = plan
 ) -> AsyncIterator[ShapedReply]:
     """Open the first upstream that serves the chat; go on to the next until content has begun.
 
@@ -23,7 +25,7 @@ async def open_reply(
     earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
     """
     async with AsyncExitStack() as opened:
-        reply = ShapedReply(chat, call, opened, patience_s=patience_s)
+        reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
         await reply.open_next(refusal=None)
         yield reply
 
@@ -32,12 +34,19 @@ class ShapedReply:
     """The batches that answer one chat, as the client may see them: the last one ends with the ending."""
 
     def __init__(
-        self, chat: ChatRequest, call: Call, opened: AsyncExitStack, *, patience_s: float | None
+        self,
+        chat: ChatRequest,
+        call: Call,
+        opened: AsyncExitStack,
+        *,
+        patience_s: float | None,
+        planner: Planner,
     ) -> None:
         self._chat = chat
         self._call = call
         self._opened = opened
         self._patience_s = patience_s
+        self._planner = planner
         self._upstreams: Iterator[Upstream] = iter(call.services.upstreams)
         self._reply: Reply
         self._stages: Stage
@@ -57,9 +66,11 @@ class ShapedReply:
         """Return the next batch as soon as there is one."""
         if self._has_ended:
             raise StopAsyncIteration
-        while not (shaped := self._shape(await self._next_batch())):
+        shaped: list[ReplyEvent] = []
+        while not shaped:
             if (words := self._stages.repair) is not None:
                 self._events = await self._reply.again(words)
+            shaped = self._shape(await self._next_batch())
         self._call.trace.take(shaped)
         return shaped
 
@@ -69,7 +80,7 @@ class ShapedReply:
             abilities = await upstream.abilities(self._chat, self._call)
             if abilities is None:
                 continue
-            planned = plan(self._chat, abilities)
+            planned = self._planner(self._chat, abilities)
             try:
                 opening = upstream.open(planned.chat, self._call, patience_s=self._patience_s)
                 self._reply = await self._opened.enter_async_context(opening)
