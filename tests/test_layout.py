@@ -55,7 +55,7 @@ ROOMS = {
     "web": _room("chat settings errors", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows settings errors", "starlette"),
     "hosts/aws": _room("api", "mangum starlette uvicorn"),
-    "hosts/box": _room("web flows settings errors simulator", "starlette uvicorn"),
+    "hosts/box": _room("web flows settings errors simulator", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "dialects", "media")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.box.server import _function_files, _load
+from hosts.box.mounting import function_files, load
 from tests.scripts.test_requirements import PIN, pins
 from tests.system.deploy.aws.conftest import Package, without_aws
 from tests.system.deploy.aws.template import Template
@@ -19,7 +19,7 @@ from tests.system.deploy.conftest import ROOT
 BUFFERED = ("index", "ping", "health", "models", "tokenCheck")
 STREAMING = ("chatCompletions", "imagesGenerations", "videos", "videosGenerations")
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
-API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in _function_files(ROOT / "api"))
+API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
 
 def file_of(template: Template, function: str) -> str:
@@ -54,7 +54,7 @@ def test_each_file_of_api_is_one_function(package: Package) -> None:
 
 @pytest.mark.parametrize("file", API_FILES)
 def test_every_route_of_a_file_leads_to_its_function(package: Package, file: str) -> None:
-    for route in _load(ROOT / file).router.routes:
+    for route in load(ROOT / file).router.routes:
         path = re.sub(r"\{.*?\}", "x1", getattr(route, "path", ""))
         if (
             path.startswith("/api") or path == "/index"
