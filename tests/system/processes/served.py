@@ -1,4 +1,4 @@
-"""A gateway like that of scripts/serve, on the socket of its parent: `python -m tests.system.processes.served 3`.
+"""A gateway like that of scripts/serve, on its parent's socket: `python -m tests.system.processes.served 3`.
 
 It ends in good order when its stdin is closed: so it ends with its parent, too.
 """
