@@ -54,7 +54,8 @@ ROOMS = {
     "flows": _room("chat chatglm accounts fetch media store settings errors", "msgspec"),
     "web": _room("chat settings errors", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows settings errors", "starlette"),
-    "hosts/aws": _room("api", "mangum starlette uvicorn"),
+    "hosts/routes": _room(theirs="msgspec"),
+    "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
     "hosts/box": _room("web flows settings errors simulator", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
