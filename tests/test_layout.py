@@ -20,6 +20,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "hosts/aws/build.py"
 """A script for a terminal, as those in scripts/ are."""
+MAX_ENTRIES = 24
+"""A stranger sees the root first. Each entry there is one that somebody looks for at that place."""
 MOST_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
 MOST_HANDLER_LINES = 66
@@ -57,8 +59,9 @@ ROOMS = {
     "flows": _room("chat upstreams chatglm files store settings errors trace", "msgspec"),
     "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
     "api": _room("web dialects flows upstreams chatglm settings errors", "starlette"),
-    "hosts/aws": _room("api", "mangum starlette uvicorn"),
-    "hosts/box": _room("chatglm errors flows settings simulator upstreams web", "starlette uvicorn"),
+    "hosts/routes": _room(theirs="msgspec"),
+    "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
+    "hosts/box": _room("chatglm errors flows settings simulator upstreams web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "dialects")
@@ -304,6 +307,22 @@ def test_the_repository_keeps_the_rule(rule: Rule, files: Callable[[], list[Path
 def test_there_are_no_more_endpoints_than_the_smallest_host_takes() -> None:
     endpoints = _endpoints()
     assert len(endpoints) <= MOST_FUNCTIONS, f"{len(endpoints)} files in api/; Vercel's Hobby plan takes 12"
+
+
+def entries_of_the_root(files: list[Path]) -> set[str]:
+    """Name what `ls` shows of a clone."""
+    names = {file.relative_to(ROOT).parts[0] for file in files}
+    return {name for name in names if not name.startswith(".")}
+
+
+def test_the_root_is_short() -> None:
+    entries = entries_of_the_root(_kept_files())
+    assert len(entries) <= MAX_ENTRIES, sorted(entries)
+
+
+def test_files_below_a_folder_are_one_entry_and_hidden_ones_none() -> None:
+    files = [ROOT / name for name in ("a.py", "lib/a.py", "lib/b/c.py", ".ci/run", ".gitignore")]
+    assert entries_of_the_root(files) == {"a.py", "lib"}
 
 
 def test_dialects_and_chatglm_never_see_each_other() -> None:

@@ -25,7 +25,7 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 """Lambda's Amazon Linux 2023 has glibc 2.34."""
 PACKAGE = ("hosts/__init__.py", "hosts/aws/__init__.py")
 PACKAGES = {
-    "buffered": ("requirements.txt", (*PACKAGE, "hosts/aws/handlers.py", "api", "lib")),
+    "buffered": ("requirements.txt", (*PACKAGE, "hosts/routes.py", "hosts/aws/handlers.py", "api", "lib")),
     "streaming": (
         "requirements/aws.txt",
         (*PACKAGE, "hosts/aws/run.sh", "hosts/aws/stream_server.py", "api", "lib"),

@@ -9,20 +9,16 @@ from importlib import import_module
 
 from mangum import Mangum
 
-ENDPOINTS = {
-    "index": "api.index",
-    "ping": "api.ping",
-    "health": "api.health",
-    "models": "api.v1.models",
-    "token_check": "api.token.check",
-}
+from hosts.routes import ENDPOINTS
+
+MODULES = {endpoint.function: endpoint.module for endpoint in ENDPOINTS if not endpoint.streams}
 
 
 def __getattr__(name: str) -> Mangum:
     """Make the one that the runtime asks for: a cold start imports its own endpoint and no other."""
-    if name not in ENDPOINTS:
-        raise AttributeError(f"no handler {name!r}; there are {', '.join(ENDPOINTS)}")
+    if name not in MODULES:
+        raise AttributeError(f"no handler {name!r}; there are {', '.join(MODULES)}")
     # Without a lifespan: Mangum would run its start and its end around every single request.
-    made = Mangum(import_module(ENDPOINTS[name]).app, lifespan="off")
+    made = Mangum(import_module(MODULES[name]).app, lifespan="off")
     globals()[name] = made
     return made

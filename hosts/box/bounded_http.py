@@ -1,12 +1,8 @@
-"""uvicorn's HTTP, with an end to its patience: by itself it takes a head of any length, for any time.
-
-And as many connections as the system lets us have.
-"""
+"""uvicorn's HTTP, with an end to its patience: by itself it takes a head of any length, for any time."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -17,26 +13,6 @@ FRAMING_BYTES = 8
 PATIENCE_S = 75.0
 """For a connection's first request, for the rest of a head, and for the rest of a body that is not wanted
 any more: as long as a kept connection waits for its next request."""
-
-MOST_FILES = (65536, 8192)
-"""More than the requests that are served at once could need; macOS may refuse the larger one."""
-
-
-def allow_open_files() -> None:
-    """Raise the process's limit to what it may have without asking: at first that is 1024 on most systems.
-
-    A request is two connections, and up to a thousand are served at once (lib/web/overload.py).
-    """
-    with suppress(ImportError):  # no such limits on Windows
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        for most in MOST_FILES:
-            wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            with suppress(OSError, ValueError):
-                if 0 <= soft < wanted:
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-                return
 
 
 class BoundedHttp(HttpToolsProtocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from hosts.box.server import API_FOLDER, mount
+from hosts.box.mounting import API_FOLDER, mount
 from simulator.server import listen
 from tests.bench.floor import Floor
 

@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import uvicorn
 
-from hosts.box import server as local
+from hosts.box.listening import listen
+from hosts.box.mounting import API_FOLDER, mount
+from hosts.box.server import config_of
 from lib.upstreams.chatglm import gateway as flows_gateway
 from lib.upstreams.chatglm.gateway import Gateway, close_gateways
 from tests.support.waiting import wait_until
@@ -22,8 +24,8 @@ class LiveGateway:
     """`with LiveGateway() as live:` serves api/ as scripts/serve does, until the block ends."""
 
     def __init__(self) -> None:
-        config = local._config(local.mount(local.API_FOLDER, close_gateways))
-        self._listener = local._listen("127.0.0.1", 0)
+        config = config_of(mount(API_FOLDER, close_gateways))
+        self._listener = listen("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.complaints: list[str] = []

@@ -11,9 +11,9 @@ import pytest
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
-from hosts.box import bounded_http as local_http
-from hosts.box import server as local
+from hosts.box import bounded_http
 from hosts.box.bounded_http import MAX_HEAD_BYTES, BoundedHttp
+from hosts.box.server import config_of
 from tests.support.client import CHAT, KEY, Client, chat_body
 from tests.support.live import LiveGateway
 from tests.support.waiting import wait_until
@@ -110,7 +110,7 @@ PATIENCE_S = 0.1
 @pytest.fixture
 def be_impatient(monkeypatch: pytest.MonkeyPatch) -> Impatience:
     """Give a function: what begins after it has little time, and what began before has much."""
-    return lambda: monkeypatch.setattr(local_http, "PATIENCE_S", PATIENCE_S)
+    return lambda: monkeypatch.setattr(bounded_http, "PATIENCE_S", PATIENCE_S)
 
 
 def begin_a_head(raw: RawClient, be_impatient: Impatience) -> None:
@@ -199,7 +199,7 @@ class Wire(asyncio.Transport):
 
 
 async def connected() -> tuple[BoundedHttp, Wire]:
-    protocol, wire = BoundedHttp(local._config(Starlette()), ServerState(), {}), Wire()
+    protocol, wire = BoundedHttp(config_of(Starlette()), ServerState(), {}), Wire()
     protocol.connection_made(wire)
     return protocol, wire
 

@@ -24,14 +24,19 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 from starlette.testclient import TestClient
 
-from hosts.box import server as local
+from hosts.box.demo import DEMO_KEY, use_simulator
+from hosts.box.environment import use_local_store
+from hosts.box.listening import listen
+from hosts.box.mounting import API_FOLDER, MountedFiles, function_files, mount
+from hosts.box.server import main
+from hosts.box.terminal import demo_greeting, greeting, shown_host
 from lib.settings import Settings
 from tests.conftest import Upstream
 from tests.support.client import CHAT, KEY, chat_body
 from tests.support.waiting import wait_until
 from tests.support.wire import RawClient
 
-ROOT = Path(local.__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 FILE = """
 from starlette.applications import Starlette
@@ -73,7 +78,7 @@ def api_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(api_folder: Path) -> Iterator[TestClient]:
-    with TestClient(local.mount(api_folder)) as client:
+    with TestClient(mount(api_folder)) as client:
         yield client
 
 
@@ -112,7 +117,7 @@ def test_a_wrong_method_is_refused_by_the_file_of_the_path(client: TestClient) -
 
 def test_a_method_of_one_file_and_another_of_the_next_both_answer(api_folder: Path) -> None:
     write_file(api_folder, "v1/more.py", "/v1/models", methods=("DELETE",))
-    client = TestClient(local.mount(api_folder))
+    client = TestClient(mount(api_folder))
     assert client.delete("/v1/models").json()["file"] == "v1/more.py"
     assert client.get("/v1/models").json()["file"] == "v1/models.py"
     assert client.put("/v1/models").json() == {"file": "v1/models.py", "error": 405}
@@ -126,7 +131,7 @@ def test_what_no_file_knows_is_answered_by_the_index(client: TestClient) -> None
 
 def test_a_route_for_everything_in_the_index_hides_no_other_file(api_folder: Path) -> None:
     write_file(api_folder, "index.py", "/{path:path}")
-    client = TestClient(local.mount(api_folder))
+    client = TestClient(mount(api_folder))
     assert client.get("/v1/models").json()["file"] == "v1/models.py"
     assert client.get("/v1/nothing").json()["file"] == "index.py"
 
@@ -135,12 +140,12 @@ def test_files_that_are_no_functions_on_the_host_are_not_loaded(api_folder: Path
     for name in ("_helper.py", "_lib/x.py", ".hidden/x.py", "__pycache__/x.py"):
         (api_folder / name).parent.mkdir(exist_ok=True)
         (api_folder / name).write_text("raise AssertionError('loaded')")
-    local.mount(api_folder)
+    mount(api_folder)
 
 
 def test_the_same_file_name_in_two_folders_is_two_files(api_folder: Path) -> None:
     write_file(api_folder, "v2/models.py", "/v2/models")
-    client = TestClient(local.mount(api_folder))
+    client = TestClient(mount(api_folder))
     assert client.get("/v1/models").json()["file"] == "v1/models.py"
     assert client.get("/v2/models").json()["file"] == "v2/models.py"
 
@@ -148,13 +153,13 @@ def test_the_same_file_name_in_two_folders_is_two_files(api_folder: Path) -> Non
 def test_a_file_without_an_app_is_named(api_folder: Path) -> None:
     (api_folder / "v1/broken.py").write_text("handler = 1")
     with pytest.raises(TypeError, match=r"v1/broken\.py must define `app`"):
-        local.mount(api_folder)
+        mount(api_folder)
 
 
 def test_a_folder_without_an_index_is_refused(api_folder: Path) -> None:
     (api_folder / "index.py").unlink()
     with pytest.raises(RuntimeError, match=r"index\.py is missing"):
-        local.mount(api_folder)
+        mount(api_folder)
 
 
 def test_a_websocket_is_refused_by_the_index(client: TestClient) -> None:
@@ -168,14 +173,14 @@ def test_what_is_shared_is_closed_when_the_server_ends(api_folder: Path) -> None
     async def close() -> None:
         closed.append(True)
 
-    with TestClient(local.mount(api_folder, close)):
+    with TestClient(mount(api_folder, close)):
         assert not closed
     assert closed == [True]
 
 
 def test_the_file_of_a_known_path_is_looked_for_once(client: TestClient) -> None:
     app = client.app
-    assert isinstance(app, local.MountedFiles)
+    assert isinstance(app, MountedFiles)
     for _ in range(50):
         client.get("/v1/models")
         client.get("/v1/nothing")
@@ -185,7 +190,7 @@ def test_the_file_of_a_known_path_is_looked_for_once(client: TestClient) -> None
 @pytest.mark.parametrize("port", ["65536", "-1", "http", "٣"])
 def test_what_is_no_port_is_said_clearly(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        local.main([f"--port={port}"])
+        main([f"--port={port}"])
     assert f"not {port!r}" in capsys.readouterr().err
 
 
@@ -194,7 +199,7 @@ def test_what_is_no_port_is_said_clearly(port: str, capsys: pytest.CaptureFixtur
 
 def test_without_a_store_the_owners_state_folder_is_used(tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path)}
-    local._use_local_store(environ)
+    use_local_store(environ)
     assert environ["STORE_URL"] == f"sqlite:///{tmp_path}/glm-gateway/state.db"
     assert (tmp_path / "glm-gateway").stat().st_mode & 0o077 == 0
 
@@ -205,13 +210,13 @@ def test_a_state_folder_that_is_unset_or_relative_is_the_usual_one(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     environ = {"XDG_STATE_HOME": state_home} if state_home else {}
-    local._use_local_store(environ)
+    use_local_store(environ)
     assert environ["STORE_URL"] == f"sqlite:///{tmp_path}/.local/state/glm-gateway/state.db"
 
 
 def test_a_store_that_is_set_is_kept() -> None:
     environ = {"STORE_URL": "redis://x"}
-    local._use_local_store(environ)
+    use_local_store(environ)
     assert environ == {"STORE_URL": "redis://x"}
 
 
@@ -224,7 +229,7 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
         "NO_PROXY": "example.org",
         "HOME": "kept",
     }
-    local._use_simulator(environ, "http://127.0.0.1:9/chatglm", "made-up")
+    use_simulator(environ, "http://127.0.0.1:9/chatglm", "made-up")
     assert "mine" not in " ".join(environ.values())
     assert environ["CHATGLM_BASE_URL"] == "http://127.0.0.1:9/chatglm"
     assert environ["CHATGLM_REFRESH_TOKENS"] == "made-up"
@@ -246,18 +251,18 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
     ],
 )
 def test_the_url_names_the_host_as_a_client_would(host: str, shown: str) -> None:
-    assert local._shown_host(host) == shown
+    assert shown_host(host) == shown
 
 
 def test_what_is_missing_is_said_at_the_start() -> None:
-    text = local._text("http://h:1", Settings(refresh_tokens=("secret",), store_url="sqlite:///x"))
+    text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store_url="sqlite:///x"))
     assert "http://h:1/v1" in text
     assert "note: CHATGLM_REFRESH_TOKENS is set without API_KEYS" in text
     assert "secret" not in text
 
 
 def test_the_demo_says_the_url_the_key_and_what_to_copy() -> None:
-    text = local._demo_text("http://127.0.0.1:8000")
+    text = demo_greeting("http://127.0.0.1:8000")
     assert "base URL  http://127.0.0.1:8000/v1" in text
     assert "curl -N http://127.0.0.1:8000/v1/chat/completions" in text
     assert 'OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="sk-demo")' in text
@@ -284,10 +289,12 @@ app = Starlette(routes=[Route("/stream", answer)])
 
 
 class Served:
-    """`local.main` over a folder, in a process of its own, on a port of its choice."""
+    """`main` over a folder, in a process of its own, on a port of its choice."""
 
-    def __init__(self, folder: Path, *arguments: str, first: str = "", **environ: str) -> None:
-        program = (
+    def __init__(
+        self, folder: Path, *arguments: str, first: str = "", program: str = "", **environ: str
+    ) -> None:
+        program = program or (
             f"{first}\nimport sys, pathlib; from hosts.box import server; "
             f"sys.exit(server.main(api_folder=pathlib.Path({str(folder)!r})))"
         )
@@ -360,14 +367,14 @@ def test_an_answer_under_way_is_finished_before_the_server_ends(served: Served) 
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    with local._listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP  # without which asyncio sets no TCP_NODELAY
 
 
 def test_a_port_that_is_taken_is_said_clearly(api_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert local.main(["--port", str(port)], api_folder) == 1
+        assert main(["--port", str(port)], api_folder) == 1
     assert f"port {port} of 127.0.0.1 is taken by another program" in capsys.readouterr().err
 
 
@@ -375,7 +382,7 @@ def test_a_port_that_is_taken_is_said_clearly(api_folder: Path, capsys: pytest.C
 def test_an_address_that_is_not_ours_is_said_clearly(
     where: list[str], api_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert local.main(where, api_folder) == 1
+    assert main(where, api_folder) == 1
     assert capsys.readouterr().err.startswith("error: cannot listen on ")
 
 
@@ -384,7 +391,7 @@ def test_wrong_settings_are_said_without_a_traceback(
 ) -> None:
     monkeypatch.setenv("STORE_URL", "memory://")
     monkeypatch.setenv("HEARTBEAT_S", "soon")
-    assert local.main(["--port", "0"], api_folder) == 1
+    assert main(["--port", "0"], api_folder) == 1
     assert "HEARTBEAT_S" in capsys.readouterr().err
 
 
@@ -449,7 +456,7 @@ def test_answers_that_do_not_end_are_cut_short_with_an_error_and_cleaned_up(
 ) -> None:
     upstream.sim.play("stall s=60", times=2)
     arguments = ("--grace", "0.5", "--workers", workers)
-    with Served(local.API_FOLDER, *arguments, **owned) as server:
+    with Served(API_FOLDER, *arguments, **owned) as server:
         url = server.url()
         with ask(url, stream=True) as streamed, ask(url, stream=False) as whole:
             streamed.read_until(b"and then")
@@ -470,12 +477,13 @@ def test_answers_that_do_not_end_are_cut_short_with_an_error_and_cleaned_up(
     assert leases(tmp_path) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_stream_under_way_is_finished_and_nobody_else_is_let_in(
-    upstream: Upstream, owned: dict[str, str], tmp_path: Path
+    upstream: Upstream, owned: dict[str, str], tmp_path: Path, workers: str
 ) -> None:
     upstream.sim.pace_s = 0.05
     upstream.sim.play("text chars=100")
-    with Served(local.API_FOLDER, **owned) as server:
+    with Served(API_FOLDER, "--workers", workers, **owned) as server:
         url = server.url()
         with ask(url, stream=True) as streamed:
             streamed.read_until(b'"content":"')
@@ -571,6 +579,52 @@ def test_workers_end_when_their_supervisor_is_killed(several: Served) -> None:
     wait_until(lambda: has_ended(worker) and not lets_in(url), 10, "the workers end")
 
 
+def test_workers_whose_supervisor_is_killed_return_their_leases(
+    upstream: Upstream, owned: dict[str, str], tmp_path: Path
+) -> None:
+    upstream.sim.play("stall s=60")
+    with (
+        Served(API_FOLDER, "--workers", "2", "--grace", "0.2", **owned) as server,
+        ask(server.url(), stream=True) as streamed,
+    ):
+        streamed.read_until(b"and then")
+        assert leases(tmp_path) == 1
+        server.process.kill()
+        assert b'"code":"shutting_down"' in streamed.read_to_end()
+    wait_until(lambda: leases(tmp_path) == 0 and upstream.sim.live_conversations() == [])
+
+
+def test_a_supervisor_whose_terminal_is_gone_ends(several: Served) -> None:
+    url = several.url()
+    worker = process_that_answers(url)
+    assert several.end(signal.SIGHUP) == (0, "")
+    assert has_ended(worker)
+
+
+IMPATIENT = """
+import pathlib, sys
+from hosts.box.ending import EndsInTime
+from hosts.box.listening import listen
+from hosts.box.server import config_of
+from hosts.box.supervisor import Supervisor
+
+with listen("127.0.0.1", 0) as listener:
+    config = config_of(EndsInTime(pathlib.Path({folder!r}), 0.1), workers=2)
+    url = "http://127.0.0.1:%d/v1" % listener.getsockname()[1]
+    sys.exit(Supervisor(config, listener, url, end_s=0.5).serve())
+"""
+
+
+def test_a_worker_that_does_not_end_is_killed_in_the_end(api_folder: Path) -> None:
+    (api_folder / "process.py").write_text(PROCESS)
+    with Served(api_folder, program=IMPATIENT.format(folder=str(api_folder))) as server:
+        worker = process_that_answers(server.url())
+        os.kill(worker, signal.SIGSTOP)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=15) == 0
+    assert has_ended(worker)
+
+
 def test_a_worker_that_cannot_start_is_the_end(api_folder: Path, tmp_path: Path) -> None:
     (api_folder / "broken.py").write_text("raise RuntimeError('broken')")
     with Served(api_folder, "--workers", "2", STORE_URL=f"sqlite:///{tmp_path}/state.db") as server:
@@ -583,7 +637,7 @@ def test_workers_need_a_store_that_they_share(
     api_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STORE_URL", "memory://")
-    assert local.main(["--port", "0", "--workers", "2"], api_folder) == 1
+    assert main(["--port", "0", "--workers", "2"], api_folder) == 1
     assert "--workers needs a store that the processes share" in capsys.readouterr().err
 
 
@@ -591,7 +645,7 @@ def test_an_account_makes_one_answer_at_a_time_however_many_workers_there_are(
     upstream: Upstream, owned: dict[str, str], tmp_path: Path
 ) -> None:
     with (
-        Served(local.API_FOLDER, "--workers", "4", ACCOUNT_WAIT_S="20", **owned) as server,
+        Served(API_FOLDER, "--workers", "4", ACCOUNT_WAIT_S="20", **owned) as server,
         ThreadPoolExecutor(60) as pool,
     ):
         url = f"{server.url()}{CHAT}"
@@ -615,9 +669,9 @@ def test_an_account_makes_one_answer_at_a_time_however_many_workers_there_are(
 
 
 def test_the_demo_runs_with_workers() -> None:
-    with Served(local.API_FOLDER, "--demo", "--workers", "2") as server:
+    with Served(API_FOLDER, "--demo", "--workers", "2") as server:
         url = f"{server.url()}{CHAT}"
-        headers = {"authorization": f"Bearer {local.DEMO_KEY}"}
+        headers = {"authorization": f"Bearer {DEMO_KEY}"}
         with ThreadPoolExecutor(4) as pool:
             answers = pool.map(
                 lambda _: httpx.post(
@@ -634,7 +688,7 @@ def test_the_demo_runs_with_workers() -> None:
 )
 def test_what_is_no_number_is_said_clearly(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        local.main([argument])
+        main([argument])
     assert f"got {argument.partition('=')[2]!r}" in capsys.readouterr().err
 
 
@@ -643,8 +697,8 @@ def test_what_is_no_number_is_said_clearly(argument: str, capsys: pytest.Capture
 
 def test_the_demo_chats_with_the_official_sdk() -> None:
     with (
-        Served(local.API_FOLDER, "--demo") as server,
-        OpenAI(base_url=f"{server.url()}/v1", api_key=local.DEMO_KEY, max_retries=0, timeout=30) as client,
+        Served(API_FOLDER, "--demo") as server,
+        OpenAI(base_url=f"{server.url()}/v1", api_key=DEMO_KEY, max_retries=0, timeout=30) as client,
     ):
         messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello!"}]
         answer = client.chat.completions.create(model="glm-5.3", messages=messages)
@@ -662,11 +716,11 @@ def test_the_demo_chats_with_the_official_sdk() -> None:
 
 def test_the_demo_replays_what_was_captured(tmp_path: Path) -> None:
     def ask(prompt: str) -> str:
-        headers = {"authorization": f"Bearer {local.DEMO_KEY}"}
+        headers = {"authorization": f"Bearer {DEMO_KEY}"}
         answer = httpx.post(url, json=chat_body(prompt), headers=headers, trust_env=False, timeout=30)
         return str(answer.json()["choices"][0]["message"]["content"])
 
-    with Served(local.API_FOLDER, "--demo", CAPTURE_DIR=str(tmp_path)) as server:
+    with Served(API_FOLDER, "--demo", CAPTURE_DIR=str(tmp_path)) as server:
         url = f"{server.url()}{CHAT}"
         original = ask("[scene:text chars=30]")
         wait_until(lambda: list(tmp_path.glob("*.jsonl")))
@@ -678,9 +732,9 @@ def test_the_demo_replays_what_was_captured(tmp_path: Path) -> None:
 
 
 def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() -> None:
-    mounted = local.mount(local.API_FOLDER)
-    for path in local._function_files(local.API_FOLDER):
-        name = path.relative_to(local.API_FOLDER).with_suffix("").as_posix()
+    mounted = mount(API_FOLDER)
+    for path in function_files(API_FOLDER):
+        name = path.relative_to(API_FOLDER).with_suffix("").as_posix()
         for url_path in ("/",) if name == "index" else (f"/{name}", f"/api/{name}"):
             answering = mounted._find("ANY", url_path)
             assert answering is sys.modules[f"api:{path}"].app, f"{path} does not answer {url_path}"

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hosts.box.bounded_http import allow_open_files
+from hosts.box.listening import allow_open_files
 from tests.system.processes.asking import Broken, Question, ask
 from tests.system.processes.programs import Program, Worker
 from tests.system.processes.stand import Stand, open_stand

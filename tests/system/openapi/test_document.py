@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from starlette.routing import Route
 
-from hosts.box import server as local
+from hosts.box.mounting import API_FOLDER, function_files, load
 from lib import errors
 from lib.dialects import (
     openai_chat,
@@ -79,8 +79,8 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
 def routes() -> set[tuple[str, str]]:
     """List what api/ answers; HEAD goes with GET, and each file's own path below /api with its address."""
     found = set()
-    for file in local._function_files(local.API_FOLDER):
-        for route in local._load(file).router.routes:
+    for file in function_files(API_FOLDER):
+        for route in load(file).router.routes:
             assert isinstance(route, Route)
             if not route.path.startswith("/api") and route.path != "/index":
                 found |= {(method.lower(), route.path) for method in (route.methods or set()) - {"HEAD"}}

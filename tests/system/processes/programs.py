@@ -18,12 +18,11 @@ from typing import IO, Any, Self
 
 import httpx
 
-from hosts.box import server as local
 from lib import settings
 from simulator.server import listen
 from tests.support.waiting import eventually, wait_until
 
-ROOT = Path(local.__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 END_TIMEOUT_S = 45.0
 """An orderly end takes milliseconds; with a dead upstream it may take all of the server's own bounds."""
 TAIL_LINES = 30
@@ -185,7 +184,7 @@ class Worker(Program):
         self.killed_at: list[float] = []
         """By time.monotonic()."""
         super().__init__(
-            ["-m", "hosts.box", "--inherited", str(self._listener.fileno())],
+            ["-m", "tests.system.processes.served", str(self._listener.fileno())],
             log=folder / f"{name}.log",
             environ={**environ, "CHATGLM_USER_AGENT": user_agent(name)},
             sockets=[self._listener.fileno()],
@@ -209,7 +208,7 @@ class Worker(Program):
         self.process.send_signal(signal.SIGCONT)
 
     async def end(self) -> int:
-        """End it in order, as a supervisor does; return its exit status."""
+        """End it in good order; return its exit status."""
         _pipe(self.process.stdin).close()
         await eventually(lambda: self.process.poll() is not None, END_TIMEOUT_S, "the worker ends")
         return self.process.returncode

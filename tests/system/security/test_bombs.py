@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from hosts.box import server as local
+from hosts.box.demo import DEMO_KEY
 from lib.dialects.interface import Address
 from lib.dialects.openai_chat_request import parse
 from lib.dialects.openai_media import parse_image_request
@@ -195,7 +195,7 @@ def test_a_large_body_costs_no_more_than_a_few_times_its_size(
 ) -> None:
     body = BOMBS[name]()
     assert len(body) <= 32 * MIB
-    headers = {"authorization": f"Bearer {local.DEMO_KEY}"}
+    headers = {"authorization": f"Bearer {DEMO_KEY}"}
     demo.forget_peak()
     answer = http.post(demo.url + CHAT, content=body, headers=headers, timeout=120)
     assert answer.status_code in {400, 413}, answer.text[:300]
@@ -207,7 +207,7 @@ def test_a_large_body_costs_no_more_than_a_few_times_its_size(
 # Forms
 
 
-FORM = {"authorization": f"Bearer {local.DEMO_KEY}", "content-type": "multipart/form-data; boundary=b"}
+FORM = {"authorization": f"Bearer {DEMO_KEY}", "content-type": "multipart/form-data; boundary=b"}
 FIELD = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'
 FORM_BOMBS: dict[str, Callable[[], bytes]] = {
     "fields": lambda: filled(b"", FIELD, b"--b--\r\n", b"a\r\n"),

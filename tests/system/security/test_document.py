@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hosts.box import bounded_http as local_http
+from hosts.box import bounded_http
 from lib.dialects import json_body
 from lib.web import body, form, guessing, overload, streaming
 
@@ -32,7 +32,7 @@ def test_the_figures_are_those_of_the_code() -> None:
         f"{guessing.MOST_WAITING} in a process",
         f"{form.MAX_FIELDS} fields of {form.MAX_FIELD_BYTES // 2**20} MiB",
         f"a boundary of {form.MAX_BOUNDARY_CHARS} characters",
-        f"{local_http.MAX_HEAD_BYTES // 1024} KiB, {local_http.PATIENCE_S:g} s",
+        f"{bounded_http.MAX_HEAD_BYTES // 1024} KiB, {bounded_http.PATIENCE_S:g} s",
         f"After {streaming.SEND_TIMEOUT_S:g} s in which it takes nothing",
         f"{json_body.MOST_CONTAINERS:,} objects and arrays, or {json_body.MOST_VALUES:,} commas",
     ):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from hosts.box import server as local
+from hosts.box.mounting import API_FOLDER, mount
 from lib.web import guessing
 from lib.web.ending import cut_short
 from lib.web.guessing import FREE_FAILURES, GUESSES
@@ -40,7 +40,7 @@ WRONG = f"{KEY}-but-wrong"
 
 
 def test_no_route_is_forgotten_here() -> None:
-    routes = [route for app in local.mount(local.API_FOLDER)._apps for route in app.routes]
+    routes = [route for app in mount(API_FOLDER)._apps for route in app.routes]
     served = {
         f"{method} {route.path}"
         for route in routes

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from hosts.box import server as local
+from hosts.box.mounting import MountedFiles
 from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import SCENES
 from tests.conftest import SimulatedAccount, Upstream
@@ -429,7 +429,7 @@ def test_a_crash_anywhere_in_a_handler(
 def globals_of(path: str, gateway: LiveGateway) -> dict[str, Any]:
     """Find what the functions behind a path use, in the very server that answers."""
     served = gateway._server.config.app
-    assert isinstance(served, local.MountedFiles)
+    assert isinstance(served, MountedFiles)
     routes = [route for app in served._apps for route in app.routes if isinstance(route, Route)]
     [endpoint] = [route.endpoint for route in routes if route.path == path]
     found: dict[str, Any] = endpoint.__globals__

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Message
 
-from hosts.box import server as local
+from hosts.box.mounting import API_FOLDER, function_files, load, mount
 from tests.support.client import KEY
 from tests.support.live import LiveGateway
 from tests.support.wire import RawClient
@@ -162,7 +162,7 @@ async def status_of(app: ASGIApp, path: str) -> int:
 
 
 OPEN = {"index.py", "ping.py", "health.py"}
-FILES = [path for path in local._function_files(local.API_FOLDER) if path.name not in OPEN]
+FILES = [path for path in function_files(API_FOLDER) if path.name not in OPEN]
 
 
 CHANGES = (
@@ -171,11 +171,11 @@ CHANGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(local.API_FOLDER).as_posix())
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(API_FOLDER).as_posix())
 async def test_no_file_answers_at_a_path_beside_its_own(environment: pytest.MonkeyPatch, file: Path) -> None:
     environment.setenv("API_KEYS", KEY)
-    one, all_files = local._load(file), local.mount(local.API_FOLDER)
-    own = "/" + file.relative_to(local.API_FOLDER).with_suffix("").as_posix()
+    one, all_files = load(file), mount(API_FOLDER)
+    own = "/" + file.relative_to(API_FOLDER).with_suffix("").as_posix()
     for path in (own, f"/api{own}"):
         assert {await status_of(one, path), await status_of(all_files, path)} <= {ROUTE, 405}
     for path in [change.format(own) for change in CHANGES] + [own.upper(), own[1:], ""]:

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from hosts.box import server as local
+from hosts.box.arguments import GRACE_S
+from hosts.box.ending import TELL_S
+from hosts.box.server import CLEAN_UP_S
 from tests.system.deploy.box.image import Dockerfile
 from tests.system.deploy.conftest import ROOT, unavailable
 
@@ -97,12 +99,12 @@ def test_the_state_outlives_the_container_wherever_it_runs(
 
 
 def test_the_hosts_wait_longer_than_the_server_takes_to_end(service: dict[str, Any]) -> None:
-    longest_s = local.GRACE_S + local.CLEAN_UP_S
+    longest_s = GRACE_S + CLEAN_UP_S
     assert int(service["stop_grace_period"].removesuffix("s")) > longest_s
     delay = re.search(r"maxShutdownDelaySeconds: (\d+)", (ROOT / "render.yaml").read_text())
     assert delay is not None
     assert int(delay[1]) > longest_s
-    assert local.GRACE_S + local.TELL_S < 10, "docker stop kills after 10 s"
+    assert GRACE_S + TELL_S < 10, "docker stop kills after 10 s"
 
 
 def shown(language: str) -> str:
@@ -128,7 +130,7 @@ def test_systemd_takes_the_unit_that_is_shown(tmp_path: Path) -> None:
     about_it = [line for line in done.stderr.splitlines() if "glm-gateway" in line]
     assert (done.returncode, about_it) == (0, [])
     assert "TimeoutStopSec=40" in unit.read_text()
-    assert local.GRACE_S + local.CLEAN_UP_S < 40
+    assert GRACE_S + CLEAN_UP_S < 40
 
 
 def test_nginx_takes_the_site_that_is_shown(tools: Path, tmp_path: Path) -> None:

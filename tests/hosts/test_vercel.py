@@ -1,4 +1,4 @@
-"""vercel.json knows every file of api/; tests/system/deploy/vercel has Vercel's own builder."""
+"""vercel.json, but for its routes; tests/system/deploy/vercel has Vercel's own builder."""
 
 from __future__ import annotations
 
@@ -18,23 +18,6 @@ LONGEST_GLOB = 256
 def _config() -> dict[str, Any]:
     config: dict[str, Any] = json.loads((ROOT / "vercel.json").read_text())
     return config
-
-
-def _rewrites() -> list[dict[str, str]]:
-    """One line for each file and what is below its path, the longest paths first; the page takes the rest.
-
-    Written out, because "/(.*)" to "/api/$1" would leave it to the host what becomes of a path that is no
-    file (a model's name, an id). Unnamed groups, because what a named one matches is added to the query.
-    """
-    files = [file.relative_to(ROOT / "api").with_suffix("") for file in (ROOT / "api").rglob("*.py")]
-    names = sorted((file.as_posix() for file in files), key=lambda name: (-name.count("/"), name))
-    lines = [{"source": f"/{name}/(.*)?", "destination": f"/api/{name}"} for name in names if name != "index"]
-    return [*lines, {"source": "/(.*)", "destination": "/api/index"}]
-
-
-def test_every_endpoint_has_its_line() -> None:
-    wanted = ",\n".join(f"    {{ {json.dumps(line)[1:-1]} }}" for line in _rewrites())
-    assert _config()["rewrites"] == _rewrites(), f'vercel.json needs "rewrites": [\n{wanted}\n  ]'
 
 
 def test_each_file_is_a_function_of_its_own() -> None:
