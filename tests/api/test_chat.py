@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
     "no_content_type": Case("The body is a good stream."),
     "wrong_content_type": Case("The body is a good stream."),
     "web_search": Case(SEARCH_TEXT, reasoning="拆解用户请求：今天深圳天气\n四个来源，足够了。"),
-    "web_search_old": Case("Old style[1] and[2] 也【0†源】."),
+    "web_search_old": Case("Old style[1] and[2] 也."),
     "plain_brackets": Case(
         "【注意】this 【is not】 a 【citation†】 nor is【】 or turn0search or 【 open "
         + "x" * 300
