@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from lib.settings import Settings
-from lib.upstreams.interface import Upstream
+from lib.upstreams.interface import ImageMaker, Upstream, VideoMaker
+
+if TYPE_CHECKING:
+    from lib.upstreams.chatglm.media import ChatGLMMedia
 
 
 class ProcessServices:
@@ -17,6 +22,21 @@ class ProcessServices:
 
         self.settings = settings
         self.upstreams: tuple[Upstream, ...] = (ChatGLMUpstream(settings),)
+
+    @property
+    def images(self) -> ImageMaker:
+        return self._media
+
+    @property
+    def videos(self) -> VideoMaker:
+        return self._media
+
+    @cached_property
+    def _media(self) -> ChatGLMMedia:
+        """Import it at its first use: no chat pays for it."""
+        from lib.upstreams.chatglm.media import ChatGLMMedia
+
+        return ChatGLMMedia(self.settings)
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

@@ -10,6 +10,7 @@ from lib.upstreams.choose import services_of
 from lib.upstreams.interface import Call
 from lib.web.caller import identify
 from lib.web.deadline import deadline_of
+from lib.web.ending import told_as_error
 
 
 def call_of(request: Request) -> Call:
@@ -20,4 +21,5 @@ def call_of(request: Request) -> Call:
         caller=identify(request, settings),
         trace=current_trace(),
         deadline_at=deadline_of(request, settings),
+        ending=told_as_error,
     )

@@ -52,14 +52,19 @@ class Flow:
         left_s: float | None = None,
         **fields: Any,
     ) -> AbstractAsyncContextManager[ShapedReply]:
-        call = Call(
+        call = self.call_of(accounts, is_owner=is_owner, left_s=left_s)
+        patience_s = patience_of(self.settings) if fields.pop("stream", False) else None
+        return open_reply(make_request(prompt, **fields), call, patience_s=patience_s)
+
+    def call_of(
+        self, accounts: Iterable[SimulatedAccount], *, is_owner: bool = False, left_s: float | None = None
+    ) -> Call:
+        return Call(
             services=services_of(self.settings),
             caller=Caller(tuple(account.token for account in accounts), is_owner=is_owner),
             trace=current_trace(),
             deadline_at=None if left_s is None else asyncio.get_running_loop().time() + left_s,
         )
-        patience_s = patience_of(self.settings) if fields.pop("stream", False) else None
-        return open_reply(make_request(prompt, **fields), call, patience_s=patience_s)
 
     async def ask(self, accounts: Iterable[SimulatedAccount], prompt: str = "Hello!", **how: Any) -> Answer:
         """Read a reply to its end and close it."""

@@ -14,7 +14,7 @@ import msgspec
 
 from lib.chat.answer import Answer
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ImageMade, Started
+from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
@@ -34,6 +34,7 @@ from lib.upstreams.chatglm.wire.drawing import (
     read_styles,
 )
 from lib.upstreams.chatglm.wire.models import is_agent_id
+from lib.upstreams.interface import MadeImages
 
 STYLES_TTL_S = 3600.0
 ROUND_PAUSE_S = (0.5, 1.5)
@@ -51,12 +52,6 @@ class _Round(msgspec.Struct, frozen=True):
     images: list[ImageMade]
     is_cut: bool
     """It did not come to its own end, so another one would not either."""
-
-
-class MadeImages(msgspec.Struct, frozen=True):
-    images: tuple[ImageMade, ...]
-    started: Started
-    """The last round's."""
 
 
 @asynccontextmanager

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest
+from lib.chat.media import Attempt, VideoRequest
 from lib.errors import Throttled
 from lib.store.seal import VERSION
 from lib.upstreams.chatglm.check import check_tokens
 from lib.upstreams.chatglm.gateway import close_gateways
 from lib.upstreams.chatglm.videos.jobs import look_at_video, make_video
-from lib.upstreams.chatglm.videos.orders import Attempt
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 from tests.unit.store.redis_server import NOT_INSTALLED, RedisServer, find_redis, running_redis

@@ -7,20 +7,18 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from random import uniform
 from time import time
-from typing import IO, Literal, TypeVar
+from typing import IO, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest, VideoState
+from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     AccountRefused,
     GatewayError,
-    InvalidRequest,
     NoAccountAvailable,
     NotFound,
     ShuttingDown,
@@ -35,7 +33,7 @@ from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.refusals import for_caller
 from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
-from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Attempt, Order
+from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
 from lib.upstreams.chatglm.wire.client import Session
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
@@ -135,36 +133,10 @@ async def remove_video(video_id: str, caller: Caller, settings: Settings) -> Non
     await jobs.remove(*jobs.find(video_id))
 
 
-def after_sending(
-    state: VideoState, caller: Caller, settings: Settings
-) -> Callable[[], Awaitable[None]] | None:
-    """Return what is to be done once an answer with this state has been sent, if anything is."""
-    if state.status != "completed":
-        return None
-    return partial(_note_handed_out, state.id, caller, settings)
-
-
-async def _note_handed_out(video_id: str, caller: Caller, settings: Settings) -> None:
+async def note_handed_out(video_id: str, caller: Caller, settings: Settings) -> None:
     """A completed answer has been sent; after the second one the upstream's record is deleted."""
     jobs = Videos(gateway_of(settings), caller)
     await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
-
-
-def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str:
-    """Return where the upstream keeps a finished video, or its cover."""
-    url = state.video_url if variant == "video" else state.cover_url
-    if state.status != "completed" or not url:
-        raise NotFound(f"The {variant} is not there: the video is {state.status}.", code="video_not_ready")
-    return url
-
-
-def failure_of(state: VideoState) -> GatewayError | None:
-    """Say as an error why there will be no video, to whoever has waited for it."""
-    if state.status != "failed":
-        return None
-    if state.error_code == "content_policy_violation":
-        return InvalidRequest(state.error_message, code=state.error_code, param="prompt")
-    return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
 
 
 def _wait_until(wait_s: float | None, deadline_at: float | None, settings: Settings) -> float:

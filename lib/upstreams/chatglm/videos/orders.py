@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from time import time
@@ -15,7 +15,7 @@ from typing import IO
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.chat.media import ImageRequest, VideoRequest
+from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
     GatewayError,
@@ -60,21 +60,6 @@ _one_frame = threading.Lock()
 
 _BEGUN, _IS_LOST = "begun", "lost"
 """What stands in the place of an order's id, as long as there is none, and where there will never be one."""
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """What tells a repeated request from a second wish for the same video."""
-
-    idempotency_key: str = ""
-    is_repeated: bool = False
-
-
-def attempt_of(headers: Mapping[str, str]) -> Attempt:
-    """Read what a client says of its request's repetition; OpenAI's SDKs count theirs."""
-    return Attempt(
-        idempotency_key=headers.get("idempotency-key", ""),
-        is_repeated=headers.get("x-stainless-retry-count", "0") != "0",
-    )
 
 
 class Order:

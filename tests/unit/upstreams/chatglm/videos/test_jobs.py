@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest, VideoState
+from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     GatewayError,
     InvalidRequest,
@@ -26,6 +26,7 @@ from lib.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from lib.flows.videos import after_sending, failure_of
 from lib.store.seal import Place
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.gateway import close_gateways
@@ -34,14 +35,13 @@ from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.jobs import (
     Pace,
     Videos,
-    after_sending,
-    failure_of,
     look_at_video,
     make_video,
+    note_handed_out,
     remove_video,
 )
-from lib.upstreams.chatglm.videos.orders import Attempt, attempt_of
 from lib.web.ending import cut_short, told_as_error, under_way
+from lib.web.media import attempt_of
 from simulator.app import Simulator
 from simulator.videos import Video
 from tests.conftest import SimulatedAccount, Upstream
@@ -268,9 +268,7 @@ async def test_two_completed_answers_delete_the_record_and_no_fewer(
     caller = caller_of(account)
     made = await make(flow, caller)
     for handed_out in (1, 2, 3):
-        then = after_sending(made, caller, flow.settings)
-        assert then is not None
-        await then()
+        await note_handed_out(made.id, caller, flow.settings)
         assert only_video(sim).deleted is (handed_out >= 2)
     assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
 
@@ -299,9 +297,9 @@ async def test_what_nobody_remembers_is_not_counted(
     assert not only_video(sim).deleted
 
 
-def test_only_a_completed_answer_counts() -> None:
+async def test_only_a_completed_answer_counts(flow: Flow) -> None:
     state = VideoState(id="x", model="m", created_at=1, conversation_id="", status="in_progress")
-    assert after_sending(state, Caller((), is_owner=False), Flow.__new__(Flow)) is None  # type: ignore[arg-type]
+    assert after_sending(state, flow.call_of(())) is None
     assert failure_of(state) is None
 
 
