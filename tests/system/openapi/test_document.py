@@ -82,7 +82,7 @@ def routes() -> set[tuple[str, str]]:
     for file in function_files(API_FOLDER):
         for route in load(file).router.routes:
             assert isinstance(route, Route)
-            if not route.path.startswith("/api") and route.path != "/index":
+            if not route.path.startswith("/api") and route.path not in ("/index", "/robots.txt"):
                 found |= {(method.lower(), route.path) for method in (route.methods or set()) - {"HEAD"}}
     return found
 

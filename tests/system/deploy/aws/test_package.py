@@ -16,8 +16,8 @@ from tests.system.deploy.aws.conftest import Package, without_aws
 from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
-BUFFERED = ("index", "ping", "health", "models", "tokenCheck")
-STREAMING = ("chatCompletions", "imagesGenerations", "videos", "videosGenerations")
+BUFFERED = ("index", "health", "models", "token")
+STREAMING = ("chatCompletions", "imagesGenerations", "videos")
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
@@ -99,9 +99,9 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     function = package.template.function(name)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["x86_64"]
-    assert function["MemorySize"] == (256 if name in ("index", "ping") else 1024)
+    assert function["MemorySize"] == (256 if name == "index" else 1024)
     # A refresh is three calls of up to 20 s, and must end after API Gateway has given up waiting for it.
-    refreshes = name in ("health", "models", "tokenCheck")
+    refreshes = name in ("health", "models", "token")
     assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
     zipped = "streaming" if name in STREAMING else "buffered"
@@ -133,10 +133,10 @@ def test_mangum_is_never_behind_the_adapter(package: Package, name: str) -> None
 
 
 def test_who_reaches_no_account_knows_none(package: Package) -> None:
-    for name in ("index", "ping"):
+    for name in ("index",):
         variables = package.template.function(name)["Environment"]["Variables"]
         assert set(variables) == {"LOG_LEVEL"}
-    for name in {*BUFFERED, *STREAMING} - {"index", "ping"}:
+    for name in {*BUFFERED, *STREAMING} - {"index"}:
         variables = package.template.function(name)["Environment"]["Variables"]
         assert set(ACCOUNT) <= set(variables)
 
@@ -231,8 +231,8 @@ def test_the_deployers_settings_arrive_where_they_belong(
     assert variables["LOG_LEVEL"] == "DEBUG"
     assert template.function("chatCompletions")["ReservedConcurrentExecutions"] == 3
     assert "ReservedConcurrentExecutions" not in template.function("models")
-    assert template.function("ping")["FunctionName"] == "glm-gateway-mine-ping"
-    assert "sk-one" not in str(template.function("ping"))
+    assert template.function("index")["FunctionName"] == "glm-gateway-mine-index"
+    assert "sk-one" not in str(template.function("index"))
 
 
 # The zips
