@@ -431,7 +431,7 @@ FAULTLESS = [
     ),
     (an_endpoint_defines_app, "api/index.py", "app: Starlette = create_app()"),
     (an_endpoint_defines_app, "api/index.py", "from lib.web.page import app"),
-    (an_endpoint_is_a_page, "api/index.py", "x = 1\n" * 60),
+    (an_endpoint_is_a_page, "api/index.py", "x = 1\n" * 45),
     (
         no_registry_and_no_path_of_a_machine,
         "README.md",
