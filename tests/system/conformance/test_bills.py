@@ -1,4 +1,4 @@
-"""The bills of materials, as a release has them. cyclonedx-py itself holds each to the schema of CycloneDX."""
+"""The bills of materials, as a release has them. cyclonedx-py itself holds each to its schema."""
 
 from __future__ import annotations
 
