@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +56,6 @@ class EndsInTime:
 @contextmanager
 def on_end(act: Callable[[], None]) -> Iterator[None]:
     """Call `act` in the running loop at the first signal to end, and the handler before it (uvicorn's)."""
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
-        yield
-        return
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDS}
     is_told = False

@@ -245,7 +245,7 @@ def test_a_zip_holds_the_gateway_and_what_it_needs(package: Package, name: str) 
     assert {"api", "lib", "starlette", "httpx", "msgspec", "anyio", "certifi"} <= found
     unwanted = {"tests", "simulator", "docs", "scripts", "public", "node_modules", "requirements", "bin"}
     assert not unwanted & found
-    assert [path.name for path in (folder / "hosts").iterdir() if path.is_dir()] == ["aws"]
+    assert {path.parent.name for path in (folder / "hosts").rglob("*.py")} == {"hosts", "aws"}
     assert not {"pytest", "openai", "ruff", "boto3", "botocore", "pip", "setuptools"} & found
     assert not [path for path in folder.rglob("*") if path.name.startswith((".env", ".git"))]
     assert {path.relative_to(folder).as_posix() for path in (folder / "api").rglob("*.py")} == set(API_FILES)
