@@ -19,6 +19,6 @@ def user_texts(prompt: str) -> list[str]:
 
 
 def where_tags_count(prompt: str) -> str:
-    """Return what may name a scene: system texts and the user's newest; older turns have been played."""
+    """Return the texts that may name a scene: the system's and the user's newest."""
     system = [text for role, text in read_turns(prompt) if role == "system"]
     return "\n".join([*system, user_texts(prompt)[-1]])

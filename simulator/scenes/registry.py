@@ -22,7 +22,7 @@ class SceneEntry:
     about: str
     ending: Ending
     silent: bool
-    """Whether it leaves the client waiting for longer than a test would."""
+    """True if the client would wait longer than a test can."""
 
 
 SCENES: dict[str, SceneEntry] = {}

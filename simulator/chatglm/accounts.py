@@ -5,19 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from .generation import Generation
 from .tokens import ACCESS_LIFETIME_S, REFRESH_LIFETIME_S, read_token, sign_token
-
-if TYPE_CHECKING:
-    from .generation import Generation
 
 TokenType = Literal["refresh", "access"]
 Bearer = Literal["refresh", "access", "none"]
-"""What an endpoint asks for."""
+"""The kind of token that an endpoint asks for."""
 
 MAX_ACCESS_TOKENS = 100
-"""Per account; the oldest is forgotten first. A gateway that holds one has it renewed long before."""
+"""An account keeps so many and forgets the oldest first; a gateway renews its token long before."""
 
 
 @dataclass(slots=True)
@@ -31,20 +29,20 @@ class Account:
     refresh_token: str = ""
     past_refresh_tokens: list[str] = field(default_factory=list)
     refused_tokens: set[str] = field(default_factory=set)
-    """Refresh tokens that were killed by `Simulator.revoke`."""
+    """Refresh tokens that `Simulator.revoke` has killed."""
     access_tokens: dict[str, None] = field(default_factory=dict)
     """The live ones, oldest first."""
     newest_access_token: str = ""
     rotated_at: float = 0.0
     rotation_is_used: bool = True
-    """Whether the newest access token was seen in a call: then whoever refreshed has heard the answer."""
+    """True once a call has carried the newest access token: the answer to the refresh has arrived."""
     refresh_count: int = 0
     refreshes_in_flight: int = 0
     generations: list[Generation] = field(default_factory=list)
-    """Those that run now."""
+    """The ones that run at the moment."""
     chats: int = 0
     max_overlap: int = 0
-    """The most generations ever asked for at once; above 1 is a violation."""
+    """The highest number of generations at once; above 1 is a violation."""
 
     @property
     def active_generations(self) -> int:
@@ -62,7 +60,7 @@ class Account:
 
 
 NOBODY = Account("", "", "", guest=True, blocked=False, strict_rotation=True)
-"""Who calls an endpoint that asks for no bearer."""
+"""The caller of an endpoint that asks for no bearer."""
 
 
 class AccountBook:
@@ -105,7 +103,7 @@ class AccountBook:
         return self._by_uid.get(str(claims.get("uid"))) if claims else None
 
     def read_unexpired(self, token: str) -> tuple[Account, str] | None:
-        """Return whose token it is and its type; None when it is not ours or past its time."""
+        """Return the token's account and type; None if the token is not ours, or has expired."""
         claims = read_token(token, self._secret)
         if claims is None or not claims["nbf"] <= self._now() < claims["exp"]:
             return None
@@ -113,7 +111,7 @@ class AccountBook:
         return (account, claims["type"]) if account else None
 
     def log_in(self, account: Account) -> str:
-        """Issue a refresh token out of turn, as a new login in a browser does."""
+        """Issue a refresh token without a refresh, as a new login in a browser does."""
         account.past_refresh_tokens.append(account.refresh_token)
         account.refresh_token = self._issue(account, "refresh")
         return account.refresh_token

@@ -1,4 +1,4 @@
-"""backend-api/assistant/stream: check the request, choose the scene (protocol.md §2)."""
+"""Read a chat request, and note its differences from a browser's (protocol.md §2)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .conversations import Call
-from .drawing import odd_cogview
-from .endpoints import AGENTS, AVAILABLE_MODELS, missing_field
-from .steps import Json, Reply
+from simulator.records import Call
+from simulator.steps import Json, Reply
+
+from .catalogue import ASPECT_RATIOS, AVAILABLE_MODELS, DRAWING_AGENT, MAIN_AGENT
+from .registry import missing_field
 
 CHAT_MODES = ("", "zero", "thinking", "deep_thinking", "deep_research")
 EFFORTS = ("low", "high", "max")
-MAIN_AGENT = "65940acff94777010aa6b796"
-DRAWING_AGENT = "65a232c082ff90a2ad2f15e2"
 
 _FILE_FIELDS = {"file_id", "file_name", "file_size", "order"}
 _SELECTABLE: set[Any] = {model["selected_model"] for model in AVAILABLE_MODELS["models"]}  # type: ignore[index]
 _SERVED = {"glm-5.3": "moe_53"}
-"""Everything else is served by the flash tier, `moe_53f` (protocol.md §2)."""
+"""The flash tier, `moe_53f`, serves all other models (protocol.md §2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatOrder:
-    """What a chat request asks for."""
+    """A chat request, read."""
 
     assistant_id: str
     conversation_id: str
@@ -34,11 +33,11 @@ class ChatOrder:
     model: str
     web_search: bool
     files: tuple[Json, ...] = ()
-    """What the message refers to, each with its `kind`: image or file."""
+    """The files that the message refers to, each with its `kind`: image or file."""
 
 
 def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, list[str]]:
-    """Return the order, or the upstream's refusal, and what a browser would not have sent."""
+    """Return the order or the upstream's refusal, and the differences from a browser's request."""
     body = call.json
     if not isinstance(body, dict):
         return Reply(400, {"validation_error": {"body_params": []}}), ["body is not a JSON object"]
@@ -55,7 +54,7 @@ def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, l
     notes += _odd_rest(body, call.headers.get("referer", ""))
     meta = meta if isinstance(meta, dict) else {}
     if assistant_id == DRAWING_AGENT:
-        notes += odd_cogview(meta.get("cogview", {}))
+        notes += _odd_cogview(meta.get("cogview", {}))
     order = ChatOrder(
         assistant_id=assistant_id,
         conversation_id=str(body.get("conversation_id") or ""),
@@ -69,7 +68,7 @@ def read_order(call: Call, agents: dict[str, str]) -> tuple[ChatOrder | Reply, l
 
 
 def _read_prompt(messages: Any) -> str:
-    """Take the text of the last user message; the upstream heeds no other."""
+    """Take the text of the last user message; the upstream reads no other."""
     users = [m for m in messages if isinstance(m, dict) and m.get("role") == "user"] if messages else []
     content = users[-1].get("content") if users else None
     items = [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
@@ -151,4 +150,13 @@ def _odd_rest(body: dict[str, Any], referer: str) -> Iterator[str]:
         yield f"Referer is {referer!r}, not …/main/{page}"
 
 
-__all__ = ["AGENTS", "DRAWING_AGENT", "ChatOrder", "read_order"]
+def _odd_cogview(cogview: Any) -> Iterator[str]:
+    """Name the differences from the web's request; a plain chat with the agent sends the watermark only."""
+    if not isinstance(cogview, dict):
+        yield f"cogview is {cogview!r}"
+        return
+    if cogview.get("aspect_ratio", "1:1") not in ASPECT_RATIOS:
+        yield f"unknown aspect_ratio {cogview.get('aspect_ratio')!r}"
+    for name in ("style", "scene"):
+        if not isinstance(cogview.get(name, "none"), str) or cogview.get(name) == "":
+            yield f"{name} is {cogview.get(name)!r}"

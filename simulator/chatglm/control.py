@@ -1,23 +1,23 @@
-"""The simulator's own endpoints, for those in another process."""
+"""The simulator's own endpoints, for a test or a benchmark in another process."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-if TYPE_CHECKING:
-    from .app import SceneLike, Simulator
+from simulator.steps import Pause
 
-from .steps import Pause
+from .direction import Direction
+from .state import SceneLike
 
 BASE = "/__simulator__/"
 
 
-def control_routes(sim: Simulator) -> list[Route]:
+def control_routes(sim: Direction) -> list[Route]:
     async def state(request: Request) -> Response:  # noqa: ARG001
         return _answer(sim.state())
 
@@ -38,8 +38,8 @@ def control_routes(sim: Simulator) -> list[Route]:
 
     async def prompts(request: Request) -> Response:  # noqa: ARG001
         with sim.lock:
-            told = [turn.prompt for chat in sim.conversations.values() for turn in chat.turns]
-        return _answer({"prompts": told})
+            answered = [turn.prompt for chat in sim.conversations.values() for turn in chat.turns]
+        return _answer({"prompts": answered})
 
     async def fail(request: Request) -> Response:
         order = await _read(request)

@@ -1,4 +1,4 @@
-"""What is checked on every call: signature, headers, bearer (protocol.md §1.3 to §1.5)."""
+"""Check a call's signature, headers and bearer (protocol.md §1.3 to §1.5)."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 _SIGNATURE_HEADERS = ("x-timestamp", "x-nonce", "x-sign")
 _REQUIRED_HEADERS = ("app-name", "x-app-platform", "x-app-version", "x-device-id", "x-request-id")
 _EXPECTED_HEADERS = ("x-app-fr", "x-lang", "x-device-model", "x-device-brand", "origin", "referer")
-"""The web sends these too; whether the upstream insists on them is not known: noted, not refused."""
+"""The web sends these too. It is not known if the upstream insists on them: a call without them is noted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer in place of the one that was asked for."""
+    """An error answer."""
 
     http_status: int
     status: int
     message: str
     violation: str | None = None
-    """None: nothing that a correct gateway could have avoided, such as a token that has expired."""
+    """None if a correct gateway could not have avoided it; an expired token is such a case."""
 
 
 class Nonces:
-    """Remember the nonces of the last minutes; older ones fall to the timestamp check."""
+    """Remember the nonces of the last minutes; the timestamp check refuses older ones."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
 
     def take(self, nonce: str, now_ms: int) -> bool:
-        """Return whether the nonce is new."""
+        """Take a nonce; return False if it was seen before."""
         for old, seen_at_ms in list(self._oldest(2)):
             if now_ms - seen_at_ms > 2 * MAX_CLOCK_SKEW_MS:
                 del self._seen[old]
@@ -95,7 +95,7 @@ def check_headers(headers: Mapping[str, str]) -> Refusal | None:
 
 
 def odd_headers(headers: Mapping[str, str], *, method: str, accept: str) -> Iterator[str]:
-    """Name what a browser would not have sent, but what is not known to be refused."""
+    """Name the differences from a browser's headers that the upstream is not known to refuse."""
     missing = [name for name in _EXPECTED_HEADERS if name not in headers]
     if missing:
         yield f"headers missing: {', '.join(missing)}"
