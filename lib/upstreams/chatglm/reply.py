@@ -364,8 +364,7 @@ class Reply:
             await turn.renew_token(refused, since=self._since, refusals=refusals)
         except GatewayError as failure:
             return failure
-        refused.retry = "again"
-        return refused
+        return refused.retrying("again")
 
 
 def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:

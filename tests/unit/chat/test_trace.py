@@ -67,8 +67,9 @@ def test_a_refusal_without_a_number_tells_its_status_alone() -> None:
 
 
 def test_an_error_without_a_code_is_named_by_its_type() -> None:
-    error = GatewayError("?")
-    error.code = None
+    class Codeless(GatewayError):
+        code = None
+
     with traced("") as trace:
-        trace.failed(error)
+        trace.failed(Codeless("?"))
     assert trace.code == "api_error"
