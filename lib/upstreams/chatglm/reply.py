@@ -222,7 +222,7 @@ class Reply:
                     await asyncio.sleep(uniform(*RETRY_PAUSE_S))
             else:
                 if not isinstance(events[-1], Failed):  # what it fails with may be a throttle, noted just now
-                    await self._gateway.pool.succeeded(self._current.account)
+                    await self._gateway.pool.cool_downs.succeeded(self._current.account)
                 return events
 
     async def _try_once(
