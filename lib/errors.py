@@ -29,8 +29,7 @@ class GatewayError(Exception):
     """
 
     status = 500
-    type = "api_error"
-    code: str | None = "internal_error"
+    code: str = "internal_error"
     retry: Retry = "never"
     may_quote = False
     """The message may hold the caller's words, or the upstream's, which may repeat the caller's."""
@@ -100,7 +99,6 @@ class InvalidRequest(GatewayError):
 
     may_quote = True
     status = 400
-    type = "invalid_request_error"
     code = "invalid_value"
 
 
@@ -142,7 +140,6 @@ class AuthenticationFailed(GatewayError):
     """Nobody that we know: no credential, a wrong key."""
 
     status = 401
-    type = "authentication_error"
     code = "invalid_api_key"
 
 
@@ -158,7 +155,6 @@ class Throttled(GatewayError):
 
     may_quote = True
     status = 429
-    type = "rate_limit_error"
     code = "rate_limit_exceeded"
     retry: Retry = "elsewhere"
 

@@ -15,9 +15,9 @@ from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.web.guessing import GUESSES
 from simulator.app import Simulator
 from simulator.server import SimulatorServer
-from tests.harness.client import KEY, Client
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
+from tests.support.client import KEY, Client
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
 
 hypothesis_settings.register_profile("gateway", deadline=None)
 hypothesis_settings.load_profile("gateway")

@@ -7,8 +7,13 @@ from starlette.routing import Route
 from lib.dialects.openai_errors import error_body
 from lib.dialects.openai_videos import parse_creation, parse_variant, render_deleted, render_video
 from lib.settings import current
-from lib.upstreams.chatglm.videos.jobs import address_of, after_sending
-from lib.upstreams.chatglm.videos.jobs import look_at_video, make_video, remove_video  # isort: skip
+from lib.upstreams.chatglm.videos.jobs import (
+    address_of,
+    after_sending,
+    look_at_video,
+    make_video,
+    remove_video,
+)
 from lib.upstreams.chatglm.videos.orders import attempt_of
 from lib.web.app import create_app
 from lib.web.caller import identify

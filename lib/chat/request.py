@@ -93,10 +93,8 @@ class JsonFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
-    """As the caller wrote it; what it stands for is decided by lib/upstreams/chatglm/wire/models.py."""
+    """As the caller wrote it; each upstream decides what it stands for."""
     messages: tuple[Message, ...]
-    stream: bool = False
-    include_usage: bool = False
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     effort: Effort | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, assert_never
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from lib import sse
+from lib.chat.answer import Answer, CallItem, PlacedSource, TextTrack
 from lib.chat.events import (
     Citation,
     Failed,
@@ -20,16 +21,19 @@ from lib.chat.events import (
     ReasoningDelta,
     ReplyEvent,
     Rewritten,
+    Started,
     TextDelta,
     ToolCallDelta,
     Usage,
+    Withdrawn,
 )
-from lib.chat.request import ChatRequest
-from lib.dialects.openai_chat_request import parse_request
-from lib.dialects.openai_errors import error_event
-from lib.errors import UpstreamProtocolError
+from lib.dialects.interface import Rendering
+from lib.dialects.openai_chat_request import AskedChat, parse
+from lib.dialects.openai_errors import error_body, error_event
 
-__all__ = ["ChunkRenderer", "parse_request", "render_completion"]
+__all__ = ["HEARTBEAT", "ChunkRenderer", "error_body", "parse", "render", "renderer"]
+
+HEARTBEAT = sse.COMMENT
 
 _encode = msgspec.json.Encoder().encode
 _CONTENT = b'"content":'
@@ -38,7 +42,7 @@ _REASONING = b'"reasoning_content":'
 
 class _UrlCitation(msgspec.Struct):
     start_index: int
-    """In characters of the answer's text; both are its length where the source has no place in it."""
+    """In characters of the answer's text. Both are its length if the source has no place in it."""
     end_index: int
     url: str
     title: str
@@ -103,74 +107,34 @@ class _Completion(msgspec.Struct, kw_only=True):
     usage: _Usage
 
 
-class AnswerText:
-    """Where the answer's text has got to: what each event adds to it, and where its sources stand.
-
-    It keeps the length and not the text, for a stream has no more use for what is sent.
-    """
-
-    def __init__(self) -> None:
-        self._length = 0
-        self._citations: list[tuple[Citation, int]] = []
-
-    def add(self, event: TextDelta | Citation | ImageMade) -> str:
-        """Return what the event says in the text."""
-        match event:
-            case TextDelta():
-                text = event.text
-            case Citation():
-                text = event.marker
-                self._citations.append((event, self._length))
-            case ImageMade():
-                text = event.markdown
-            case _:
-                assert_never(event)
-        self._length += len(text)
-        return text
-
-    def annotations(self) -> list[_Annotation]:
-        """Say where the sources stand in the complete text: unmarked ones are at its end."""
-        annotations = []
-        for citation, at in self._citations:
-            start = at if citation.marked else self._length
-            place = _UrlCitation(start, start + len(citation.marker), citation.url, citation.title)
-            annotations.append(_Annotation(url_citation=place))
-        return annotations
-
-
 class ChunkRenderer:
-    """Turn a reply's events into a stream of chunks; `default_model` is for a caller who named none."""
+    """Turns a reply's events into a stream of chunks."""
 
-    def __init__(self, chat: ChatRequest, *, answer_id: str, created: int, default_model: str = "") -> None:
-        # There is a chunk for every few characters, and most of its bytes are the same each time.
-        self._head = (
-            b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":['
-            % (_json(answer_id), created, _json(chat.model or default_model))
-        )
-        self._delta = self._head + b'{"index":0,"delta":{'
-        self._tail = b',"usage":null}\n\n' if chat.include_usage else b"}\n\n"
+    def __init__(self, asked: AskedChat, how: Rendering) -> None:
+        self._how = how
+        self._include_usage = asked.include_usage
+        self._tail = b',"usage":null}\n\n' if asked.include_usage else b"}\n\n"
         self._delta_tail = b'},"finish_reason":null}]' + self._tail
-        self._include_usage = chat.include_usage
-        self._text = AnswerText()
-        self._is_started = False
+        self._head = self._delta = b""
+        self._track = TextTrack()
         self._is_ended = False
 
     def feed(self, events: Sequence[ReplyEvent]) -> bytes:
-        """Return the chunks of these events: neighbouring texts share one, and nothing follows an end.
-
-        The first call, even with no events, opens the stream with the role.
-        """
+        """Return the chunks of these events. Neighbouring texts share one; nothing follows an ending."""
         if self._is_ended:
             return b""
-        frames = [] if self._is_started else [self._opening()]
+        frames: list[bytes] = []
         field, run = _CONTENT, ""
         for event in events:
             match event:
-                case TextDelta() | Citation() | ImageMade():
-                    of, text = _CONTENT, self._text.add(event)
+                case TextDelta() | Citation() | ImageMade() | Withdrawn():
+                    of, text = _CONTENT, self._track.add(event)
                 case ReasoningDelta():
                     of, text = _REASONING, event.text
                 case Notice() | Rewritten() | InterceptedCall():
+                    continue
+                case Started():
+                    frames.append(self._opening(event))
                     continue
                 case ToolCallDelta():
                     frames += (self._saying(field, run), self._calling(event))
@@ -189,8 +153,13 @@ class ChunkRenderer:
         frames.append(self._saying(field, run))
         return b"".join(frames)
 
-    def _opening(self) -> bytes:
-        self._is_started = True
+    def _opening(self, event: Started) -> bytes:
+        # A stream has a chunk for every few characters, and most of its bytes are the same each time.
+        self._head = (
+            b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":['
+            % (_json(event.id), self._how.created, _json(self._how.model))
+        )
+        self._delta = self._head + b'{"index":0,"delta":{'
         return self._delta + b'"role":"assistant","content":""' + self._delta_tail
 
     def _saying(self, field: bytes, text: str) -> bytes:
@@ -202,7 +171,7 @@ class ChunkRenderer:
     def _end(self, event: Finished | Failed) -> bytes:
         if isinstance(event, Failed):
             return error_event(event.error)
-        annotations = self._text.annotations()
+        annotations = _annotations(self._track.sources())
         sources = b'"annotations":' + _json(annotations) if annotations else b""
         last = self._delta + sources + b'},"finish_reason":' + _json(event.reason) + b"}]" + self._tail
         if self._include_usage:
@@ -210,69 +179,42 @@ class ChunkRenderer:
         return last + sse.DONE
 
 
-def render_completion(
-    chat: ChatRequest, events: Iterable[ReplyEvent], *, answer_id: str, created: int, default_model: str = ""
-) -> bytes:
-    """Raise the error of a `Failed`, and UpstreamProtocolError for a reply without an end."""
-    reply = _Reply()
-    for event in events:
-        if finished := reply.add(event):
-            break
-    else:
-        raise UpstreamProtocolError("Expected the reply to end with its reason, got no end.")
-    choice = _Choice(message=reply.message(), finish_reason=finished.reason)
+def renderer(asked: AskedChat, how: Rendering) -> ChunkRenderer:
+    return ChunkRenderer(asked, how)
+
+
+def render(_asked: AskedChat, answer: Answer, how: Rendering) -> bytes:
+    """Return the whole answer. Raise the error of a reply that failed or has no ending."""
+    finished = answer.finished()
+    choice = _Choice(message=_message(answer), finish_reason=finished.reason)
     return _encode(
         _Completion(
-            id=answer_id,
-            created=created,
-            model=chat.model or default_model,
+            id=answer.started.id if answer.started else "",
+            created=how.created,
+            model=how.model,
             choices=[choice],
             usage=_usage(finished.usage),
         )
     )
 
 
-class _Reply:
-    """All that a reply has said."""
+def _message(answer: Answer) -> _Message:
+    calls, text = [_call(call) for call in answer.calls], answer.text
+    return _Message(
+        content=None if calls and not text else text,
+        reasoning_content=answer.reasoning or UNSET,
+        annotations=_annotations(answer.sources()),
+        tool_calls=calls or UNSET,
+    )
 
-    def __init__(self) -> None:
-        self._text = AnswerText()
-        self._said: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, list[ToolCallDelta]] = {}
 
-    def add(self, event: ReplyEvent) -> Finished | None:
-        """Return the event if it is the end."""
-        match event:
-            case TextDelta() | Citation() | ImageMade():
-                self._said.append(self._text.add(event))
-            case ReasoningDelta():
-                self._reasoning.append(event.text)
-            case ToolCallDelta():
-                self._calls.setdefault(event.index, []).append(event)
-            case Rewritten():
-                self._text, self._said, self._reasoning = AnswerText(), [], []
-                for said in event.events:
-                    self.add(said)
-            case Notice() | InterceptedCall():
-                pass
-            case Finished():
-                return event
-            case Failed():
-                raise event.error
-            case _:
-                assert_never(event)
-        return None
-
-    def message(self) -> _Message:
-        calls = [_call(pieces) for _, pieces in sorted(self._calls.items())]
-        text = "".join(self._said)
-        return _Message(
-            content=None if calls and not text else text,
-            reasoning_content="".join(self._reasoning) or UNSET,
-            annotations=self._text.annotations(),
-            tool_calls=calls or UNSET,
+def _annotations(sources: list[PlacedSource]) -> list[_Annotation]:
+    return [
+        _Annotation(
+            url_citation=_UrlCitation(placed.start, placed.end, placed.citation.url, placed.citation.title)
         )
+        for placed in sources
+    ]
 
 
 def _call_delta(event: ToolCallDelta) -> _ToolCall:
@@ -282,10 +224,10 @@ def _call_delta(event: ToolCallDelta) -> _ToolCall:
     return _ToolCall(index=event.index, id=event.id, type="function", function=function)
 
 
-def _call(pieces: list[ToolCallDelta]) -> _ToolCall:
-    arguments = "".join([piece.arguments for piece in pieces])
-    function = _Function(name=pieces[0].name or "", arguments=arguments)
-    return _ToolCall(id=pieces[0].id or "", type="function", function=function)
+def _call(call: CallItem) -> _ToolCall:
+    return _ToolCall(
+        id=call.id, type="function", function=_Function(name=call.name, arguments=call.arguments)
+    )
 
 
 def _usage(usage: Usage) -> _Usage:
@@ -293,7 +235,7 @@ def _usage(usage: Usage) -> _Usage:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         total_tokens=usage.total_tokens,
-        prompt_tokens_details=_PromptDetails(),
+        prompt_tokens_details=_PromptDetails(usage.cached_tokens),
         completion_tokens_details=_CompletionDetails(usage.reasoning_tokens),
     )
 

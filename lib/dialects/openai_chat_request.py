@@ -21,6 +21,7 @@ from lib.chat.request import (
     TextPart,
     ToolCall,
 )
+from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
 from lib.errors import InvalidRequest
 
@@ -130,15 +131,30 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def parse_request(body: bytes) -> ChatRequest:
-    """Raise InvalidRequest, and nothing else, for whatever is wrong with the body."""
+class AskedChat(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat, and the form in which this dialect answers it."""
+
+    chat: ChatRequest
+    stream: bool = False
+    include_usage: bool = False
+    """The stream ends with a chunk that holds the usage."""
+
+
+def parse(body: bytes, _address: Address) -> AskedChat:
+    """Raise InvalidRequest, and nothing else, for any mistake in the body."""
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
+    return AskedChat(
+        chat=_chat(wire),
+        stream=bool(wire.stream),
+        include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
+    )
+
+
+def _chat(wire: _Body) -> ChatRequest:
     return ChatRequest(
         model=_model(wire.model),
         messages=_messages(wire.messages),
-        stream=bool(wire.stream),
-        include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
         stop=_stop(wire.stop),
         max_tokens=_max_tokens(wire),
         effort=_effort(wire),

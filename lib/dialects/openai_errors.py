@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from lib import sse
-from lib.errors import GatewayError
+from lib.errors import AuthenticationFailed, GatewayError, InvalidRequest, Throttled
 
 
 class _Error(msgspec.Struct):
@@ -20,9 +20,22 @@ class _Body(msgspec.Struct):
 
 
 def error_body(error: GatewayError) -> bytes:
-    return msgspec.json.encode(_Body(_Error(error.message, error.type, error.param, error.code)))
+    return msgspec.json.encode(_Body(_Error(error.message, type_of(error), error.param, error.code)))
 
 
 def error_event(error: GatewayError) -> bytes:
     """Tell a stream's reader, whose status is long sent; nothing may follow it, not even [DONE]."""
     return sse.encode_data(error_body(error))
+
+
+def type_of(error: GatewayError) -> str:
+    """Return OpenAI's name for the kind of error."""
+    match error:
+        case InvalidRequest():
+            return "invalid_request_error"
+        case AuthenticationFailed():
+            return "authentication_error"
+        case Throttled():
+            return "rate_limit_error"
+        case _:
+            return "api_error"

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lib.chat.trace import current_trace
 from lib.errors import GatewayError, MethodNotAllowed, NotFound
+from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
 from lib.web.overload import LOAD, Admission

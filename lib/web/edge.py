@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.chat.trace import traced
 from lib.errors import ConfigurationError, GatewayError, ShuttingDown
 from lib.settings import current
+from lib.trace import traced
 from lib.web.ending import told_as_error, under_way
 from lib.web.headers import printable_model, server_timing
 from lib.web.logs import configure_logging

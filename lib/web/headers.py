@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
+
+from lib.chat.events import Started
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 MOST_MODEL_CHARS = 64
 
 
-class Served(Protocol):
-    """What is known of a reply that has begun."""
-
-    @property
-    def served_model(self) -> str: ...
-
-    @property
-    def account_label(self) -> str: ...
-
-
-def reply_headers(reply: Served) -> dict[str, str]:
-    """Say what served, and on which account; usage is always an estimate."""
+def reply_headers(started: Started) -> dict[str, str]:
+    """Name the model that serves and its account. Usage is always an estimate."""
     headers = {
-        "x-glm-model": printable_model(reply.served_model),
-        "x-glm-account": reply.account_label,
+        "x-glm-model": printable_model(started.model),
+        "x-glm-account": started.account,
         "x-glm-usage": "estimated",
     }
     return {name: value for name, value in headers.items() if value}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lib.chat.trace import current_trace
+from lib.trace import current_trace
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _LEFT_ALONE = (

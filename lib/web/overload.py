@@ -14,7 +14,7 @@ from lib.settings import current
 from lib.web.caller import credential_of, is_api_key
 
 MOST_REQUESTS = 1000
-"""Under way in one process: twice the 500 streams that it is tested with (tests/load)."""
+"""Under way in one process: twice the 500 streams that it is tested with (tests/system/load)."""
 KEPT_FOR_KEYS = 200
 """Of these, for whoever has a key of API_KEYS: all others together never get them."""
 MOST_BODY_BYTES = 256 * 1024 * 1024

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lib.chat.events import Failed, ReplyEvent
-from lib.chat.trace import current_trace
+from lib.dialects.interface import Renderer
 from lib.errors import GatewayError
+from lib.sse import COMMENT
+from lib.trace import current_trace
 from lib.web.ending import told_as_error
-
-HEARTBEAT = b": keep-alive\n\n"
 
 STREAM_HEADERS = {
     "cache-control": "no-cache, no-transform",
@@ -27,12 +26,6 @@ STREAM_HEADERS = {
 
 SEND_TIMEOUT_S = 60.0
 """A client that takes nothing for so long is gone, though its connection stands: it holds an account."""
-
-
-class Renderer(Protocol):
-    """A dialect's stream: what a batch of neutral events is in bytes."""
-
-    def feed(self, events: Sequence[ReplyEvent]) -> bytes: ...
 
 
 class OwningResponse(Response):
@@ -67,12 +60,14 @@ class EventStreamResponse(Response):
         *,
         resources: AsyncExitStack,
         heartbeat_s: float,
+        heartbeat: bytes = COMMENT,
     ) -> None:
         super().__init__(headers={**STREAM_HEADERS, **headers})
         del self.headers["content-length"]
         self._frames = frames
         self._resources = resources
         self._heartbeat_s = heartbeat_s
+        self._heartbeat = heartbeat
         self._sending = asyncio.Lock()
         self._sent_at = float("-inf")
 
@@ -116,29 +111,24 @@ class EventStreamResponse(Response):
             async with self._sending:  # what is being sent just now may put the beat off
                 due_in = self._sent_at + self._heartbeat_s - loop.time()
                 if due_in <= 0:
-                    await self._send(send, HEARTBEAT)
+                    await self._send(send, self._heartbeat)
             await asyncio.sleep(max(due_in, 0.0))
 
 
 async def render_stream(
-    batches: AsyncIterator[Sequence[ReplyEvent]],
-    *,
-    start: Callable[[], Renderer],
-    error_event: Callable[[GatewayError], bytes],
+    batches: AsyncIterator[Sequence[ReplyEvent]], renderer: Renderer
 ) -> AsyncGenerator[bytes]:
-    """Turn batches into frames; the renderer starts with the first batch, when the answer's id is known."""
-    renderer: Renderer | None = None
+    """Turn batches into frames. An error in their midst becomes the dialect's error event."""
     try:
         with told_as_error():
             async for batch in batches:
-                renderer = renderer or start()
                 if batch and isinstance(batch[-1], Failed):
                     current_trace().failed(batch[-1].error)
                 if frame := renderer.feed(batch):
                     yield frame
     except GatewayError as error:
         current_trace().failed(error)
-        yield error_event(error)
+        yield renderer.feed([Failed(error)])
 
 
 async def spaced_frames(count: int = 5, gap_s: float = 0.2) -> AsyncGenerator[bytes]:

@@ -13,11 +13,11 @@ from simulator.scenes import sample_text
 from simulator.scenes.replay import read_capture, replay_capture
 from tests.api.test_chat import CASES, SHORT
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, chat_body
-from tests.harness.live import LiveGateway
-from tests.harness.log import logged
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, chat_body
+from tests.support.live import LiveGateway
+from tests.support.log import logged
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 MARKERS = ("Kaleidoskop", "机密文件", "0176-5550199")
 NOTHING_COMES = {"silence_before_headers"}

@@ -12,11 +12,11 @@ import pytest
 
 from simulator.app import Simulator
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, error_of
-from tests.harness.files import FileServer
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, error_of
+from tests.support.files import FileServer
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9
 GIF = b"GIF89a" + b"\x07" * 100

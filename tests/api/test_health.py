@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from lib.upstreams.chatglm.gateway import close_gateways
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import KEY, Client, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.wire import RawClient, head
+from tests.support.client import KEY, Client, error_of
+from tests.support.live import LiveGateway
+from tests.support.wire import RawClient, head
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check-deployment"
 OWNERS = ("/health?deep=1", "/health?deep=true&fresh=1", "/health?stream=1", "/api/health?deep=1")

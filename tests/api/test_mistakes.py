@@ -18,10 +18,10 @@ from lib.settings import Settings
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Pause, Script, text_item
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, chat_body, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, chat_body, error_of
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 
 def both(client: Client, prompt: str, **fields: Any) -> list[str]:

@@ -12,11 +12,11 @@ from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Script, Step
 from tests.conftest import Upstream
-from tests.harness.client import CHAT, KEY, Client, Streamed, chat_body
-from tests.harness.live import LiveGateway
-from tests.harness.log import logged
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, Streamed, chat_body
+from tests.support.live import LiveGateway
+from tests.support.log import logged
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 AUTHORIZATION = {"authorization": f"Bearer {KEY}"}
 

@@ -15,11 +15,13 @@ from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
 from lib.chat import usage
+from lib.chat.answer import Answer
 from lib.chat.caller import Caller
-from lib.chat.events import Finished, ReplyEvent, TextDelta
+from lib.chat.events import Finished, ReplyEvent, Started, TextDelta
 from lib.chat.request import ChatRequest
-from lib.dialects.openai_chat import ChunkRenderer, render_completion
-from lib.dialects.openai_chat_request import parse_request
+from lib.dialects.interface import Address, Rendering
+from lib.dialects.openai_chat import render, renderer
+from lib.dialects.openai_chat_request import parse as parse_chat
 from lib.dialects.openai_media import parse_image_request
 from lib.dialects.openai_videos import parse_creation, parse_generation, parse_variant
 from lib.dialects.token_check import parse_token
@@ -38,6 +40,7 @@ from tests.fuzz.upstream import check_message
 LIMIT = 64 * 1024
 
 T = TypeVar("T")
+HOW = Rendering(created=1, model="m")
 
 
 def _parsed(parse: Callable[[], T]) -> T | None:
@@ -55,16 +58,17 @@ def _check_error(error: GatewayError) -> None:
 
 
 def chat(data: bytes) -> None:
-    asked = _parsed(lambda: parse_request(data))
-    if asked is None:
+    parsed = _parsed(lambda: parse_chat(data, Address()))
+    if parsed is None:
         return
+    asked = parsed.chat
     _check_prompt(asked)
     target = resolve(asked, known=("glm-5.3",), default_model="glm-5.3", default_web_search=False)
     prompt = prompt_of.merge(asked.messages)
     json.loads(chat_body(prompt, target, assistant_id="a", conversation_id=asked.conversation_id or ""))
-    told: list[ReplyEvent] = [TextDelta("Hello."), Finished("stop")]
-    json.loads(render_completion(asked, told, answer_id="a", created=1))
-    ChunkRenderer(asked, answer_id="a", created=1).feed(told)
+    told: list[ReplyEvent] = [Started("a", "glm"), TextDelta("Hello."), Finished("stop")]
+    json.loads(render(parsed, Answer(told), HOW))
+    renderer(parsed, HOW).feed(told)
 
 
 def _check_prompt(asked: ChatRequest) -> None:

@@ -13,12 +13,15 @@ from zlib import crc32
 
 import msgspec
 
-from lib.chat.events import Citation, Failed, Finished, ReplyEvent, Rewritten, TextDelta
-from lib.chat.limits import ReplyLimiter
+from lib.chat.answer import Answer
+from lib.chat.events import Citation, Failed, Finished, ReplyEvent, Rewritten, Started, TextDelta, Withdrawn
 from lib.chat.request import ChatRequest, Message, TextPart
-from lib.dialects.openai_chat import ChunkRenderer, render_completion
+from lib.dialects.interface import Rendering
+from lib.dialects.openai_chat import render, renderer
+from lib.dialects.openai_chat_request import AskedChat
 from lib.dialects.openai_errors import error_body
 from lib.errors import AccountRefused, GatewayError
+from lib.flows.plan import plan
 from lib.sse import EventSplitter
 from lib.upstreams.chatglm.accounts import tokens
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
@@ -29,10 +32,11 @@ from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
 from lib.upstreams.chatglm.wire.protocol import read_envelope
 from lib.upstreams.chatglm.wire.videos import read_status
+from lib.upstreams.interface import Abilities
 from tests.unit.upstreams.chatglm.decoder.upstream_events import final_text, streamed_text
 
 NOW = 1_790_000_000.0
-CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("?"),)),), include_usage=True)
+CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("?"),)),))
 _UNUSUAL_KEY = re.compile(
     r"turn\d{5}|turn\d+[a-z]{17}|turn\d+[a-z]+\d{5}|(?:turn\d+[a-z]+\d+){12}|【[^】]{200}"
 )
@@ -112,18 +116,23 @@ def _check_end(events: Sequence[ReplyEvent]) -> None:
 
 
 def _check_rendered(events: Sequence[ReplyEvent]) -> None:
-    renderer = ChunkRenderer(CHAT, answer_id="a", created=1)
-    frames = b"".join(renderer.feed([event]) for event in events)
+    asked, how, started = (
+        AskedChat(chat=CHAT, include_usage=True),
+        Rendering(created=1, model="m"),
+        Started("a", "glm"),
+    )
+    opened = renderer(asked, how)
+    frames = b"".join(opened.feed([event]) for event in (started, *events))
     streamed = _streamed(frames)
     last = events[-1]
     if isinstance(last, Failed):
         assert b"[DONE]" not in frames, "what failed is not done"
         check_message(last.error)
         return
-    answer = json.loads(render_completion(CHAT, events, answer_id="a", created=1))
+    answer = json.loads(render(asked, Answer([started, *events]), how))
     content = answer["choices"][0]["message"]["content"]
     assert content == final_text(events)
-    if not any(isinstance(event, Rewritten) for event in events):
+    if not any(isinstance(event, Rewritten | Withdrawn) for event in events):
         assert streamed == content, "what is streamed, joined, is the whole"
 
 
@@ -156,11 +165,12 @@ def _check_limited(batches: Sequence[Sequence[Sequence[ReplyEvent]]], chance: Ra
 def _limited(
     batches: Sequence[Sequence[ReplyEvent]], stop: tuple[str, ...], max_tokens: int | None, *, silent: bool
 ) -> list[ReplyEvent]:
-    limiter = ReplyLimiter(stop=stop, max_tokens=max_tokens, silent=silent, prompt_tokens=lambda: 1)
+    asked = msgspec.structs.replace(CHAT, stop=stop, max_tokens=max_tokens)
+    limits = plan(asked, Abilities(silent=silent)).stages
     told: list[ReplyEvent] = []
     for batch in batches:
-        if not limiter.ended:
-            told += limiter.feed(batch)
+        if not limits.is_done:
+            told += limits.feed(batch)
     return told
 
 

@@ -1,4 +1,4 @@
-"""The bills of materials say what is pinned; tests/conformance holds them against the standard itself."""
+"""The bills of materials say what is pinned; tests/system/conformance asks the standard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts import write_sbom
+from scripts.support import write_sbom
 from tests.scripts.test_requirements import pins
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def test_who_asks_for_what_is_read_from_the_pins() -> None:
     assert asked[f"pkg:pypi/httpcore@{version['httpcore']}"] == sorted(
         f"pkg:pypi/{name}@{version[name]}" for name in ("certifi", "h11")
     )
-    ours = re.findall(r"^([a-z][a-z0-9-]*)", (ROOT / "requirements.in").read_text(), re.MULTILINE)
+    ours = re.findall(r"^([a-z][a-z0-9-]*)", (ROOT / "requirements/deployed.in").read_text(), re.MULTILINE)
     assert asked["glm-gateway-vercel"] == sorted(f"pkg:pypi/{name}@{version[name]}" for name in ours)
 
 
@@ -110,6 +110,8 @@ def test_a_file_is_written_for_each_target(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_package_that_is_not_installed_has_no_licence() -> None:
-    unknown = f"none-such-package==1 \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements.in\n"
+    unknown = (
+        f"none-such-package==1 \\\n    --hash=sha256:{'0' * 64}\n    # via -r requirements/deployed.in\n"
+    )
     (component,) = json.loads(write_sbom.bill("box", unknown, "v1"))["components"]
     assert "licenses" not in component

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
+from lib.chat.answer import Answer as Accumulated
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ReasoningDelta, ReplyEvent, Rewritten, TextDelta
+from lib.chat.events import Failed, Finished, ReasoningDelta, ReplyEvent, Started, TextDelta
 from lib.chat.request import ChatRequest, Message, TextPart
+from lib.flows.chat import ShapedReply, open_reply
 from lib.settings import Settings
+from lib.trace import current_trace
 from lib.upstreams.chatglm import gateway as flows_gateway
 from lib.upstreams.chatglm.gateway import Gateway, close_gateways, gateway_of
-from lib.upstreams.chatglm.reply import Reply, open_reply
+from lib.upstreams.choose import services_of
+from lib.upstreams.interface import Call
+from lib.web.chat import patience_of
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def make_request(prompt: str = "Hello!", **fields: Any) -> ChatRequest:
@@ -46,16 +51,21 @@ class Flow:
         is_owner: bool = False,
         left_s: float | None = None,
         **fields: Any,
-    ) -> AbstractAsyncContextManager[Reply]:
-        caller = Caller(tuple(account.token for account in accounts), is_owner=is_owner)
-        deadline_at = None if left_s is None else asyncio.get_running_loop().time() + left_s
-        return open_reply(make_request(prompt, **fields), caller, self.settings, deadline_at=deadline_at)
+    ) -> AbstractAsyncContextManager[ShapedReply]:
+        call = Call(
+            services=services_of(self.settings),
+            caller=Caller(tuple(account.token for account in accounts), is_owner=is_owner),
+            trace=current_trace(),
+            deadline_at=None if left_s is None else asyncio.get_running_loop().time() + left_s,
+        )
+        patience_s = patience_of(self.settings) if fields.pop("stream", False) else None
+        return open_reply(make_request(prompt, **fields), call, patience_s=patience_s)
 
     async def ask(self, accounts: Iterable[SimulatedAccount], prompt: str = "Hello!", **how: Any) -> Answer:
         """Read a reply to its end and close it."""
         async with self.open(accounts, prompt, **how) as reply:
             events = [event async for batch in reply for event in batch]
-            return Answer(events, reply.id, reply.account_label)
+            return Answer(events, reply.started)
 
     def leases(self) -> set[str]:
         gateways = flows_gateway._gateways.get(asyncio.get_running_loop(), {}).values()
@@ -63,10 +73,12 @@ class Flow:
 
 
 class Answer:
-    def __init__(self, events: list[ReplyEvent], answer_id: str, account_label: str) -> None:
-        self.events = events
-        self.id = answer_id
-        self.account_label = account_label
+    def __init__(self, events: list[ReplyEvent], started: Started) -> None:
+        assert events[0] == started, "the first event names what the headers name"
+        self.started = started
+        self.events = events[1:]
+        self.id = started.id
+        self.account_label = started.account
 
     @property
     def streamed(self) -> str:
@@ -74,14 +86,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What an accumulating client has in the end."""
-        text = ""
-        for event in self.events:
-            if isinstance(event, Rewritten):
-                text = "".join(told.text for told in event.events if isinstance(told, TextDelta))
-            elif isinstance(event, TextDelta):
-                text += event.text
-        return text
+        """The text that an accumulating client has in the end."""
+        return Accumulated(self.events).text
 
     @property
     def reasoning(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from lib import errors
+from lib.dialects.openai_errors import type_of
 from lib.errors import GatewayError
 
 TABLE = {
@@ -45,7 +46,7 @@ def tree(root: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]
 @pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: str(kind.__name__))
 def test_every_error_has_its_status_its_type_and_its_code(kind: type[GatewayError]) -> None:
     error = kind("What was expected, and what came.")
-    assert (error.status, error.type, error.code, error.retry) == TABLE[kind.__name__]
+    assert (error.status, type_of(error), error.code, error.retry) == TABLE[kind.__name__]
     assert (error.param, error.retry_after_s) == (None, None)
     assert error.message == str(error) == "What was expected, and what came."
 

@@ -29,7 +29,7 @@ async def create_images(request: Request) -> Response:
     async with AsyncExitStack() as resources:
         opened = open_images(wanted, caller, settings, deadline_at=deadline_at)
         made = await resources.enter_async_context(opened)
-        headers = reply_headers(made.reply)
+        headers = reply_headers(made.started)
         if wanted.form == "url":
             answer = render_images(made.images, created=created)
             return OwningResponse(answer, headers, resources=resources.pop_all())

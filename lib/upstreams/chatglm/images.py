@@ -12,13 +12,15 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from lib.chat.answer import Answer
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ImageMade, ReplyEvent, Rewritten, TextDelta
+from lib.chat.events import Failed, Finished, ImageMade, Started
 from lib.chat.media import ImageRequest
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
 from lib.files.fetcher import FetchedFile
 from lib.settings import Settings
+from lib.trace import current_trace
 from lib.upstreams.chatglm.files import each
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
@@ -53,8 +55,8 @@ class _Round(msgspec.Struct, frozen=True):
 
 class MadeImages(msgspec.Struct, frozen=True):
     images: tuple[ImageMade, ...]
-    reply: Reply
-    """The last round's, for what it tells of itself."""
+    started: Started
+    """The last round's."""
 
 
 @asynccontextmanager
@@ -91,7 +93,7 @@ async def open_images(
                 break
             await resources.aclose()
             await asyncio.sleep(uniform(*ROUND_PAUSE_S))
-        yield MadeImages(tuple(made.values())[: request.n], reply)
+        yield MadeImages(tuple(made.values())[: request.n], reply.started)
 
 
 @asynccontextmanager
@@ -119,30 +121,20 @@ async def open_files(
 async def _read_round(reply: Reply) -> _Round:
     """Read one round to its end; a GatewayError says why there is no image."""
     events = [event async for batch in reply for event in batch]
-    images = in_order([event for event in events if isinstance(event, ImageMade)])
-    ending = events[-1]
+    current_trace().take(events)
+    answer = Answer(events)
+    ending = answer.ending
     if isinstance(ending, Finished) and ending.reason == "content_filter":
-        words = _text(events) or "The upstream withdrew the image."
+        words = answer.text or "The upstream withdrew the image."
         raise InvalidRequest(words[:500], code="content_policy_violation", param="prompt")
-    images = images or linked_images(_text(events))
+    images = in_order(answer.images) or linked_images(answer.text)
     if images:
         is_cut = isinstance(ending, Failed) or (isinstance(ending, Finished) and ending.reason == "length")
         return _Round(images, is_cut)
     if isinstance(ending, Failed):
         raise ending.error
-    words = _text(events).strip()[:300]
+    words = answer.text.strip()[:300]
     raise UpstreamRejected(f"The upstream made no image: {words or 'it did not say why'}")
-
-
-def _text(events: list[ReplyEvent]) -> str:
-    """Put the reply's text together; what was rewritten begins anew."""
-    text = ""
-    for event in events:
-        if isinstance(event, TextDelta):
-            text += event.text
-        elif isinstance(event, Rewritten):
-            text = "".join(part.text for part in event.events if isinstance(part, TextDelta))
-    return text
 
 
 class _Styles:

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from functools import partial
 from random import uniform
 from time import time
 from typing import TYPE_CHECKING
@@ -16,11 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.chat.events import Content, Failed, Finished, ReplyEvent
-from lib.chat.limits import ReplyLimiter
+from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
-from lib.chat.trace import current_trace
-from lib.chat.usage import prompt_tokens
 from lib.errors import (
     AccessTokenRefused,
     ConversationNotFound,
@@ -29,6 +25,7 @@ from lib.errors import (
 )
 from lib.settings import Settings
 from lib.tasks import run_to_end
+from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.prompt import attachments, merge, new_messages
@@ -39,11 +36,6 @@ from lib.upstreams.chatglm.wire.models import names_unknown_model, resolve
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.files import RequestFiles
     from lib.upstreams.chatglm.wire.drawing import Drawing
-
-PATIENCE_S = 1.0
-"""How long a stream's status waits for the first content once the upstream has accepted. Refusals follow
-acceptance within milliseconds and become a real HTTP status; a model that thinks longer must not keep a
-client without headers."""
 
 LONGEST_SILENCE_S = 45.0
 """After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
@@ -67,6 +59,7 @@ async def open_reply(
     settings: Settings,
     *,
     deadline_at: float | None = None,
+    patience_s: float | None = None,
     drawing: Drawing | None = None,
 ) -> AsyncIterator[Reply]:
     """Begin a reply; it has begun when its first content is there, or soon after the upstream accepted.
@@ -76,7 +69,7 @@ async def open_reply(
     """
     reply = Reply(gateway_of(settings), request, caller, deadline_at=deadline_at, drawing=drawing)
     try:
-        await reply.begin(min(PATIENCE_S, settings.heartbeat_s) if request.stream else None)
+        await reply.begin(patience_s)
         yield reply
     finally:
         await run_to_end(reply.close())
@@ -121,11 +114,24 @@ class Reply:
         self._quiet_until = 0.0
 
     @property
+    def started(self) -> Started:
+        """The account and the model that answer, as far as they are known."""
+        return Started(self.id, self.served_model, self.account_label)
+
+    @property
+    def events(self) -> Reply:
+        return self
+
+    async def again(self, words: str) -> AsyncIterator[list[ReplyEvent]]:
+        raise NotImplementedError(words)
+
+    @property
     def id(self) -> str:
-        """The answer's id: names the conversation and, where the caller has several accounts, its account."""
-        turn = self._current
-        conversation_id = turn.conversation_id
-        return f"{conversation_id}-{turn.account.label}" if len(self._accounts) > 1 else conversation_id
+        """The answer's id: names the conversation and, if the caller has several accounts, its account."""
+        if self._turn is None:
+            return ""
+        conversation_id = self._turn.conversation_id
+        return f"{conversation_id}-{self.account_label}" if len(self._accounts) > 1 else conversation_id
 
     @property
     def account_label(self) -> str:
@@ -148,13 +154,11 @@ class Reply:
         """Return the next batch as soon as there is one, one batch to each read of the upstream."""
         if self._first is not None:
             first, self._first = self._first, None
-            events = await first
-        elif self.ended:
+            return [self.started, *(await first)]
+        if self.ended:
             raise StopAsyncIteration
-        else:
-            while not (events := await self._read()):
-                pass
-        self._trace.take(events)
+        while not (events := await self._read()):
+            pass
         return events
 
     async def begin(self, patience_s: float | None) -> None:
@@ -239,7 +243,7 @@ class Reply:
             raise refusal or unavailable from None
         finally:
             self._trace.spend("wait", loop.time() - asked_at)
-        self._turn = turn = Turn(self._gateway, lease, ask, self._limiter(ask))
+        self._turn = turn = Turn(self._gateway, lease, ask)
         self._trace.tried(turn.account.label)
         if ask.files is not None:
             await self._in_time(turn.files_uploaded())
@@ -294,7 +298,7 @@ class Reply:
 
     def _ending(self, *, at_deadline: bool) -> Finished | Failed:
         if at_deadline and self._has_content:
-            return Finished("length", model=self.served_model)
+            return Finished("length")
         if at_deadline:
             return Failed(
                 UpstreamTimeout("The host ends this request before the upstream has said anything.")
@@ -330,16 +334,6 @@ class Reply:
             files=self._files,
             conversation_id=self._conversation_id,
             keeps_conversation=request.keeps_conversation,
-        )
-
-    def _limiter(self, ask: Ask) -> ReplyLimiter:
-        return ReplyLimiter(
-            stop=self._request.stop,
-            max_tokens=self._request.max_tokens,
-            silent=ask.target.silent,
-            # Counted when the answer is there: a long prompt must not delay it. Without a reference to this
-            # reply, which would keep it until the next full garbage collection.
-            prompt_tokens=partial(prompt_tokens, self._request.messages),
         )
 
     async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lib.chat.events import Failed, Finished, ReplyEvent
-from lib.chat.limits import ReplyLimiter
 from lib.errors import AccessTokenRefused, GatewayError, UpstreamProtocolError, UpstreamTimeout
 from lib.upstreams.chatglm.accounts.lease import Lease
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
@@ -56,7 +55,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """Owned by one reply; `close` must be run to its end."""
 
-    def __init__(self, gateway: Gateway, lease: Lease, ask: Ask, limiter: ReplyLimiter) -> None:
+    def __init__(self, gateway: Gateway, lease: Lease, ask: Ask) -> None:
         self.account = lease.account
         self.ended = False
         """The reply is complete, or has failed: there is nothing more to read."""
@@ -67,7 +66,6 @@ class Turn:
         self._gateway = gateway
         self._lease = lease
         self._ask = ask
-        self._limiter = limiter
         self._decoder = ReplyDecoder(continues_conversation=bool(ask.conversation_id))
         self._stream: UpstreamStream | None = None
         self._stream_is_whole = True
@@ -106,14 +104,14 @@ class Turn:
         if not self._is_open:
             await self._opened(until)
             # At once, also where it is nothing: that the upstream has accepted is worth knowing.
-            return self._shaped(self._early)
+            return self._noted(self._early)
         try:
             async with asyncio.timeout_at(until):
                 events = await self._read_upstream()
         except BaseException:
             self._stream_is_whole = False  # a read that is cut in two cannot be taken up again
             raise
-        return self._shaped(events)
+        return self._noted(events)
 
     async def _opened(self, until: float | None) -> None:
         timeout = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
@@ -133,14 +131,13 @@ class Turn:
         """End the reply here, with all that was held back; a reply cut short keeps its conversation."""
         self._keeps_conversation |= isinstance(ending, Finished)
         told = self._decoder.conclude() if isinstance(ending, Finished) else self._decoder.interrupt()
-        return self._shaped([*told, ending])
+        return self._noted([*told, ending])
 
-    def _shaped(self, events: list[ReplyEvent]) -> list[ReplyEvent]:
+    def _noted(self, events: list[ReplyEvent]) -> list[ReplyEvent]:
         self.heard += len(events)
-        shaped = self._limiter.feed(events)
-        if shaped and isinstance(shaped[-1], Finished | Failed):
+        if events and isinstance(events[-1], Finished | Failed):
             self.ended = True
-        return shaped
+        return events
 
     async def _open(self) -> None:
         """Ask, and read until the upstream has begun; whatever came with that waits in `_early`."""

@@ -14,6 +14,7 @@ from openai import APIError, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from lib import sse
+from lib.chat.answer import Answer
 from lib.chat.events import (
     Citation,
     Failed,
@@ -24,18 +25,23 @@ from lib.chat.events import (
     ReasoningDelta,
     ReplyEvent,
     Rewritten,
+    Started,
     TextDelta,
     ToolCallDelta,
     Usage,
+    Withdrawn,
 )
-from lib.chat.request import ChatRequest, Message, TextPart
-from lib.dialects.openai_chat import ChunkRenderer, parse_request, render_completion
+from lib.chat.request import ChatRequest
+from lib.dialects.interface import Address, Rendering
+from lib.dialects.openai_chat import parse, render, renderer
+from lib.dialects.openai_chat_request import AskedChat
 from lib.errors import UpstreamProtocolError, UpstreamTimeout
 
-ASKED = parse_request(b'{"model":"glm-5.3","stream":true,"messages":[{"role":"user","content":"Hello"}]}')
-WITH_USAGE = ChatRequest(
-    model="glm-5.3", messages=(Message("user", (TextPart("Hello"),)),), stream=True, include_usage=True
-)
+STREAMED = b'{"model":"glm-5.3","stream":true,"messages":[{"role":"user","content":"Hello"}]'
+ASKED = parse(STREAMED + b"}", Address())
+WITH_USAGE = parse(STREAMED + b',"stream_options":{"include_usage":true}}', Address())
+HOW = Rendering(created=1790000000, model="glm-5.3")
+STARTED = Started("66f0c1", "glm-5.3-flash", "0a1b2c3d")
 USAGE = Usage(prompt_tokens=5, completion_tokens=7, reasoning_tokens=2)
 TOLD = (
     '{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,'
@@ -53,7 +59,7 @@ REPLY: list[ReplyEvent] = [
     ASIDE,
     ImageMade("https://i.example/1.png"),
     TextDelta('."\n'),
-    Finished("stop", USAGE, "glm-5.3-flash"),
+    Finished("stop", USAGE),
 ]
 CONTENT = '你好🙂[1]![image](https://i.example/1.png)\n."\n'
 SOURCES = [
@@ -79,9 +85,9 @@ CALLS: list[ReplyEvent] = [
 ]
 
 
-def stream(batches: Sequence[Sequence[ReplyEvent]], chat: ChatRequest = ASKED) -> bytes:
-    renderer = ChunkRenderer(chat, answer_id="66f0c1", created=1790000000, default_model="glm-default")
-    return b"".join(renderer.feed(batch) for batch in batches)
+def stream(batches: Sequence[Sequence[ReplyEvent]], asked: AskedChat = ASKED) -> bytes:
+    opened = renderer(asked, HOW)
+    return b"".join(opened.feed(batch) for batch in ([STARTED], *batches))
 
 
 def payloads(streamed: bytes) -> list[str]:
@@ -89,10 +95,12 @@ def payloads(streamed: bytes) -> list[str]:
     return [payload.decode() for payload in splitter.feed(streamed)]
 
 
-def complete(events: Sequence[ReplyEvent], chat: ChatRequest = ASKED) -> dict[str, Any]:
-    rendered = render_completion(
-        chat, events, answer_id="66f0c1", created=1790000000, default_model="glm-default"
-    )
+def rendered_completion(events: Sequence[ReplyEvent]) -> bytes:
+    return render(ASKED, Answer([STARTED, *events]), HOW)
+
+
+def complete(events: Sequence[ReplyEvent]) -> dict[str, Any]:
+    rendered = rendered_completion(events)
     ChatCompletion.model_validate_json(rendered, strict=True)
     loaded: dict[str, Any] = json.loads(rendered)
     return loaded
@@ -148,10 +156,11 @@ def test_events_that_come_together_share_a_chunk_in_their_order() -> None:
     ]
 
 
-def test_the_first_call_opens_the_stream_and_empty_ones_say_nothing() -> None:
-    renderer = ChunkRenderer(ASKED, answer_id="66f0c1", created=1790000000)
-    assert payloads(renderer.feed([])) == [chunk('"role":"assistant","content":""')]
-    assert renderer.feed([]) == b""
+def test_the_start_opens_the_stream_and_empty_events_add_nothing() -> None:
+    opened = renderer(ASKED, HOW)
+    assert opened.feed([]) == b""
+    assert payloads(opened.feed([STARTED])) == [chunk('"role":"assistant","content":""')]
+    assert opened.feed([]) == b""
     nothing: list[ReplyEvent] = [
         Notice("x"),
         TextDelta(""),
@@ -159,7 +168,7 @@ def test_the_first_call_opens_the_stream_and_empty_ones_say_nothing() -> None:
         Rewritten((TextDelta("other"),)),
         ASIDE,
     ]
-    assert renderer.feed(nothing) == b""
+    assert opened.feed(nothing) == b""
 
 
 def test_usage_is_told_when_asked_for_and_null_before() -> None:
@@ -198,19 +207,30 @@ def test_a_failure_ends_the_stream_without_pretending_to_be_complete() -> None:
     ]
 
 
+def test_a_failure_before_the_start_is_the_error_event_alone() -> None:
+    assert payloads(renderer(ASKED, HOW).feed([Failed(UpstreamTimeout("Silence."))])) == [
+        '{"error":{"message":"Silence.","type":"api_error","param":null,"code":"upstream_timeout"}}',
+    ]
+
+
+def test_moderation_adds_its_words_to_a_stream_and_replaces_a_completion() -> None:
+    end: list[ReplyEvent] = [Withdrawn("No more of this."), Finished("content_filter", USAGE)]
+    assert payloads(stream([[TextDelta("It was"), *end]]))[1:] == [
+        chunk('"content":"It was\\n\\nNo more of this."'),
+        chunk("", '"content_filter"'),
+        "[DONE]",
+    ]
+    assert payloads(stream([end]))[1] == chunk('"content":"No more of this."')
+    assert complete([TextDelta("It was"), *end])["choices"][0]["message"]["content"] == "No more of this."
+
+
 def test_nothing_follows_the_end() -> None:
     finished = stream([REPLY])
     assert stream([[*REPLY, TextDelta("b")], REPLY, []]) == finished
 
 
-def test_a_caller_without_a_model_is_told_the_default() -> None:
-    nameless = ChatRequest(model="", messages=ASKED.messages)
-    assert '"model":"glm-default"' in payloads(stream([[]], nameless))[0]
-    assert complete(REPLY, nameless)["model"] == "glm-default"
-
-
 def test_a_completion_to_the_byte() -> None:
-    assert render_completion(ASKED, REPLY, answer_id="66f0c1", created=1790000000).decode() == (
+    assert rendered_completion(REPLY).decode() == (
         '{"id":"66f0c1","object":"chat.completion","created":1790000000,"model":"glm-5.3",'
         '"choices":[{"index":0,"message":{"role":"assistant",'
         f'"content":{compact(CONTENT)},"reasoning_content":"Hmm.","refusal":null,'
@@ -268,7 +288,7 @@ def ask_sdk(answer: bytes) -> OpenAI:
 
 
 def test_the_official_sdk_reads_the_same_streamed_and_not() -> None:
-    rendered = render_completion(ASKED, REPLY, answer_id="66f0c1", created=1790000000)
+    rendered = rendered_completion(REPLY)
     asked: dict[str, Any] = {"model": "glm-5.3", "messages": [{"role": "user", "content": "Hello"}]}
     with ask_sdk(rendered) as client:
         completion = client.chat.completions.create(**asked)
@@ -337,11 +357,11 @@ def test_streamed_is_the_same_as_not_streamed(
     events = [*named([event for batch in batches for event in batch]), end]
     sizes = [len(batch) for batch in batches]
     starts = [sum(sizes[:at]) for at in range(len(sizes) + 1)]
-    renderer = ChunkRenderer(
-        ChatRequest(model=model, messages=(), include_usage=True), answer_id=answer_id, created=1
-    )
-    streamed = b"".join(
-        renderer.feed(events[start:stop]) for start, stop in zip(starts, [*starts[1:], None], strict=True)
+    started, how = Started(answer_id, "glm"), Rendering(created=1, model=model)
+    asked = AskedChat(chat=ChatRequest(model=model, messages=()), include_usage=True)
+    opened = renderer(asked, how)
+    streamed = opened.feed([started]) + b"".join(
+        opened.feed(events[start:stop]) for start, stop in zip(starts, [*starts[1:], None], strict=True)
     )
     assert len(streamed.decode().splitlines()) == 2 * streamed.count(b"\n\n")
 
@@ -350,9 +370,7 @@ def test_streamed_is_the_same_as_not_streamed(
     chunks = [json.loads(payload) for payload in rendered]
     for payload in rendered:
         ChatCompletionChunk.model_validate_json(payload, strict=True)
-    whole = json.loads(
-        render_completion(ChatRequest(model=model, messages=()), events, answer_id=answer_id, created=1)
-    )
+    whole = json.loads(render(asked, Answer([started, *events]), how))
     assert joined(chunks) == whole
 
 

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.chat.request import Attachment, ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
-from lib.dialects.openai_chat_request import MAX_STOP_SEQUENCES, parse_request
+from lib.dialects.interface import Address
+from lib.dialects.openai_chat_request import MAX_STOP_SEQUENCES, AskedChat
+from lib.dialects.openai_chat_request import parse as parse_body
 from lib.errors import InvalidRequest
 
 USER: dict[str, Any] = {"role": "user", "content": "Hello"}
@@ -21,6 +23,14 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "argumen
 
 def body(**fields: object) -> bytes:
     return json.dumps({"model": "glm-5.3", "messages": [USER], **fields}).encode()
+
+
+def asked_of(raw: bytes) -> AskedChat:
+    return parse_body(raw, Address())
+
+
+def parse_request(raw: bytes) -> ChatRequest:
+    return asked_of(raw).chat
 
 
 def parse(**fields: object) -> ChatRequest:
@@ -42,25 +52,26 @@ def test_the_least_that_can_be_asked() -> None:
 
 
 def test_all_that_can_be_asked() -> None:
-    asked = parse(
-        messages=[{"role": "system", "content": "Be kind.", "name": "owner"}, USER],
-        stream=True,
-        stream_options={"include_usage": True, "include_obfuscation": False},
-        stop=["a", "", "b"],
-        max_tokens=7,
-        max_completion_tokens=9,
-        reasoning_effort="high",
-        reasoning={"effort": "low"},
-        web_search_options={"search_context_size": "low"},
-        store=True,
-        conversation_id="66f0c1",
-        n=1,
+    asked = asked_of(
+        body(
+            messages=[{"role": "system", "content": "Be kind.", "name": "owner"}, USER],
+            stream=True,
+            stream_options={"include_usage": True, "include_obfuscation": False},
+            stop=["a", "", "b"],
+            max_tokens=7,
+            max_completion_tokens=9,
+            reasoning_effort="high",
+            reasoning={"effort": "low"},
+            web_search_options={"search_context_size": "low"},
+            store=True,
+            conversation_id="66f0c1",
+            n=1,
+        )
     )
-    assert asked == ChatRequest(
+    assert (asked.stream, asked.include_usage) == (True, True)
+    assert asked.chat == ChatRequest(
         model="glm-5.3",
         messages=(said("system", "Be kind.", name="owner"), said("user", "Hello")),
-        stream=True,
-        include_usage=True,
         stop=("a", "b"),
         max_tokens=9,
         effort="high",
@@ -96,7 +107,7 @@ NULLABLE = [
 
 
 def test_null_is_as_good_as_absent() -> None:
-    assert parse(**dict.fromkeys(NULLABLE)) == parse(model="")
+    assert asked_of(body(**dict.fromkeys(NULLABLE))) == asked_of(body(model=""))
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,15 @@ from lib.dialects.openai_errors import error_body, error_event
 from lib.errors import GatewayError, InvalidRequest, UpstreamTimeout
 
 
-class Codeless(GatewayError):
-    code = None
-
-
 def test_all_four_keys_are_always_there() -> None:
     invalid = InvalidRequest("Not “so”.", param="messages[0].role")
     assert error_body(invalid).decode() == (
         '{"error":{"message":"Not “so”.","type":"invalid_request_error",'
         '"param":"messages[0].role","code":"invalid_value"}}'
     )
-    assert error_body(Codeless("Silence.")) == (
-        b'{"error":{"message":"Silence.","type":"api_error","param":null,"code":null}}'
+    bare = GatewayError("Silence.")
+    assert error_body(bare) == (
+        b'{"error":{"message":"Silence.","type":"api_error","param":null,"code":"internal_error"}}'
     )
 
 

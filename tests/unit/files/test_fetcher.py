@@ -18,8 +18,8 @@ from lib.errors import GatewayError, InvalidRequest, RequestTooLarge
 from lib.files.fetcher import FetchedFile, Fetcher
 from lib.files.inflate import STEP_BYTES
 from lib.files.spool import SPOOL_BYTES, Spool
-from tests.harness.files import FileServer, head
-from tests.harness.waiting import eventually
+from tests.support.files import FileServer, head
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

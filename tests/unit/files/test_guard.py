@@ -14,7 +14,7 @@ import pytest
 from lib.errors import InvalidRequest
 from lib.files.addresses import is_public, read_address
 from lib.files.fetcher import MAX_REDIRECTS, Fetcher, Resolve
-from tests.harness.files import FileServer, head
+from tests.support.files import FileServer, head
 from tests.unit.files.connections import watched_connections
 
 PUBLIC = "93.184.216.34"

@@ -16,7 +16,7 @@ from lib.errors import InvalidRequest, RequestTooLarge
 from lib.files.fetcher import Fetcher, decode_base64_file
 from lib.files.inline import STEP_CHARACTERS, is_data_url
 from lib.files.spool import SPOOL_BYTES
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 
 LARGE = os.urandom(2 * SPOOL_BYTES)
 LIMIT = 4 * SPOOL_BYTES

@@ -21,7 +21,7 @@ def dynalite() -> Iterator[Dynalite]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glm-gateway"
     programs = sorted(cache.glob("aws-*/node_modules/dynalite/cli.js"))
     if not programs:
-        pytest.skip("DynamoDB IS NOT TESTED: dynalite is not installed. scripts/install-builders aws")
+        pytest.skip("DynamoDB IS NOT TESTED: dynalite is not installed. scripts/support/install-builders aws")
     with running_dynalite(programs[-1]) as running:
         yield running
 

@@ -15,9 +15,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.harness.waiting import wait_until
+from tests.support.waiting import wait_until
 
-NOT_INSTALLED = "REDIS AND UPSTASH ARE NOT TESTED: redis-server is not installed. scripts/install-redis"
+NOT_INSTALLED = (
+    "REDIS AND UPSTASH ARE NOT TESTED: redis-server is not installed. scripts/support/install-redis"
+)
 
 OWN_NAME = "test"
 AGE = """
@@ -28,7 +30,7 @@ end
 
 
 def find_redis() -> Path | None:
-    """Find the machine's own, or what scripts/install-redis has put beside the repository."""
+    """Find the machine's own, or what scripts/support/install-redis has put beside the repository."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glm-gateway"
     installed = cache / "redis" / "redis-server"
     found = shutil.which("redis-server") or shutil.which(installed)

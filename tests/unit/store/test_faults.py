@@ -13,7 +13,7 @@ from lib.settings import Settings
 from lib.store import Store, StoreError, dynamodb, open_store, sqlite
 from lib.store.redis import RedisStore
 from lib.store.upstash import UpstashStore
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 from tests.unit.store.dynalite import Dynalite
 from tests.unit.store.faulty_line import Fault, FaultyLine, faulty_line
 from tests.unit.store.patience import patient

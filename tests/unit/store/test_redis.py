@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from lib.store import open_store
 from lib.store.redis import MAX_CONNECTIONS, RedisError, RedisStore
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 from tests.unit.store.faulty_line import Fault, faulty_line
 from tests.unit.store.redis_server import RedisServer, running_redis
 from tests.unit.store.upstash_double import UpstashDouble

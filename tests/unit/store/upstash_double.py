@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.harness.waiting import wait_until
+from tests.support.waiting import wait_until
 from tests.unit.store.redis_server import RedisServer
 
 TOKEN = "upstash-token"

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from lib.dialects.openai_errors import error_body
 from lib.errors import GatewayError, ShuttingDown
 from lib.web.edge import Edge
-from tests.harness.log import logged
+from tests.support.log import logged
 
 REQUEST: Message = {"type": "http.request", "body": b"", "more_body": False}
 GONE: Message = {"type": "http.disconnect"}

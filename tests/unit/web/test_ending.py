@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.chat.events import ReplyEvent, TextDelta
+from lib.chat.events import Failed, ReplyEvent, TextDelta
 from lib.dialects.openai_errors import error_body, error_event
 from lib.errors import NoAccountAvailable
 from lib.web.edge import Edge
@@ -82,8 +82,9 @@ async def endless() -> AsyncIterator[list[ReplyEvent]]:
 
 
 class Echo:
-    def feed(self, events: object) -> bytes:
-        return b"data: first\n\n"
+    def feed(self, events: Sequence[ReplyEvent]) -> bytes:
+        last = events[-1]
+        return error_event(last.error) if isinstance(last, Failed) else b"data: first\n\n"
 
 
 def streaming(held: Held, batches: AsyncIterator[list[ReplyEvent]]) -> ASGIApp:
@@ -91,7 +92,7 @@ def streaming(held: Held, batches: AsyncIterator[list[ReplyEvent]]) -> ASGIApp:
         await receive()
         resources = AsyncExitStack()
         resources.push_async_callback(held.aclose)
-        frames = render_stream(batches, start=Echo, error_event=error_event)
+        frames = render_stream(batches, Echo())
         await EventStreamResponse(frames, {}, resources=resources, heartbeat_s=60)(scope, receive, send)
 
     return app

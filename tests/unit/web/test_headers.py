@@ -1,18 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from lib.chat.events import Started
 from lib.web.headers import printable_model, reply_headers, server_timing
 
 
-@dataclass
-class Reply:
-    served_model: str = ""
-    account_label: str = ""
-
-
 def test_what_is_known_is_told() -> None:
-    assert reply_headers(Reply("moe_53f", "0a1b2c3d")) == {
+    assert reply_headers(Started("66f0c1", "moe_53f", "0a1b2c3d")) == {
         "x-glm-model": "moe_53f",
         "x-glm-account": "0a1b2c3d",
         "x-glm-usage": "estimated",
@@ -20,11 +13,11 @@ def test_what_is_known_is_told() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert reply_headers(Reply()) == {"x-glm-usage": "estimated"}
+    assert reply_headers(Started("", "")) == {"x-glm-usage": "estimated"}
 
 
 def test_the_upstreams_words_make_no_header_lines() -> None:
-    assert reply_headers(Reply("moe\r\nset-cookie: 令"))["x-glm-model"] == "moe??set-cookie: ?"
+    assert reply_headers(Started("", "moe\r\nset-cookie: 令"))["x-glm-model"] == "moe??set-cookie: ?"
     assert printable_model("x" * 1000) == "x" * 64
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.chat.trace import traced
+from lib.trace import traced
 from lib.web.logs import JsonFormatter, configure_logging
 
 

@@ -10,10 +10,11 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from lib.chat.events import ReplyEvent, TextDelta
-from lib.errors import GatewayError, UpstreamError
+from lib.chat.events import Failed, ReplyEvent, TextDelta
+from lib.errors import UpstreamError
+from lib.sse import COMMENT
 from lib.web import streaming
-from lib.web.streaming import HEARTBEAT, EventStreamResponse, OwningResponse, render_stream
+from lib.web.streaming import EventStreamResponse, OwningResponse, render_stream
 
 SCOPE = {"type": "http"}
 
@@ -93,9 +94,9 @@ async def test_a_silence_is_filled_and_a_word_puts_the_next_beat_off() -> None:
         frames_with(wire, gate, b"one", b"two"), {}, resources=owned(wire), heartbeat_s=0.02
     )
     sending = asyncio.ensure_future(response(SCOPE, wire.receive, wire.send))
-    while wire.said.count(HEARTBEAT.decode()) < 3:  # noqa: ASYNC110
+    while wire.said.count(COMMENT.decode()) < 3:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    assert wire.said[:3] == ["start 200", "one", HEARTBEAT.decode()]
+    assert wire.said[:3] == ["start 200", "one", COMMENT.decode()]
     gate.set()
     await sending
     assert wire.said[-4:] == ["two", "frames closed", "END", "closed"]
@@ -123,7 +124,12 @@ async def test_a_stream_that_is_cancelled_while_its_client_does_not_read_closes_
 
 class Echo:
     def feed(self, events: Sequence[ReplyEvent]) -> bytes:
-        return "".join(event.text for event in events if isinstance(event, TextDelta)).encode()
+        return b"".join(self.frame(event) for event in events)
+
+    def frame(self, event: ReplyEvent) -> bytes:
+        if isinstance(event, Failed):
+            return f"error {event.error.status}".encode()
+        return event.text.encode() if isinstance(event, TextDelta) else b""
 
 
 async def batches(*texts: str, error: Exception | None = None) -> AsyncIterator[list[ReplyEvent]]:
@@ -133,12 +139,8 @@ async def batches(*texts: str, error: Exception | None = None) -> AsyncIterator[
         raise error
 
 
-def event_of(error: GatewayError) -> bytes:
-    return f"error {error.status}".encode()
-
-
 async def rendered(source: AsyncIterator[list[ReplyEvent]]) -> list[bytes]:
-    return [frame async for frame in render_stream(source, start=Echo, error_event=event_of)]
+    return [frame async for frame in render_stream(source, Echo())]
 
 
 async def test_a_batch_becomes_a_frame_and_an_empty_one_none() -> None:

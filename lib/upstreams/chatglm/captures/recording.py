@@ -23,7 +23,7 @@ from random import Random
 from time import monotonic
 from typing import Any, Literal
 
-from lib.chat.trace import current_trace
+from lib.trace import current_trace
 from lib.upstreams.chatglm.captures.redaction import redact
 
 FORMAT = 1

@@ -3,7 +3,8 @@
 Until 2025 `【12†source】` counts through the pages of `quote_result`; since 2026 `【turn0search3】`, or
 `turn0search3` alone, names a search result by its `match_key`. A marker is often cut by the borders of
 increments, so text that may be the beginning of one is held back. A marker that names no known source
-is somebody's text and stays as it is.
+is text and stays as it is. But `【12†source】` is removed if the answer has sources that such markers count
+through: the model then miscounted, and the marker leads nowhere.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ MAX_KEYS_CHARS = 256
 
 _MARKER = re.compile(
     # As long as what is held back, or a text that comes at once would be read otherwise than in pieces.
-    r"【(?:(\d{1,4})†[^【】]{0,40}|([^【】]{1,62}|[0-9a-z ,，、;；]{1,254}))】"
+    r"【(?:(\d{1,4})†([^【】]{0,40})|([^【】]{1,62}|[0-9a-z ,，、;；]{1,254}))】"
     r"|(?<![0-9A-Za-z])((?:turn\d+[a-z]+\d+)+)"
 )
+_SOURCE_WORDS = frozenset(("source", "来源", "源"))
+"""The words of a marker that the upstream wrote, and no author of a text."""
 _KEY = re.compile(r"turn\d+[a-z]+\d+")
 _KEYS_SO_FAR = re.compile(r"【[0-9a-z ,，、;；]*")
 _BARE_BEGINNING = re.compile(
@@ -34,6 +37,8 @@ class Sources:
     """The pages that a reply was made from; each URL has one number, given at its first mention."""
 
     def __init__(self) -> None:
+        self.have_unkeyed = False
+        """Sources of `quote_result` (2024), which markers count through."""
         self._pages: list[tuple[str, str]] = []
         self._by_key: dict[str, tuple[str, str]] = {}
         self._numbers: dict[str, int] = {}
@@ -44,6 +49,7 @@ class Sources:
 
     def add(self, url: str, title: str, key: str | None) -> None:
         page = (url, title or url)
+        self.have_unkeyed = self.have_unkeyed or not key
         if page not in self._pages:
             self._pages.append(page)
         if key:
@@ -110,7 +116,7 @@ class MarkerReader:
         shift = len(self._before)
         for marker in _MARKER.finditer(context, shift):
             cited = self._cited(marker)
-            if not cited:
+            if cited is None:
                 continue
             if marker.start() - shift > done:
                 events.append(TextDelta(text[done : marker.start() - shift]))
@@ -121,15 +127,18 @@ class MarkerReader:
         self._before = text[-1:] or self._before
         return events
 
-    def _cited(self, marker: re.Match[str]) -> list[Citation]:
-        position, inner, bare = marker.groups()
+    def _cited(self, marker: re.Match[str]) -> list[Citation] | None:
+        """Return the sources that stand in place of the marker, or None if it stays as it is."""
+        position, words, inner, bare = marker.groups()
         if position is not None:
             citation = self._sources.by_position(int(position))
-            return [citation] if citation else []
+            if citation is not None:
+                return [citation]
+            return [] if words in _SOURCE_WORDS and self._sources.have_unkeyed else None
         keys = _KEY.findall(inner if bare is None else bare)
         if bare is None and _KEY.sub("", inner).strip(" ,，、;；"):
-            return []  # more than keys between the brackets: not a marker
-        return self._sources.by_keys(keys)
+            return None  # There is more than keys between the brackets.
+        return self._sources.by_keys(keys) or None
 
 
 def _may_become_marker(text: str) -> bool:

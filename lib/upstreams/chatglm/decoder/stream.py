@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lib.chat.events import (
     Failed,
     Finished,
     ImageMade,
+    InterceptedCall,
     Notice,
     ReplyEvent,
     Rewritten,
-    TextDelta,
+    Withdrawn,
 )
 from lib.errors import ConversationNotFound, UpstreamProtocolError, UpstreamRejected
 from lib.sse import EventSplitter
@@ -25,7 +27,9 @@ from lib.upstreams.chatglm.wire.protocol import (
     ToolResult,
     decode_event,
     image_urls,
+    intercepted_calls,
     intervention_text,
+    is_unexplained,
     stream_error,
     whole_characters,
 )
@@ -43,7 +47,7 @@ _FOLLOWED_KINDS: dict[str, BlockKind] = {
 class ReplyDecoder:
     """Follows one stream to its end; after `ended` there is nothing more to read in it."""
 
-    def __init__(self, *, continues_conversation: bool = False) -> None:
+    def __init__(self, *, continues_conversation: bool = False, expects_calls: bool = False) -> None:
         self.conversation_id = ""
         self.history_id = ""
         self.model = ""
@@ -55,6 +59,8 @@ class ReplyDecoder:
         self.upstream_ended = False
         """The upstream has ended its reply, or closed; otherwise a generation may still be running."""
         self._continues = continues_conversation
+        self._expects_calls = expects_calls
+        self._intercepted: set[InterceptedCall] = set()
         self._splitter = EventSplitter()
         self._sources = Sources()
         self._answer = Answer(self._sources)
@@ -124,6 +130,9 @@ class ReplyDecoder:
     def _take_part(
         self, part: Part, position: int, flag: bool | None, is_terminal: bool, told: list[ReplyEvent]
     ) -> None:
+        for item in part.content or ():
+            if item.type in ("tool_calls", "tool_result"):
+                told += self._new_calls(item)
         if part.role == "tool" and part.status == "error":
             told.append(Notice("tool_failed"))  # a failed server-side tool is not a failed answer
             return
@@ -137,7 +146,11 @@ class ReplyDecoder:
             if kind is not None:
                 value = self._mended(_text_of(item, kind), (key, index, kind))
                 if value:
-                    block = self._block(key, index, kind, value, is_terminal and not part.logic_id)
+                    is_whole = is_terminal or part.status == "finish" or flag is False
+                    block = self._blocks.get((key, index, kind)) or (
+                        self._moved(key, items, kind, value) if is_whole else None
+                    )
+                    block = block or self._block(key, index, kind, value, is_terminal and not part.logic_id)
                     fresh = self._follow(block, value, flag, part.status, is_terminal)
                     told += self._answer.write(block, fresh)
             elif item.type == "image":
@@ -148,6 +161,14 @@ class ReplyDecoder:
                 self._complaint = whole_characters(item.content[:200])
             if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
                 told += self._answer.complete(self._blocks[key, index, kind])
+
+    def _new_calls(self, item: Item) -> list[InterceptedCall]:
+        """Return the calls of an item that no earlier event had."""
+        if not self._expects_calls:
+            return []
+        new = [call for call in intercepted_calls(item) if call not in self._intercepted]
+        self._intercepted.update(new)
+        return new
 
     def _mended(self, value: str, place: tuple[object, int, str]) -> str:
         """Put a character together that was cut into two surrogates, by an increment's border or for good."""
@@ -185,6 +206,19 @@ class ReplyDecoder:
             self._blocks[key, index, kind] = block
         return block
 
+    def _moved(self, key: object, items: Sequence[Item], kind: BlockKind, value: str) -> Block | None:
+        """Find the block that a finishing part repeats at another index.
+
+        A part may stream a thought and then a text at one index, and repeat both at two (2026-09).
+        """
+        for (of, index, of_kind), block in self._blocks.items():
+            if (of, of_kind) != (key, kind) or not block.followed.whole:
+                continue
+            is_elsewhere = index >= len(items) or items[index].type != kind
+            if is_elsewhere and value.startswith(block.followed.whole):
+                return block
+        return None
+
     def _repeated(self, kind: BlockKind, value: str) -> Block | None:
         """Find the block that a terminal event's part without a logic_id repeats, by its text."""
         for block in reversed(self._blocks.values()):
@@ -213,23 +247,16 @@ class ReplyDecoder:
     def _finish(self, event: Event, told: list[ReplyEvent]) -> None:
         self.upstream_ended = True
         told += self.interrupt()
-        if event.status == "error":
+        if event.status == "error" and not (self._intercepted and is_unexplained(event)):
             told.append(Failed(stream_error(event)))
         elif event.status == "intervene":
-            told += self._withdrawn(intervention_text(event))
-        elif self._answer.is_empty:
+            told += [Withdrawn(intervention_text(event)), Finished("content_filter")]
+        elif self._answer.is_empty and not self._expects_calls:
             said = self._complaint or "a refusal, or a limit of the account"
             message = f"The upstream finished without an answer ({said})."
             told.append(Failed(UpstreamRejected(message, retry="elsewhere")))
         else:
-            told += [*self.conclude(), Finished("stop", model=self.model)]
-
-    def _withdrawn(self, words: str) -> list[ReplyEvent]:
-        """Moderation withdrew the answer: a stream can only add the words, an accumulated answer is them."""
-        separator = "" if self._answer.is_empty else "\n\n"
-        added: list[ReplyEvent] = [TextDelta(separator + words)] if words else []
-        replaced = Rewritten((TextDelta(words),) if words else ())
-        return [*added, replaced, Finished("content_filter", model=self.model)]
+            told += [*self.conclude(), Finished("stop")]
 
 
 class PartKeys:

@@ -17,7 +17,6 @@ import msgspec
 
 from lib.chat.caller import Caller
 from lib.chat.media import VideoRequest, VideoState
-from lib.chat.trace import current_trace
 from lib.errors import (
     AccountRefused,
     GatewayError,
@@ -30,6 +29,7 @@ from lib.errors import (
 from lib.settings import Settings
 from lib.store.seal import Place
 from lib.tasks import run_to_end
+from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.refusals import for_caller

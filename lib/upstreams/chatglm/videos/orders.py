@@ -16,7 +16,6 @@ import msgspec
 
 from lib.chat.caller import Caller
 from lib.chat.media import ImageRequest, VideoRequest
-from lib.chat.trace import current_trace
 from lib.errors import (
     AccountRefused,
     GatewayError,
@@ -28,6 +27,7 @@ from lib.errors import (
 from lib.files.frames import MAX_HEIGHT, WIDTH, fit_frame
 from lib.store.seal import Place
 from lib.tasks import run_to_end
+from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.lease import Lease
 from lib.upstreams.chatglm.gateway import Gateway

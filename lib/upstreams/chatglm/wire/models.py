@@ -49,8 +49,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Another assistant than the main one."""
     mode: Mode = "fast"
     web_search: bool = False
-    silent: bool = False
-    """No reasoning and no sources in the answer."""
     drawing: Drawing | None = None
     """What a drawing agent is told; in a chat, nothing."""
 
@@ -70,8 +68,12 @@ def resolve(
         agent_id=words.agent_id,
         mode=words.mode if request.effort is None else _EFFORT_MODES[request.effort],
         web_search=default_web_search if search is None else search,
-        silent=words.silent,
     )
+
+
+def is_silent(name: str) -> bool:
+    """Tell whether a model's name asks for an answer without reasoning and sources."""
+    return _Words(name, ()).silent
 
 
 def names_unknown_model(name: str, known: tuple[str, ...]) -> bool:

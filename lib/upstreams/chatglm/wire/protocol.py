@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lib.chat.events import InterceptedCall
 from lib.errors import (
     AccessTokenRefused,
     AccountBusy,
@@ -34,6 +35,9 @@ SERVER_TIME = "/operation-api/config/cur_ts"
 
 STALE_SIGNATURE = 40014
 """Stale, used before or wrong: which of these, the upstream does not tell."""
+
+MAX_RESULT_CHARS = 200
+"""A result of the upstream's tool layer is looked at for its first words only."""
 
 T = TypeVar("T")
 
@@ -73,6 +77,10 @@ class Item(msgspec.Struct):
     code: str | None = None
     content: Any = None
     image: Any = None
+    tool_calls: Any = None
+    """A call that the upstream's tool layer took: `{id, name, arguments}`, or a list of them (2026-08)."""
+    tool_result: Any = None
+    """`{id, content}`: the second form of a result (2026-10)."""
 
 
 class Part(msgspec.Struct):
@@ -392,12 +400,43 @@ def stream_error(event: Event) -> GatewayError:
     )
 
 
+def is_unexplained(event: Event) -> bool:
+    """Tell whether an `error` event names no error, as after an intercepted call (2026-08)."""
+    return not any(isinstance(said, dict) and said for said in (event.last_error, event.error))
+
+
 def intervention_text(event: Event) -> str:
     """Return the words that moderation puts in place of a withdrawn answer."""
     for said in (event.last_error, event.error):
         if isinstance(said, dict) and isinstance(said.get("intervene_text"), str):
             return str(said["intervene_text"])
     return ""
+
+
+def intercepted_calls(item: Item) -> list[InterceptedCall]:
+    """Return the calls in a `tool_calls` or `tool_result` item; a result makes each an answered one.
+
+    Two forms of a result were observed: it repeats the call (2026-08), or it names the call's id (2026-10).
+    """
+    result = _result_text(item) if item.type == "tool_result" else ""
+    calls = item.tool_calls if isinstance(item.tool_calls, list) else [item.tool_calls]
+    found = [_intercepted(call, result) for call in calls if isinstance(call, dict) and call.get("name")]
+    if not found and isinstance(item.tool_result, dict):
+        return [InterceptedCall("", "", _text_or_none(item.tool_result.get("id")) or "", result)]
+    return found
+
+
+def _intercepted(call: dict[str, Any], result: str) -> InterceptedCall:
+    arguments = call.get("arguments")
+    if not isinstance(arguments, str):
+        arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+    name, call_id = str(call["name"]), _text_or_none(call.get("id")) or ""
+    return InterceptedCall(whole_characters(name), whole_characters(arguments), call_id, result)
+
+
+def _result_text(item: Item) -> str:
+    content = item.tool_result.get("content") if isinstance(item.tool_result, dict) else item.content
+    return whole_characters(content[:MAX_RESULT_CHARS]) if isinstance(content, str) and content else "failed"
 
 
 def image_urls(item: Item) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from bench import document
 from lib.chat.request import Attachment, FilePart, ImagePart
 from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
 from lib.files.fetcher import FetchedFile
@@ -19,6 +18,7 @@ from lib.files.spool import Spool
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.files import AT_ONCE, MAX_FILES, RequestFiles
 from lib.upstreams.chatglm.gateway import Gateway
+from tests.bench import document
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +160,6 @@ async def test_there_is_a_limit() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of another process")
 def test_a_large_document_is_never_held_in_memory() -> None:
-    """30 MB by its address; bench/document.py has the figures for 90 MB."""
+    """30 MB by its address; tests/bench/document.py has the figures for 90 MB."""
     report = document.measure(is_quick=True)
     assert report.aims[0].is_met, str(report)

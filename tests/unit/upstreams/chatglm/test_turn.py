@@ -16,7 +16,7 @@ from lib.upstreams.chatglm.wire.client import DELETION_TIMEOUT_S
 from simulator.app import SceneLike
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.log import logged
+from tests.support.log import logged
 from tests.unit.conftest import Flow
 
 STREAM, REFRESH = "assistant/stream", "user/refresh"

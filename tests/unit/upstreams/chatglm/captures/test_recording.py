@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from lib.chat.trace import traced
+from lib.trace import traced
 from lib.upstreams.chatglm.captures import recording as captures
 from lib.upstreams.chatglm.captures.recording import CaptureFolder, Captures, Recording
 from lib.upstreams.chatglm.captures.redaction import Redacted, redact
 from simulator.scenes.replay import read_capture
 from tests.conftest import SimulatedAccount
-from tests.harness.log import logged
+from tests.support.log import logged
 from tests.unit.conftest import Flow
 
 EVENT = 'data: {"id":"aaaaaaaaaaaa","conversation_id":"bbbbbbbbbbbb","parts":[],"x":"世界"}\n\n'.encode()

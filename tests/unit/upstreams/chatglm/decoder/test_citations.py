@@ -140,3 +140,24 @@ def test_a_long_bracket_that_is_no_marker_is_read_alike_in_one_piece_and_in_many
     whole = read([text], sources())
     assert shown(whole) == f"【{words} [1] and more】 [2]"
     assert shown(read(list(text), sources())) == shown(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("晴【12†source】。", "晴。"),
+        ("晴【3†来源】【1†源】。", "晴[1]。"),
+        ("晴【9†源】【1†来源】", "晴[1]"),
+        ("晴【12†脚注】【其他】", "晴【12†脚注】【其他】"),
+        ("见【turn0search9】", "见【turn0search9】"),
+    ],
+)
+def test_a_marker_with_a_number_too_high_goes_if_such_markers_have_sources(text: str, rendered: str) -> None:
+    found = Sources()
+    found.add("https://a.example", "A", None)
+    assert shown(read([text], found)) == shown(read(list(text), found)) == rendered
+
+
+def test_a_marker_with_a_number_stays_if_no_source_is_counted() -> None:
+    assert shown(read(["【12†source】"], Sources())) == "【12†source】"
+    assert shown(read(["【12†source】"], sources())) == "【12†source】"

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.chat.events import Citation, Failed, Finished, ImageMade, Notice, ReasoningDelta, TextDelta
+from lib.chat.events import (
+    Citation,
+    Failed,
+    Finished,
+    ImageMade,
+    Notice,
+    ReasoningDelta,
+    TextDelta,
+    Withdrawn,
+)
 from lib.errors import (
     AccountBusy,
     ConversationNotFound,
@@ -22,6 +31,7 @@ from lib.errors import (
 )
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from tests.unit.upstreams.chatglm.decoder.upstream_events import (
+    FLAGGED,
     decode,
     event,
     final_text,
@@ -210,7 +220,7 @@ def test_parts_without_a_logic_id_follow_each_other_in_one_place() -> None:
     assert [e for e in events if isinstance(e, Citation)] == [
         Citation(1, "https://example.com/w", "Weather", marked=False)
     ]
-    assert events[-1] == Finished("stop", model="glm-4")
+    assert events[-1] == Finished("stop")
 
 
 def test_finished_parts_without_a_logic_id_are_told_apart_and_repeated_ones_are_not() -> None:
@@ -454,7 +464,8 @@ def test_an_intervention_withdraws_the_answer_and_shows_its_own_text() -> None:
         flagged(part("L", text("To be withdrawn"))),
         event(status="intervene", last_error={"intervene_text": "Let us talk of something else."}),
     )
-    assert streamed_text(events) == "To be withdrawn\n\nLet us talk of something else."
+    assert streamed_text(events) == "To be withdrawn"
+    assert events[-2] == Withdrawn("Let us talk of something else.")
     assert final_text(events) == "Let us talk of something else."
     assert events[-1] == Finished("content_filter")
 
@@ -571,3 +582,25 @@ def test_half_a_character_is_not_told_in_an_error_either(sent: dict[str, Any]) -
 def test_half_a_character_is_not_told_by_moderation_either() -> None:
     sent = {"status": "intervene", "last_error": {"intervene_text": "cut \ud83d"}}
     assert final_text(decode(b"data: " + json.dumps(sent).encode() + b"\n\n")) == "cut \ufffd"
+
+
+@pytest.mark.parametrize("flag", [FLAGGED, {}], ids=["flagged", "unflagged"])
+def test_a_part_that_ends_with_its_thought_and_its_text_at_two_indexes_gives_each_once(
+    flag: dict[str, Any],
+) -> None:
+    both = part("L", think("Hm, weather."), text("It is sunny."), status="finish")
+    for ending in ([event(both), finish()], [finish(both)], [event(both), finish(both)]):
+        events = decode(
+            event(part("L", think("Hm,")), meta_data=flag),
+            event(part("L", think(" weather.")), meta_data=flag),
+            event(part("L", text("It is")), meta_data=flag),
+            event(part("L", text(" sunny")), meta_data=flag),
+            *ending,
+        )
+        assert streamed_reasoning(events) == "Hm, weather."
+        assert streamed_text(events) == final_text(events) == "It is sunny."
+
+
+def test_two_texts_of_a_part_are_two_although_one_begins_like_the_other() -> None:
+    both = part("L", text("Sun"), text("Sunday"), status="finish")
+    assert final_text(decode(flagged(part("L", text("Sun"))), event(both), finish())) == "Sun\nSunday"

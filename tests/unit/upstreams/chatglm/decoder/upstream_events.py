@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lib.chat.events import Citation, ImageMade, ReasoningDelta, ReplyEvent, Rewritten, TextDelta
+from lib.chat.answer import Answer
+from lib.chat.events import ReasoningDelta, ReplyEvent, visible_text
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 
 FLAGGED = {"if_increase_push": True}
@@ -47,7 +48,7 @@ def decode(*chunks: bytes) -> list[ReplyEvent]:
 
 def streamed_text(events: Iterable[ReplyEvent]) -> str:
     """Join what a streaming client is shown."""
-    return "".join(_visible(event) for event in events)
+    return "".join(map(visible_text, events))
 
 
 def streamed_reasoning(events: Iterable[ReplyEvent]) -> str:
@@ -55,20 +56,5 @@ def streamed_reasoning(events: Iterable[ReplyEvent]) -> str:
 
 
 def final_text(events: Iterable[ReplyEvent]) -> str:
-    """Join what an accumulating client is given."""
-    shown = ""
-    for told in events:
-        shown = streamed_text(told.events) if isinstance(told, Rewritten) else shown + _visible(told)
-    return shown
-
-
-def _visible(told: ReplyEvent) -> str:
-    match told:
-        case TextDelta(text=value):
-            return value
-        case Citation():
-            return told.marker
-        case ImageMade():
-            return told.markdown
-        case _:
-            return ""
+    """Return the text that an accumulating client is given."""
+    return Answer(events).text

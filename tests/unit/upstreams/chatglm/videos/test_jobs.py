@@ -45,7 +45,7 @@ from lib.web.ending import cut_short, told_as_error, under_way
 from simulator.app import Simulator
 from simulator.videos import Video
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.waiting import eventually
+from tests.support.waiting import eventually
 from tests.unit.conftest import Flow
 
 AUDIO = ("epic", "669b809d3915c1ddbb3d6705")

@@ -28,7 +28,7 @@ from lib.upstreams.chatglm.wire.client import ChatGLM, Session, Tokens, UserInfo
 from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.receiving import MAX_ANSWER_BYTES, UpstreamStream
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
+from tests.support.chatglm import config
 
 CAPTURED_BODY = {
     # The web application's own request of 2026-09-29, "深度" mode, first turn.

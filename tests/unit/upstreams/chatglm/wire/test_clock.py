@@ -18,8 +18,8 @@ from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.uploads import Upload, upload_file
 from lib.upstreams.chatglm.wire.videos import VideoOrder, begin_video
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
-from tests.harness.log import logged
+from tests.support.chatglm import config
+from tests.support.log import logged
 
 CUR_TS = "config/cur_ts"
 SKEWS_S = (-86400.0, -600.0, 600.0, 86400.0 * 365)

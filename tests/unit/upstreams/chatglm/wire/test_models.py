@@ -42,7 +42,7 @@ def target(model: str, *, search_by_default: bool = False, **request: Any) -> Ta
         ("gpt-4o-search-preview", Target(model="the-default", web_search=True)),
         (
             "glm-5.3-think-search-silent",
-            Target(model="glm-5.3", mode="thinking", web_search=True, silent=True),
+            Target(model="glm-5.3", mode="thinking", web_search=True),
         ),
         (AGENT, Target(model="the-default", agent_id=AGENT)),
         (f"{AGENT}-think", Target(model="the-default", agent_id=AGENT, mode="thinking")),

@@ -28,7 +28,7 @@ from lib.upstreams.chatglm.wire.protocol import FileReference, chat_body
 from lib.upstreams.chatglm.wire.uploads import Upload, upload_file
 from simulator.app import Simulator
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.chatglm import config
+from tests.support.chatglm import config
 
 pytestmark = pytest.mark.anyio
 

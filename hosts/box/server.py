@@ -1,0 +1,116 @@
+"""Every endpoint of api/ in one server, until Ctrl-C or SIGTERM: in one process, or in several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import MutableMapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from hosts.box.arguments import GRACE_S, Options, parse
+from hosts.box.bounded_http import BoundedHttp
+from hosts.box.demo import start_demo
+from hosts.box.ending import EndsInTime
+from hosts.box.environment import require_shared_store, use_local_store
+from hosts.box.listening import CanNotListen, allow_open_files, listen
+from hosts.box.mounting import API_FOLDER
+from hosts.box.supervisor import Supervisor
+from hosts.box.terminal import demo_greeting, greeting, shown_host
+from lib.errors import ConfigurationError
+from lib.settings import Settings, current
+from lib.web.logs import configure_logging
+
+CLEAN_UP_S = 22.0
+"""The server may take this long after the grace. A clean-up takes milliseconds; 20 s with a dead upstream."""
+MARGIN_S = 5.0
+"""A worker may take this much longer than uvicorn's own limit before it is killed."""
+WORKER_PATIENCE_S = 30
+"""A worker that does not answer its supervisor for so long hangs, and is replaced. On a busy machine a start
+takes seconds."""
+
+
+def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) -> int:
+    """Serve until Ctrl-C or SIGTERM; return the exit status."""
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    allow_open_files()
+    try:
+        with ExitStack() as stack:
+            listener = stack.enter_context(listen(options.host, options.port))
+            url = f"http://{shown_host(options.host)}:{listener.getsockname()[1]}"
+            announcement = _prepare(os.environ, options, url, stack)
+            return _serve(listener, options, api_folder, announcement)
+    except KeyboardInterrupt:
+        pass
+    except (ConfigurationError, CanNotListen) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stack: ExitStack) -> str:
+    """Set the environment up, and what it names; return the text to print when the server serves."""
+    if not options.is_demo:
+        use_local_store(environ)
+        return greeting(url, Settings.from_env(environ))
+    start_demo(environ, options.workers, stack)
+    Settings.from_env(environ)  # a mistake is reported here, not by every answer
+    return demo_greeting(url)
+
+
+def _serve(listener: socket.socket, options: Options, api_folder: Path, announcement: str) -> int:
+    settings = current()
+    config = config_of(EndsInTime(api_folder, options.grace_s), options.grace_s, options.workers)
+    if options.workers == 1:
+        Server(config, announcement).run(sockets=[listener])
+        return 0
+    require_shared_store(settings)
+    configure_logging(settings.log_level)
+    end_s = options.grace_s + CLEAN_UP_S + MARGIN_S
+    return Supervisor(config, listener, announcement, end_s=end_s).serve()
+
+
+def config_of(app: ASGIApp, grace_s: float = GRACE_S, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        # uvloop and httptools, 0.78 of the CPU for an event (docs/performance.md); on Windows asyncio's loop.
+        loop="auto",
+        http=BoundedHttp,
+        lifespan="on",
+        ws="none",
+        log_config=None,  # the log is ours, one JSON line per request
+        access_log=False,
+        server_header=False,
+        # Longer than clients and proxies keep a connection: who closes first must not be who is asked next.
+        timeout_keep_alive=75,
+        # After that uvicorn closes what is shared, whoever still needs it: a clean-up that hangs.
+        timeout_graceful_shutdown=round(grace_s + CLEAN_UP_S),
+        workers=workers,
+        timeout_worker_healthcheck=WORKER_PATIENCE_S,
+    )
+
+
+class Server(uvicorn.Server):
+    """Prints its announcement once it really answers, and not before."""
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._announcement, flush=True)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # uvicorn ends its answers first, and then repeats the signal to the handler before its own: to this one.
+    # The default would kill the process there; this way everything that was opened is closed.
+    raise SystemExit(0)

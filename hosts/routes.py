@@ -1,0 +1,48 @@
+"""The table of routes: the file of api/ that answers each path, on every host.
+
+`scripts/support/write-routes` makes of it the rewrites of vercel.json and the events of hosts/aws/routes.yml.
+hosts/box needs no table: it asks the files themselves.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One file of api/: a function on Vercel and on AWS Lambda."""
+
+    file: str
+    function: str
+    """Its name on AWS Lambda."""
+    paths: tuple[str, ...]
+    """Each is also below /api; `*` at the end stands for every path below it."""
+    streams: bool = False
+    """On AWS Lambda it runs behind the Web Adapter (run.sh), and not under Mangum (handlers.py)."""
+
+    @property
+    def module(self) -> str:
+        return self.file.removesuffix(".py").replace("/", ".")
+
+    @property
+    def all_paths(self) -> tuple[str, ...]:
+        return (*self.paths, *(f"/api{path}".removesuffix("/") for path in self.paths))
+
+
+ENDPOINTS = (
+    # The page, and the 404 of all else.
+    Endpoint("api/index.py", "index", ("/", "/*")),
+    Endpoint("api/ping.py", "ping", ("/ping",)),
+    Endpoint("api/health.py", "health", ("/health",)),
+    Endpoint("api/token/check.py", "tokenCheck", ("/token/check",)),
+    Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
+    Endpoint("api/v1/chat/completions.py", "chatCompletions", ("/v1/chat/completions",), streams=True),
+    Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),
+    Endpoint("api/v1/videos.py", "videos", ("/v1/videos", "/v1/videos/*"), streams=True),
+    Endpoint(
+        "api/v1/videos/generations.py",
+        "videosGenerations",
+        ("/v1/videos/generations", "/v1/videos/generations/*"),
+        streams=True,
+    ),
+)

@@ -1,0 +1,73 @@
+"""The contract of a dialect: a module with these functions. It does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from lib.chat.answer import Answer
+from lib.chat.events import ReplyEvent
+from lib.chat.request import ChatRequest
+from lib.errors import GatewayError
+
+
+class Address(msgspec.Struct, frozen=True):
+    """The parts of a request's URL that a dialect may read."""
+
+    params: Mapping[str, str] = {}
+    """The variable parts of the path."""
+    query: Mapping[str, str] = {}
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """The facts about an answer that no event carries."""
+
+    created: int
+    """Unix seconds."""
+    model: str
+    """The model's name as the client wrote it, or the default model."""
+
+
+class Asked(Protocol):
+    """A parsed request. A dialect adds the fields that its own renderer needs."""
+
+    @property
+    def chat(self) -> ChatRequest: ...
+
+    @property
+    def stream(self) -> bool: ...
+
+
+class Renderer(Protocol):
+    """Turns the events of one reply into the bytes of a stream."""
+
+    def feed(self, events: Sequence[ReplyEvent]) -> bytes:
+        """Return the frames of these events. Nothing follows an ending.
+
+        A `Failed` may come first, without a `Started`: it becomes the dialect's error event.
+        """
+        ...
+
+
+AskedT = TypeVar("AskedT", bound=Asked)
+
+
+class Dialect(Protocol[AskedT]):
+    """One client's protocol for chats. A module is one: mypy checks it where it is handed over."""
+
+    HEARTBEAT: bytes
+    """A frame that every client of this dialect ignores; it fills silences."""
+
+    def parse(self, body: bytes, address: Address, /) -> AskedT:
+        """Raise InvalidRequest, and nothing else, for any mistake in the request."""
+        ...
+
+    def renderer(self, asked: AskedT, how: Rendering, /) -> Renderer: ...
+
+    def render(self, asked: AskedT, answer: Answer, how: Rendering, /) -> bytes:
+        """Return the whole answer. Raise the error of a reply that failed."""
+        ...
+
+    def error_body(self, error: GatewayError, /) -> bytes: ...

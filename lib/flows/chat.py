@@ -1,0 +1,111 @@
+"""Answering a chat: which upstream, in which order, and one more upstream until content has begun."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
+from lib.chat.request import ChatRequest
+from lib.chat.stages.interface import Stage
+from lib.errors import GatewayError, NoAccountAvailable
+from lib.flows.plan import Planned, plan
+from lib.upstreams.interface import Abilities, Batch, Call, Reply, Upstream
+
+Planner = Callable[[ChatRequest, Abilities], Planned]
+
+
+@asynccontextmanager
+async def open_reply(
+    chat: ChatRequest, call: Call, *, patience_s: float | None = None, planner: Planner = plan
+) -> AsyncIterator[ShapedReply]:
+    """Open the first upstream that serves the chat; go on to the next until content has begun.
+
+    It enters when the first content is there, or `patience_s` after the upstream has accepted if that is
+    earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
+    """
+    async with AsyncExitStack() as opened:
+        reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
+        await reply.open_next(refusal=None)
+        yield reply
+
+
+class ShapedReply:
+    """The batches that answer one chat, as the client may see them: the last one ends with the ending."""
+
+    def __init__(
+        self,
+        chat: ChatRequest,
+        call: Call,
+        opened: AsyncExitStack,
+        *,
+        patience_s: float | None,
+        planner: Planner,
+    ) -> None:
+        self._chat = chat
+        self._call = call
+        self._opened = opened
+        self._patience_s = patience_s
+        self._planner = planner
+        self._upstreams: Iterator[Upstream] = iter(call.services.upstreams)
+        self._reply: Reply
+        self._stages: Stage
+        self._events: AsyncIterator[Batch]
+        self._has_content = False
+        self._has_ended = False
+
+    @property
+    def started(self) -> Started:
+        """The model and the account that serve, as far as they are known; for headers."""
+        return self._reply.started
+
+    def __aiter__(self) -> ShapedReply:
+        return self
+
+    async def __anext__(self) -> list[ReplyEvent]:
+        """Return the next batch as soon as there is one."""
+        if self._has_ended:
+            raise StopAsyncIteration
+        shaped: list[ReplyEvent] = []
+        while not shaped:
+            if (words := self._stages.repair) is not None:
+                self._events = await self._reply.again(words)
+            shaped = self._shape(await self._next_batch())
+        self._call.trace.take(shaped)
+        return shaped
+
+    async def open_next(self, refusal: GatewayError | None) -> None:
+        """Open the next upstream that serves the chat. Raise the last refusal if there is none."""
+        for upstream in self._upstreams:
+            abilities = await upstream.abilities(self._chat, self._call)
+            if abilities is None:
+                continue
+            planned = self._planner(self._chat, abilities)
+            try:
+                opening = upstream.open(planned.chat, self._call, patience_s=self._patience_s)
+                self._reply = await self._opened.enter_async_context(opening)
+            except GatewayError as error:
+                if error.retry == "never":
+                    raise
+                refusal = error
+                continue
+            self._stages, self._events = planned.stages, self._reply.events
+            return
+        raise refusal or NoAccountAvailable("No upstream of this gateway serves this model.")
+
+    async def _next_batch(self) -> Batch:
+        while True:
+            try:
+                return await anext(self._events)
+            except GatewayError as refusal:
+                if self._has_content or refusal.retry == "never":
+                    raise
+                await self._opened.aclose()
+                await self.open_next(refusal)
+
+    def _shape(self, events: Batch) -> list[ReplyEvent]:
+        shaped = self._stages.feed(events)
+        if shaped:
+            self._has_content = self._has_content or any(isinstance(event, Content) for event in shaped)
+            self._has_ended = isinstance(shaped[-1], Finished | Failed)
+        return shaped

@@ -1,0 +1,66 @@
+"""The application of a chat endpoint: any dialect, streamed or not."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lib.chat.answer import Answer
+from lib.dialects.interface import Address, AskedT, Dialect, Rendering
+from lib.flows.chat import open_reply
+from lib.settings import Settings
+from lib.upstreams.interface import Call
+from lib.web.app import create_app
+from lib.web.body import read_body
+from lib.web.call import call_of
+from lib.web.headers import reply_headers
+from lib.web.streaming import EventStreamResponse, OwningResponse, render_stream
+
+PATIENCE_S = 1.0
+"""A stream's status waits so long for the first content after the upstream has accepted.
+
+Refusals follow acceptance within milliseconds and become a real HTTP status. A model that thinks longer must
+not keep a client without headers.
+"""
+
+
+def patience_of(settings: Settings) -> float:
+    """Return the patience of a stream: a heartbeat is due no later than its interval after acceptance."""
+    return min(PATIENCE_S, settings.heartbeat_s)
+
+
+def chat_app(path: str, dialect: Dialect[AskedT]) -> Starlette:
+    """Make the app of one chat endpoint."""
+
+    async def create(request: Request) -> Response:
+        call = call_of(request)
+        body = await read_body(request, limit=call.settings.max_body_bytes)
+        address = Address(request.path_params, dict(request.query_params))
+        return await answer_chat(dialect, dialect.parse(body, address), call)
+
+    return create_app(Route(path, create, methods=["POST"]), error_body=dialect.error_body)
+
+
+async def answer_chat(dialect: Dialect[AskedT], asked: AskedT, call: Call) -> Response:
+    settings = call.settings
+    how = Rendering(created=int(time.time()), model=asked.chat.model or settings.default_model)
+    patience_s = patience_of(settings) if asked.stream else None
+    async with AsyncExitStack() as resources:
+        opened = open_reply(asked.chat, call, patience_s=patience_s)
+        reply = await resources.enter_async_context(opened)
+        if asked.stream:
+            return EventStreamResponse(
+                render_stream(reply, dialect.renderer(asked, how)),
+                reply_headers(reply.started),
+                resources=resources.pop_all(),
+                heartbeat_s=settings.heartbeat_s,
+                heartbeat=dialect.HEARTBEAT,
+            )
+        answer = Answer([event async for batch in reply for event in batch])
+        content = dialect.render(asked, answer, how)
+        return OwningResponse(content, reply_headers(reply.started), resources=resources.pop_all())
