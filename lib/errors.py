@@ -14,20 +14,33 @@ A message may reach any client: it holds no token. What may be logged is its `su
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 Retry = Literal["never", "elsewhere", "again"]
-"""What may help before the first content: nothing; another account; any account, this one too."""
+"""How to retry before the first content: `never`, on another account (`elsewhere`), or on any account, also
+the same one (`again`)."""
 
 
 class GatewayError(Exception):
-    """Anything the gateway says in place of an answer, in the caller's dialect."""
+    """Anything the gateway says in place of an answer, in the caller's dialect. An error is a value.
+
+    Nothing changes an error after it is made: several requests may wait for one task and get its one error.
+    `at`, `retrying` and `numbered` return a changed copy, to be raised `from` the first.
+    """
 
     status = 500
     code: str = "internal_error"
     retry: Retry = "never"
     may_quote = False
-    """Whether its message may hold what a caller sent, or the upstream's words, which may say that again."""
+    """The message may hold the caller's words, or the upstream's, which may repeat the caller's."""
+
+    message: str
+    param: str | None
+    retry_after_s: float | None
+    number: int | None
+    """The upstream's own number for the failure (10061, 40102), if it named one."""
+    http_status: int | None
+    """The status of the upstream's answer, if it refused by HTTP and not inside a stream."""
 
     def __init__(
         self,
@@ -41,15 +54,37 @@ class GatewayError(Exception):
         http_status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.code = code if code is not None else type(self).code
-        self.param = param
-        self.retry_after_s = retry_after_s
-        self.retry = retry if retry is not None else type(self).retry
-        self.number = number
-        """The upstream's own for what went wrong (10061, 40102), where it named one."""
-        self.http_status = http_status
-        """Of the upstream's answer, where it answered by HTTP and not inside a stream."""
+        self.__dict__.update(
+            message=message,
+            code=code if code is not None else type(self).code,
+            param=param,
+            retry_after_s=retry_after_s,
+            retry=retry if retry is not None else type(self).retry,
+            number=number,
+            http_status=http_status,
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("__"):  # Python itself sets __traceback__, __context__ and their like.
+            raise AttributeError(f"{type(self).__name__}.{name} cannot be set: an error is a value")
+        super().__setattr__(name, value)
+
+    def at(self, param: str | None) -> Self:
+        """Return a copy that names the place in the request."""
+        return self._copy(param=param)
+
+    def retrying(self, retry: Retry) -> Self:
+        """Return a copy that says how to retry."""
+        return self._copy(retry=retry)
+
+    def numbered(self, number: int | None, http_status: int | None) -> Self:
+        """Return a copy that tells the upstream's own number, and its status."""
+        return self._copy(number=number, http_status=http_status)
+
+    def _copy(self, **changes: object) -> Self:
+        made = type(self).__new__(type(self), self.message)
+        made.__dict__.update(self.__dict__ | changes)
+        return made
 
     @property
     def summary(self) -> str:

@@ -10,9 +10,10 @@ from lib.store.shared import SharedState
 
 
 class Hold:
-    """Expires by itself; a holder that was held up for longer than that notices it when it confirms.
+    """An entry that expires by itself. A holder that was held up for longer notices it when it confirms.
 
-    With a store that fails it excludes nobody: whoever needs that within the process sees to it.
+    If the store fails, a hold excludes no other process; a caller that needs to exclude others within the
+    process does that itself.
     """
 
     def __init__(
@@ -25,28 +26,28 @@ class Hold:
         mark: str | None = None,
     ) -> None:
         self.mark = mark or secrets.token_hex(8)
-        """A value that nobody else has."""
+        """A value that no other holder has."""
+        self.ttl_s = ttl_s
         self._state = state
         self._place = place
-        self._ttl_s = ttl_s
         self._now = now
         self._proven_at = float("-inf")
 
     async def take(self) -> bool:
-        return self._note(self._now(), await self._state.add(self._place, self.mark, ttl_s=self._ttl_s))
+        return self._note(self._now(), await self._state.add(self._place, self.mark, ttl_s=self.ttl_s))
 
     async def prolong(self) -> bool:
-        """Live for the whole time again; False where it expired meanwhile, whoever has it now."""
+        """Live for the whole time again; False if it expired meanwhile, even if no other process took it."""
         asked_at = self._now()
-        return self._note(asked_at, await self._state.prolong(self._place, self.mark, ttl_s=self._ttl_s))
+        return self._note(asked_at, await self._state.prolong(self._place, self.mark, ttl_s=self.ttl_s))
 
     async def confirm(self, *, for_s: float) -> bool:
-        """Make sure that it stays ours for so long; asks the store only where that is not certain."""
-        left_s = self._proven_at + self._ttl_s - self._now()
-        return for_s <= left_s <= self._ttl_s or await self.prolong()
+        """Make sure that it stays ours for so long; ask the store only if that is not certain."""
+        left_s = self._proven_at + self.ttl_s - self._now()
+        return for_s <= left_s <= self.ttl_s or await self.prolong()
 
     async def give_up(self) -> bool:
-        """Say whether it is certain that the entry is not ours any more."""
+        """Return True if the entry is certainly not ours any more."""
         return await self._state.remove(self._place, self.mark)
 
     def _note(self, asked_at: float, is_ours: bool) -> bool:

@@ -36,11 +36,13 @@ _SECRET = os.urandom(16)
 class WrongCredential(AuthenticationFailed):
     """A credential that opens nothing; of it only a number is kept, which many others have too."""
 
+    prefix: int
+
     def __init__(self, message: str, credential: str) -> None:
         super().__init__(message)
         prefix = credential[:PREFIX_CHARS].encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(prefix, key=_SECRET, digest_size=8).digest()
-        self.prefix = int.from_bytes(digest) % PREFIXES
+        self.__dict__.update(prefix=int.from_bytes(digest) % PREFIXES)
 
 
 class Guesses:

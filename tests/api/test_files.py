@@ -305,9 +305,12 @@ def test_a_list_of_one_is_an_answer_too(client: Client, sim: Simulator) -> None:
 
 
 def test_a_refused_access_token_is_renewed_once(
-    client: Client, sim: Simulator, upstream: Upstream, account: SimulatedAccount
+    client: Client, sim: Simulator, upstream: Upstream, account: SimulatedAccount, gateway: LiveGateway
 ) -> None:
     ask(client, user(text()))
+    wait_until(
+        gateway.is_idle
+    )  # The deletion of that conversation must not be the call that renews the token.
     sim.expire_access_tokens(account.uid)
     assert ask(client, user(text(), document(data_url(PDF)))) == line("file", "file.pdf", PDF)
     assert (upstream.count(UPLOAD), upstream.count("user/refresh")) == (2, 2)

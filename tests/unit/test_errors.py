@@ -72,3 +72,38 @@ def test_what_may_quote_somebody_is_logged_without_its_words() -> None:
     assert errors.AccessTokenRefused("no: words", http_status=401).summary == "AccessTokenRefused (401)"
     assert errors.AccountBusy("no: words").summary == "AccountBusy (account_busy)"
     assert errors.NotFound("There is nothing at 'words'.").summary == "NotFound (not_found)"
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize("name", ["message", "code", "param", "retry_after_s", "retry", "number", "unknown"])
+def test_an_error_cannot_be_changed(kind: type[GatewayError], name: str) -> None:
+    error = kind("Words.")
+    with pytest.raises(AttributeError, match=name):
+        setattr(error, name, "changed")
+    assert getattr(error, name, None) == getattr(kind("Words."), name, None)
+
+
+def test_a_changed_error_is_a_copy_of_the_same_type() -> None:
+    first = errors.AccountBusy("Words.", code="c", retry_after_s=3.0, number=10061, http_status=200)
+    changed = first.at("messages[2]").retrying("never").numbered(1, 403)
+    assert type(changed) is errors.AccountBusy
+    assert str(changed) == "Words."
+    assert vars(changed) == {
+        "message": "Words.",
+        "code": "c",
+        "param": "messages[2]",
+        "retry_after_s": 3.0,
+        "retry": "never",
+        "number": 1,
+        "http_status": 403,
+    }
+    assert (first.param, first.retry, first.number, first.http_status) == (None, "again", 10061, 200)
+
+
+def test_an_error_can_be_raised_from_another_and_given_notes() -> None:
+    first = errors.InvalidRequest("Words.")
+    with pytest.raises(errors.InvalidRequest) as raised:
+        raise first.at("prompt") from first
+    assert raised.value.__cause__ is first
+    raised.value.add_note("note")
+    assert raised.value.__notes__ == ["note"]

@@ -64,9 +64,9 @@ async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     except AccountRefused as error:
         return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
     if info.is_blocked:
-        await gateway.pool.blocked(account)
+        await gateway.pool.cool_downs.blocked(account)
     else:
-        await gateway.pool.cleared(account)
+        await gateway.pool.cool_downs.cleared(account)
     expires_at = await gateway.tokens.peek(account)
     return TokenStatus(
         live=not info.is_blocked and not info.is_guest,

@@ -85,8 +85,7 @@ class RequestFiles:
             )
             return _recognized(part, file)
         except InvalidRequest as error:
-            error.param = part.param
-            raise
+            raise error.at(part.param) from error
 
     async def _upload_one(self, had: _Had, account: Account) -> FileReference:
         try:
@@ -95,12 +94,12 @@ class RequestFiles:
                 lambda session: upload_file(self._gateway.upstream, session, had.upload, self._agent_id),
             )
         except InvalidRequest as error:
-            error.param = had.part.param
-            raise
+            raise error.at(had.part.param) from error
         except GatewayError as error:
-            if error.retry == "again":  # it may have been taken all the same: elsewhere, but not twice here
-                error.retry = "elsewhere"
-            raise
+            if error.retry != "again":
+                raise
+            # The account may have taken the file all the same: not a second time there.
+            raise error.retrying("elsewhere") from error
 
 
 def _recognized(part: Attachment, file: FetchedFile) -> _Had:

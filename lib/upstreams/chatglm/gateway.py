@@ -141,12 +141,12 @@ class Gateway:
     async def _prove(self, account: Account) -> None:
         if account.key not in self._proven and not await self.tokens.is_known(account):
             stranger = account.by_token()
-            if (cooling := await self.pool.cooling(stranger)) is not None:
+            if (cooling := await self.pool.cool_downs.cooling(stranger)) is not None:
                 raise AccountRefused("The upstream has just refused this token.", code=cooling.code)
             try:
                 await self.tokens.get(stranger)
             except AccountRefused as error:
-                await self.pool.refused(stranger, error.code or "")
+                await self.pool.cool_downs.refused(stranger, error.code or "")
                 raise
         self._proven[account.key] = None
         if len(self._proven) > MOST_PROVEN:

@@ -19,11 +19,11 @@ async def note_refusal(error: GatewayError, account: Account, gateway: Gateway) 
     """Remember what a failure says about its account; return it, or what a look at the account tells."""
     match error:
         case AccountBusy():
-            await gateway.pool.busy_elsewhere(account)
+            await gateway.pool.cool_downs.busy_elsewhere(account)
         case Throttled():
-            await gateway.pool.throttled(account)
+            await gateway.pool.cool_downs.throttled(account)
         case AccountRefused():
-            await gateway.pool.refused(account, error.code or "")
+            await gateway.pool.cool_downs.refused(account, error.code or "")
         case UpstreamRejected() if error.retry == "elsewhere":
             return await _reason_of(error, account, gateway)
     return error
@@ -46,6 +46,6 @@ async def _reason_of(refusal: GatewayError, account: Account, gateway: Gateway) 
         return refusal
     if not info.is_blocked:
         return refusal
-    await gateway.pool.blocked(account)
+    await gateway.pool.cool_downs.blocked(account)
     message = f"The upstream has blocked account {account.label}."
     return AccountRefused(message, code="account_blocked", number=refusal.number)

@@ -226,7 +226,7 @@ class Reply:
                     await asyncio.sleep(uniform(*RETRY_PAUSE_S))
             else:
                 if not isinstance(events[-1], Failed):  # what it fails with may be a throttle, noted just now
-                    await self._gateway.pool.succeeded(self._current.account)
+                    await self._gateway.pool.cool_downs.succeeded(self._current.account)
                 return events
 
     async def _try_once(
@@ -358,8 +358,7 @@ class Reply:
             await turn.renew_token(refused, since=self._since, refusals=refusals)
         except GatewayError as failure:
             return failure
-        refused.retry = "again"
-        return refused
+        return refused.retrying("again")
 
 
 def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:

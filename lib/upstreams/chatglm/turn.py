@@ -212,14 +212,14 @@ class Turn:
             self._stream_is_whole = False
         if self._gave_up:
             # What was asked may go on up there, and cannot be stopped without an id.
-            await self._gateway.pool.busy_elsewhere(self.account)
+            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 await self._opening
         except GatewayError:
             pass  # `read` has told it, or nobody is there any more
         except TimeoutError:
-            await self._gateway.pool.busy_elsewhere(self.account)
+            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
         except asyncio.CancelledError:
             if not is_cancelled:
                 raise
@@ -236,7 +236,7 @@ class Turn:
         except (GatewayError, TimeoutError) as error:
             why = error.summary if isinstance(error, GatewayError) else "no answer"
             log.warning("generation not stopped", extra={"error": why, "account": self.account.label})
-            await self._gateway.pool.busy_elsewhere(self.account)
+            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
             return False
         return True
 

@@ -120,7 +120,7 @@ class World:
         owner = Caller(settings.current().refresh_tokens, is_owner=True)
         gateway = self.live.gateways[-1]
         for account in gateway.accounts_of(owner):
-            self.live.run(gateway.pool.succeeded(account))
+            self.live.run(gateway.pool.cool_downs.succeeded(account))
         gateway.upstream._clock._rests_until = None
 
 

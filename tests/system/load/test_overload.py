@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.upstreams.chatglm.accounts.pool import MOST_WAITING
+from lib.upstreams.chatglm.accounts.pool import MAX_WAITING
 from lib.web.overload import MOST_REQUESTS
 from tests.support.waiting import eventually
 from tests.system.load.crowd import ANSWER_TIMEOUT_S, open_gateway
@@ -61,7 +61,7 @@ class Storm:
 
 async def test_who_would_wait_too_long_for_an_account_is_refused_at_once(tmp_path: Path) -> None:
     accounts = 4
-    room = accounts * MOST_WAITING
+    room = accounts * MAX_WAITING
     async with open_gateway(tmp_path, accounts=accounts, pace_s=PACE_S) as (stand, worker):
         answered = await Storm(worker, "request", room + 60, chars=150).all()
         served = [one for one in answered if one.is_right]
@@ -74,7 +74,7 @@ async def test_who_would_wait_too_long_for_an_account_is_refused_at_once(tmp_pat
 
 
 async def test_a_process_takes_on_so_much_and_no_more_and_goes_on_with_what_it_has(tmp_path: Path) -> None:
-    accounts = MOST_REQUESTS // MOST_WAITING + 10  # enough room for all of them to wait
+    accounts = MOST_REQUESTS // MAX_WAITING + 10  # enough room for all of them to wait
     async with open_gateway(tmp_path, accounts=accounts, pace_s=PACE_S) as (stand, worker):
         early = Storm(worker, "early", accounts, chars=3000)
         generations = stand.simulator.active_generations

@@ -254,7 +254,7 @@ async def test_a_lease_and_a_cool_down_are_told(
     flow: Flow, accounts: list[SimulatedAccount], upstream: Upstream
 ) -> None:
     flow.configure(refresh_tokens=tuple(account.token for account in accounts), api_keys=("sk-x",))
-    await flow.gateway.pool.throttled(parse_account(accounts[1].token), 600.0)
+    await flow.gateway.pool.cool_downs.throttled(parse_account(accounts[1].token), 600.0)
     async with flow.open(accounts[:1], "[scene:slow gap=0.02 count=100]", is_owner=True):
         health = await look_deep(flow.settings)
     assert [found.use for found in health.accounts] == ["leased", "cooling", "free"]

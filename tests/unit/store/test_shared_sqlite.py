@@ -38,10 +38,10 @@ async def test_two_pools_exclude_each_other_and_share_cool_downs(stores: list[St
     await asyncio.sleep(0.01)
     await lease.release()
     await (await waiting).release()
-    await there.throttled(A)
+    await there.cool_downs.throttled(A)
     with pytest.raises(Throttled):
         await here.acquire([A], wait_s=0)
-    await here.cleared(A)
+    await here.cool_downs.cleared(A)
 
 
 async def test_a_lease_of_a_crashed_process_is_free_after_its_time(stores: list[Store]) -> None:

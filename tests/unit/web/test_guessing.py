@@ -93,14 +93,12 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Guesses:
     monkeypatch.setattr(guessing, "MOST_WAITING", 2)
     guesses = Guesses()
     for _ in range(FREE_FAILURES):
-        guesses.note(7)
+        guesses.note(wrong().prefix)
     return guesses
 
 
 def wrong() -> WrongCredential:
-    error = WrongCredential("No.", "x")
-    error.prefix = 7
-    return error
+    return WrongCredential("No.", "x")
 
 
 async def turns() -> None:
@@ -138,3 +136,7 @@ async def test_the_refusal_comes_after_its_delay(monkeypatch: pytest.MonkeyPatch
         error = wrong()
         assert await guesses.slow_down(error) is error
         assert clock() - began_at >= 0.019
+
+
+def test_a_copy_of_a_wrong_credential_counts_as_the_same() -> None:
+    assert wrong().at("key").prefix == wrong().prefix

@@ -102,7 +102,7 @@ class CoolDownBook:
         text = await self._state.recall(_place(account))
         return None if text is None else decode_cool_downs(text).of(account, self._now())
 
-    async def throttled(self, account: Account, retry_after_s: float | None) -> None:
+    async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
         """Believe the upstream's own figure; without one wait twice as long as the last time."""
         old, now = await self._read(account), self._now()
         strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0

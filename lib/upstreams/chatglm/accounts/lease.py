@@ -10,144 +10,107 @@ from typing import Any
 from lib.errors import AccountBusy
 from lib.store.hold import Hold
 from lib.store.seal import Place
-from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import Account, place_by_label
-
-MAX_LEFT_BEHIND = 1_000
 
 log = logging.getLogger("glm_gateway")
 
+EndOfLease = Callable[["Lease", bool], None]
+"""Called once at the end of a lease; the flag says that the store certainly no longer holds its mark."""
+
 
 class Tasks:
-    """Small tasks that must run to their end whoever is cancelled; the event loop alone would forget them."""
+    """Small tasks that outlive a cancelled request; asyncio itself holds a task only weakly."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work)  # In no TaskGroup: it may outlive the request that starts it.
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
 
-class LeaseMark:
-    """The store's side of a lease."""
-
-    def __init__(self, book: LeaseBook, account: Account, hold: Hold, *, is_left_behind: bool) -> None:
-        self._book = book
-        self._label = account.label
-        self._hold = hold
-        self._is_left_behind = is_left_behind
-
-    async def set(self) -> bool:
-        return await self.renew() if self._is_left_behind else await self._hold.take()
-
-    async def renew(self) -> bool:
-        """Prolong it; False where another process has it, as after a pause longer than its life."""
-        return await self._hold.prolong() or await self._hold.take()  # expired, and nobody wanted it
-
-    async def confirm(self) -> bool:
-        """Make sure that it is ours; while it is renewed in time, without asking the store."""
-        return await self._hold.confirm(for_s=self._book.ttl_s / 2) or await self._hold.take()
-
-    async def remove(self) -> None:
-        self._book.note_end(self._label, self._hold.mark, is_gone=await self._hold.give_up())
-
-
-class LeaseBook:
-    """Makes marks, and takes up again those that a failing store did not remove: they would lock us out."""
-
-    def __init__(self, state: SharedState, *, ttl_s: float, now: Callable[[], float]) -> None:
-        self.ttl_s = ttl_s
-        self._state = state
-        self._now = now
-        self._left_behind: dict[str, str] = {}
-
-    def mark(self, account: Account) -> LeaseMark:
-        left = self._left_behind.get(account.label)
-        hold = Hold(self._state, lease_place(account), ttl_s=self.ttl_s, now=self._now, mark=left)
-        return LeaseMark(self, account, hold, is_left_behind=left is not None)
-
-    def note_end(self, label: str, mark: str, *, is_gone: bool) -> None:
-        if is_gone:
-            self._left_behind.pop(label, None)
-            return
-        self._left_behind[label] = mark
-        if len(self._left_behind) > MAX_LEFT_BEHIND:
-            del self._left_behind[next(iter(self._left_behind))]
-
-    async def is_held(self, account: Account) -> bool:
-        """Whether anybody holds it, another process or this one."""
-        return await self._state.holds(lease_place(account))
-
-
 class Lease:
-    """Held until released, and renewed in the background meanwhile."""
+    """An account that this process alone uses, from `take` to `release`; renewed in the background."""
 
     def __init__(
-        self,
-        account: Account,
-        mark: LeaseMark,
-        tasks: Tasks,
-        *,
-        renew_every_s: float,
-        on_end: Callable[[], None],
+        self, account: Account, hold: Hold, tasks: Tasks, *, was_left_behind: bool, on_end: EndOfLease
     ) -> None:
         self.account = account
-        self._mark = mark
+        self.hold = hold
         self._tasks = tasks
-        self._renew_every_s = renew_every_s
+        self._was_left_behind = was_left_behind
         self._on_end = on_end
+        self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._giving_back: asyncio.Task[None] | None = None
-        self._is_ended = False
-        self._timer = self._start_timer()
+
+    async def take(self) -> bool:
+        """Try to become the holder; a mark that a failing store did not remove is still ours."""
+        is_ours = await (self._retake() if self._was_left_behind else self.hold.take())
+        if is_ours:
+            self._start_timer()
+        return is_ours
 
     async def confirm(self) -> bool:
-        """Make sure that the account is still ours, right before the upstream is asked for something.
+        """Make sure that the account is still ours, right before a request to the upstream.
 
         A process can be held up for longer than a lease lives: stopped, frozen by its host, out of memory.
+        While the lease is renewed in time, this does not ask the store.
         """
-        return await self._mark.confirm()
+        return await self.hold.confirm(for_s=self.hold.ttl_s / 2) or await self.hold.take()
 
     async def require(self) -> None:
         """`confirm`, or raise AccountBusy."""
         if not await self.confirm():
             raise AccountBusy("This process was held up, and another one uses the account by now.")
 
+    @property
+    def was_taken(self) -> bool:
+        return self._timer is not None
+
     async def release(self) -> None:
-        """Give the account back, once; it is given back even where the caller is cancelled meanwhile."""
+        """Give the account back, once; a cancellation of the caller does not stop that."""
+        await asyncio.shield(self.give_back())
+
+    def give_back(self) -> asyncio.Task[None]:
+        """Begin to give the account back; after a cancelled `take` too, since the store may hold the mark."""
         if self._giving_back is None:
             self._giving_back = self._tasks.start(self._give_back())
-        await asyncio.shield(self._giving_back)
+        return self._giving_back
 
-    async def _give_back(self) -> None:
-        try:
-            self._is_ended = True
-            self._timer.cancel()
-            if self._renewal is not None:  # else it might write again what is removed next
-                self._renewal.cancel()
-                await asyncio.wait({self._renewal})
-            await self._mark.remove()
-        finally:
-            self._on_end()
-
-    def _start_timer(self) -> asyncio.TimerHandle:
-        """A timer and no task: most leases end before they need renewing."""
-        return asyncio.get_running_loop().call_later(self._renew_every_s, self._start_renewal)
+    def _start_timer(self) -> None:
+        # A timer and no task: most leases end before they need a renewal.
+        self._timer = asyncio.get_running_loop().call_later(self.hold.ttl_s / 3, self._start_renewal)
 
     def _start_renewal(self) -> None:
-        if self._is_ended:  # due in the very moment of the end: nobody would stop it
-            return
-        self._renewal = self._tasks.start(self._renew())
+        if (
+            self._giving_back is None
+        ):  # Else it is due in the very moment of the end, and nothing would stop it.
+            self._renewal = self._tasks.start(self._renew())
 
     async def _renew(self) -> None:
-        if await self._mark.renew():
-            if not self._is_ended:
-                self._timer = self._start_timer()
-        else:
+        if not await self._retake():
             log.warning("account %s: its lease ran out and was taken by another process", self.account.label)
+        elif self._giving_back is None:
+            self._start_timer()
+
+    async def _retake(self) -> bool:
+        """Prolong it, or take it again if it expired and no other process has it."""
+        return await self.hold.prolong() or await self.hold.take()
+
+    async def _give_back(self) -> None:
+        is_gone = False
+        try:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._renewal is not None:  # A renewal could write again after the removal.
+                self._renewal.cancel()
+                await asyncio.wait({self._renewal})
+            is_gone = await self.hold.give_up()
+        finally:
+            self._on_end(self, is_gone)
 
 
 def lease_place(account: Account) -> Place:

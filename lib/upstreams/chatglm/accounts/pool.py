@@ -1,4 +1,4 @@
-"""Who generates on which account: the upstream allows one generation per account at a time."""
+"""Leases of accounts: the upstream allows one generation per account at a time."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from typing import Literal
 import msgspec
 
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
+from lib.store.hold import Hold
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling
-from lib.upstreams.chatglm.accounts.lease import Lease, LeaseBook, LeaseMark, Tasks
+from lib.upstreams.chatglm.accounts.lease import Lease, Tasks, lease_place
 from lib.upstreams.chatglm.accounts.line import Line, Waiter
 
 LEASE_TTL_S = 45.0
-"""After a crash an account is free again this much later; renewed every third of it."""
-MOST_WAITING = 20
-"""For each account that could serve them. Of more, the last would wait for longer than any client does."""
-POLL_FIRST_S = 0.1
-POLL_LONGEST_S = 1.0
+"""An account is free again this long after its holder crashed. The holder renews every third of it."""
+MAX_WAITING = 20
+"""So many requests may wait for each account. The last of more would wait longer than any client does."""
+MAX_LEFT_BEHIND = 1_000
+"""So many marks that a failing store did not remove are remembered."""
+MIN_POLL_S = 0.1
+MAX_POLL_S = 1.0
 BUSY_RETRY_AFTER_S = 5.0
-"""Told to who found everything leased: nobody knows when a generation ends."""
+"""A request that found every account leased is asked to return after this time: the end of a generation is
+not known."""
 
 
 class AccountStatus(msgspec.Struct, frozen=True):
@@ -35,10 +39,10 @@ class AccountStatus(msgspec.Struct, frozen=True):
 
 
 class Pool:
-    """Leases accounts out and remembers which to leave alone; serves one event loop.
+    """Leases accounts out, one request at a time for each; serves one event loop.
 
-    That two generations never share an account holds within this process whatever the store does, and between
-    processes as far as the store works. Cool-downs are meant to be reported by whoever holds the lease.
+    Within this process two requests never share an account, even if the store fails. Between processes that
+    holds as long as the store works. Only the holder of an account's lease reports its cool-downs.
     """
 
     def __init__(
@@ -49,26 +53,29 @@ class Pool:
         lease_ttl_s: float = LEASE_TTL_S,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._cool_downs = CoolDownBook(state, now=now)
-        self._leases = LeaseBook(state, ttl_s=lease_ttl_s, now=now)
+        self.cool_downs = CoolDownBook(state, now=now)
+        self._state = state
+        self._lease_ttl_s = lease_ttl_s
         self._line = Line()
         self._tasks = Tasks()
+        self._left_behind: dict[str, str] = {}
+        """By label: the marks that a failing store did not remove. They would lock this process out."""
         self._now = now
         self._chance = chance
 
     async def acquire(
         self, accounts: Sequence[Account], *, wait_s: float, excluded: AbstractSet[str] = frozenset()
     ) -> Lease:
-        """Lease one of the accounts whose label is not excluded; wait for it where that can help.
+        """Lease one of the accounts whose label is not excluded; wait for it if that can help.
 
-        Raise AccountBusy when the wait is over, or at once where too many wait already, and before it, when
-        waiting is of no use: Throttled, AccountRefused (every account is refused or blocked),
-        NoAccountAvailable (none was left to try).
+        Raise AccountBusy when the wait is over, or at once if too many requests wait already. If a wait is of
+        no use, raise at once: Throttled, AccountRefused (every account is refused or blocked) or
+        NoAccountAvailable (every account is excluded).
         """
         waiter = Waiter(tuple(account for account in accounts if account.label not in excluded))
         if not waiter.accounts:
             raise NoAccountAvailable("expected an account to try, got none that is not excluded")
-        if self._line.load(waiter.accounts) >= MOST_WAITING:
+        if self._line.load(waiter.accounts) >= MAX_WAITING:
             raise AccountBusy(
                 "Too many requests wait for these accounts already.", retry_after_s=BUSY_RETRY_AFTER_S
             )
@@ -78,53 +85,25 @@ class Pool:
         finally:
             self._line.leave(waiter, self._now())
 
-    async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
-        """The upstream wants fewer requests: 30 s, doubling until one succeeds, or as long as it says."""
-        await self._cool_downs.throttled(account, retry_after_s)
-
-    async def busy_elsewhere(self, account: Account) -> None:
-        """A generation that is not ours runs on the account, the owner's browser's perhaps: 3 s."""
-        await self._cool_downs.busy_elsewhere(account)
-
-    async def refused(self, account: Account, code: str) -> None:
-        """The token is not accepted: 10 min. A new token of the same account is not meant."""
-        await self._cool_downs.refused(account, code)
-
-    async def blocked(self, account: Account) -> None:
-        """The upstream blocked the account: until cleared."""
-        await self._cool_downs.blocked(account)
-
-    async def cleared(self, account: Account) -> None:
-        """A check found it in order: neither blocked, nor the token refused."""
-        await self._cool_downs.cleared(account)
-
-    async def succeeded(self, account: Account) -> None:
-        """A request succeeded, so the next throttle is the first again; costs nothing when none was."""
-        await self._cool_downs.succeeded(account)
-
-    async def cooling(self, account: Account) -> Cooling | None:
-        """Why to leave the account alone, and until when."""
-        return await self._cool_downs.cooling(account)
-
     async def status(self, account: Account) -> AccountStatus:
-        cooling = await self._cool_downs.cooling(account)
+        cooling = await self.cool_downs.cooling(account)
         if cooling is not None:
             return AccountStatus("cooling", cooling.until, cooling.reason)
-        if self._line.is_taken(account.label) or await self._leases.is_held(account):
+        if self._line.is_taken(account.label) or await self._state.holds(lease_place(account)):
             return AccountStatus("leased")
         return AccountStatus("free")
 
     async def _attend(self, waiter: Waiter, wait_s: float) -> Lease:
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + wait_s
-        poll_s = POLL_FIRST_S
+        poll_s = MIN_POLL_S
         while (lease := await self._try_each(waiter)) is None:
-            # From the last refused take in there to the sleep nothing awaits, so no hand-over can be missed.
+            # Nothing awaits between the last refused take in there and the sleep: no hand-over can be missed.
             remaining_s = give_up_at - clock()
             ends = self._ends_of_cooling(waiter, remaining_s)
-            delay_s = POLL_FIRST_S + (poll_s - POLL_FIRST_S) * self._chance()
+            delay_s = MIN_POLL_S + (poll_s - MIN_POLL_S) * self._chance()
             await self._idle(waiter, min(delay_s, remaining_s, *ends))
-            poll_s = min(2 * poll_s, POLL_LONGEST_S)
+            poll_s = min(2 * poll_s, MAX_POLL_S)
         return lease
 
     async def _try_each(self, waiter: Waiter) -> Lease | None:
@@ -136,39 +115,42 @@ class Pool:
         return None
 
     async def _claim(self, waiter: Waiter, account: Account) -> Lease | None:
-        """Make what is ours in this process ours among all; costs two round trips to the store."""
+        """Make ours among all processes what is ours in this one; this costs two round trips to the store."""
         label = account.label
-        mark = self._leases.mark(account)
+        lease = self._new_lease(account)
         try:
-            cooling = await self._cool_downs.cooling(account)
-            is_ours = cooling is None and await mark.set()
-        except BaseException:  # cancelled: whether the mark was set, nobody can say
-            self._tasks.start(self._undo(label, mark))
+            cooling = await self.cool_downs.cooling(account)
+            is_ours = cooling is None and await lease.take()
+        except BaseException:  # Cancelled: the store may hold the mark.
+            lease.give_back()
             raise
         if is_ours:
-            renew_every_s = self._leases.ttl_s / 3
-            return Lease(
-                account, mark, self._tasks, renew_every_s=renew_every_s, on_end=lambda: self._end(label)
-            )
+            return lease
         if cooling is None:
             self._line.put_back(label)
         else:
             waiter.cooling[label] = cooling
-            self._line.hand_on(label, self._now())  # who comes with another token may have it
+            self._line.hand_on(label, self._now())  # A request with another token of the account may have it.
         return None
 
-    async def _undo(self, label: str, mark: LeaseMark) -> None:
-        try:
-            await mark.remove()
-        finally:
-            self._line.hand_on(label, self._now())
+    def _new_lease(self, account: Account) -> Lease:
+        left = self._left_behind.get(account.label)
+        hold = Hold(self._state, lease_place(account), ttl_s=self._lease_ttl_s, now=self._now, mark=left)
+        return Lease(account, hold, self._tasks, was_left_behind=left is not None, on_end=self._end)
 
-    def _end(self, label: str) -> None:
-        self._line.note_use(label)
+    def _end(self, lease: Lease, is_gone: bool) -> None:
+        label = lease.account.label
+        self._left_behind.pop(label, None)
+        if not is_gone:
+            self._left_behind[label] = lease.hold.mark
+            if len(self._left_behind) > MAX_LEFT_BEHIND:
+                del self._left_behind[next(iter(self._left_behind))]
+        if lease.was_taken:
+            self._line.note_use(label)
         self._line.hand_on(label, self._now())
 
     def _ends_of_cooling(self, waiter: Waiter, remaining_s: float) -> list[float]:
-        """In how many seconds the cool-downs end; raise where waiting as long as remains is of no use."""
+        """Return in how many seconds each cool-down ends; raise if all last for longer than the wait."""
         now = self._now()
         found = [(account, waiter.cooling.get(account.label)) for account in waiter.accounts]
         cooling = [(account, cause) for account, cause in found if cause is not None and cause.until > now]
@@ -183,11 +165,11 @@ class Pool:
         waiter.wake = asyncio.get_running_loop().create_future()
         waiter.is_idle = True
         await asyncio.wait({waiter.wake}, timeout=delay_s)
-        waiter.is_idle = False  # where it was cancelled, leave() sees to that and to what was handed over
+        waiter.is_idle = False  # If this is cancelled, leave() does it, and hands on a granted account.
 
 
 def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool) -> GatewayError:
-    """Say why there is no account: what passes by itself before what the owner must mend."""
+    """Say why there is no account. A reason that passes by itself comes before one that the owner mends."""
     busy = [cause.until - now for _, cause in cooling if cause.reason == "busy"]
     throttled = [cause.until - now for _, cause in cooling if cause.reason == "throttled"]
     if busy or not is_all:
@@ -199,5 +181,5 @@ def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool
             f"every account is throttled, the first one for {wait_s:.0f} s", retry_after_s=wait_s
         )
     account, cause = cooling[0]
-    what = "is blocked by the upstream" if cause.reason == "blocked" else "was just refused by the upstream"
-    return AccountRefused(f"account {account.label} {what}", code=cause.code)
+    state = "is blocked by the upstream" if cause.reason == "blocked" else "was just refused by the upstream"
+    return AccountRefused(f"account {account.label} {state}", code=cause.code)

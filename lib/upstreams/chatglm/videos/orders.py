@@ -163,8 +163,7 @@ class Order:
             async with self._gateway.fetcher.fetch(url, max_bytes=self._settings.max_file_bytes) as fetched:
                 return await _fitted(fetched.file, self._request.image_param)
         except InvalidRequest as error:
-            error.param = self._request.image_param
-            raise
+            raise error.at(self._request.image_param) from error
 
     async def _order(self, frame: UploadedFile | None, place: Place) -> None:
         """Order on one account after another, until one does not refuse."""

@@ -330,7 +330,8 @@ def refusal(status_code: int, envelope: Envelope) -> GatewayError:
     if envelope.number:
         error = coded_error(envelope.number, envelope.words, http_status=status_code)
         if status_code == 403 and type(error) is UpstreamRejected:
-            error.retry = "elsewhere"  # forbidden to this account, for a reason that its number does not tell
+            # Forbidden to this account, for a reason that its number does not tell.
+            return error.retrying("elsewhere")
         return error
     if status_code == 429:
         return _throttled(status_code)
@@ -347,8 +348,7 @@ def coded_error(number: int, words: str, *, http_status: int | None = None) -> G
     # with it the call would be repeated, an order of a video too.
     broke_down = http_status is not None and http_status >= 500
     error = _meaning(number, f"The upstream answered {number}: {words}.", words, broke_down=broke_down)
-    error.number, error.http_status = number or None, http_status
-    return error
+    return error.numbered(number or None, http_status)
 
 
 def _meaning(number: int, message: str, words: str, *, broke_down: bool) -> GatewayError:

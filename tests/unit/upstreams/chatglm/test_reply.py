@@ -249,7 +249,7 @@ async def test_an_account_throttled_in_mid_answer_is_left_alone_too(
 async def test_a_success_ends_the_doubling_of_the_cool_down(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
-    await flow.gateway.pool.throttled(flow.gateway.accounts_of(_caller(account))[0], 0.0)
+    await flow.gateway.pool.cool_downs.throttled(flow.gateway.accounts_of(_caller(account))[0], 0.0)
     await flow.ask([account])  # waits the second that is the shortest cool-down
     status = await flow.gateway.pool.status(flow.gateway.accounts_of(_caller(account))[0])
     assert status.state == "free"

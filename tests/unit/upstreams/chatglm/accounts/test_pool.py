@@ -12,11 +12,12 @@ import pytest
 
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.lease import MAX_LEFT_BEHIND, Lease, lease_place
+from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
 from lib.upstreams.chatglm.accounts.pool import (
     BUSY_RETRY_AFTER_S,
     LEASE_TTL_S,
-    MOST_WAITING,
+    MAX_LEFT_BEHIND,
+    MAX_WAITING,
     AccountStatus,
     Pool,
 )
@@ -96,7 +97,7 @@ async def test_an_uncontended_lease_costs_three_round_trips_and_a_busy_answer_no
     lease = await pool.acquire([A, B], wait_s=0)
     with pytest.raises(AccountBusy):
         await pool.acquire([A], wait_s=0)
-    await pool.succeeded(A)
+    await pool.cool_downs.succeeded(A)
     await lease.release()
     assert store.asked == ["get cool", "add lease", "remove lease"]
 
@@ -168,7 +169,7 @@ async def test_an_excluded_account_is_not_chosen(pool: Pool) -> None:
 
 
 async def test_one_that_cools_down_is_not_chosen(pool: Pool) -> None:
-    await pool.throttled(A)
+    await pool.cool_downs.throttled(A)
     assert [await use(pool, A, B) for _ in range(2)] == [B, B]
     await asyncio.sleep(30)
     assert await use(pool, A, B) is A
@@ -324,8 +325,8 @@ async def refusal(pool: Pool, *accounts: Account, wait_s: float = 0.0) -> Gatewa
 
 
 async def test_where_all_are_throttled_the_answer_comes_at_once_with_the_earliest_end(pool: Pool) -> None:
-    await pool.throttled(A, 300)
-    await pool.throttled(B, 90)
+    await pool.cool_downs.throttled(A, 300)
+    await pool.cool_downs.throttled(B, 90)
     error = await refusal(pool, A, B, wait_s=30)
     assert type(error) is Throttled
     assert error.retry_after_s == pytest.approx(90)
@@ -333,7 +334,7 @@ async def test_where_all_are_throttled_the_answer_comes_at_once_with_the_earlies
 
 
 async def test_a_throttle_that_ends_within_the_wait_is_waited_for(pool: Pool) -> None:
-    await pool.throttled(A, 20)
+    await pool.cool_downs.throttled(A, 20)
     lease = await pool.acquire([A], wait_s=30)
     assert clock() == pytest.approx(20)
     await lease.release()
@@ -343,7 +344,7 @@ async def test_one_that_the_holder_reports_throttled_is_not_handed_on_for_nothin
     lease = await pool.acquire([A], wait_s=0)
     waiting = [await acquire_soon(pool, A) for _ in range(3)]
     await asyncio.sleep(1)
-    await pool.throttled(A)
+    await pool.cool_downs.throttled(A)
     await lease.release()
     got = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(error) for error in got] == [Throttled] * 3
@@ -353,8 +354,8 @@ async def test_one_that_the_holder_reports_throttled_is_not_handed_on_for_nothin
 
 @pytest.mark.parametrize("code", ["refresh_token_expired", "guest_account"])
 async def test_where_all_are_refused_that_is_said_with_its_reason(pool: Pool, code: str) -> None:
-    await pool.refused(A, code)
-    await pool.blocked(B)
+    await pool.cool_downs.refused(A, code)
+    await pool.cool_downs.blocked(B)
     error = await refusal(pool, A, B, wait_s=30)
     assert type(error) is AccountRefused
     assert error.code == code
@@ -363,20 +364,20 @@ async def test_where_all_are_refused_that_is_said_with_its_reason(pool: Pool, co
 
 
 async def test_where_all_are_blocked_that_is_said(pool: Pool) -> None:
-    await pool.blocked(A)
+    await pool.cool_downs.blocked(A)
     error = await refusal(pool, A, wait_s=30)
     assert type(error) is AccountRefused
     assert error.code == "account_blocked"
     assert "blocked" in error.message
-    await pool.cleared(A)
+    await pool.cool_downs.cleared(A)
     assert await use(pool, A) is A
 
 
 async def test_what_passes_by_itself_is_said_before_what_does_not(pool: Pool) -> None:
-    await pool.refused(A, "guest_account")
-    await pool.throttled(B)
+    await pool.cool_downs.refused(A, "guest_account")
+    await pool.cool_downs.throttled(B)
     assert type(await refusal(pool, A, B)) is Throttled
-    await pool.busy_elsewhere(C)
+    await pool.cool_downs.busy_elsewhere(C)
     error = await refusal(pool, A, B, C)
     assert type(error) is AccountBusy
     assert error.retry_after_s == pytest.approx(3)
@@ -384,24 +385,24 @@ async def test_what_passes_by_itself_is_said_before_what_does_not(pool: Pool) ->
 
 async def test_one_leased_and_one_throttled_are_busy_until_the_earlier_end(pool: Pool) -> None:
     lease = await pool.acquire([A], wait_s=0)
-    await pool.throttled(B, 2)
+    await pool.cool_downs.throttled(B, 2)
     error = await refusal(pool, A, B)
     assert type(error) is AccountBusy
     assert error.retry_after_s == pytest.approx(2)
-    await pool.throttled(B, 90)
+    await pool.cool_downs.throttled(B, 90)
     assert (await refusal(pool, A, B)).retry_after_s == 5
     await lease.release()
 
 
 async def test_a_generation_elsewhere_is_waited_for(pool: Pool) -> None:
-    await pool.busy_elsewhere(A)
+    await pool.cool_downs.busy_elsewhere(A)
     lease = await pool.acquire([A], wait_s=30)
     assert clock() == pytest.approx(3)
     await lease.release()
 
 
 async def test_a_leased_account_is_waited_for_although_the_others_cool_down(pool: Pool) -> None:
-    await pool.blocked(B)
+    await pool.cool_downs.blocked(B)
     held = await pool.acquire([A], wait_s=0)
     waiting = await acquire_soon(pool, B, A)
     await asyncio.sleep(10)
@@ -410,7 +411,7 @@ async def test_a_leased_account_is_waited_for_although_the_others_cool_down(pool
 
 
 async def test_a_new_token_of_a_refused_account_is_tried_even_behind_the_old_one(pool: Pool) -> None:
-    await pool.refused(A, "refresh_token_expired")
+    await pool.cool_downs.refused(A, "refresh_token_expired")
     assert type(await refusal(pool, A)) is AccountRefused
     held = await pool.acquire([A_AGAIN], wait_s=0)
     old, new = await acquire_soon(pool, A), await acquire_soon(pool, A_AGAIN)
@@ -422,9 +423,9 @@ async def test_a_new_token_of_a_refused_account_is_tried_even_behind_the_old_one
 
 async def test_a_success_ends_the_doubling(pool: Pool) -> None:
     for _ in range(3):
-        await pool.throttled(A)
-    await pool.succeeded(A)
-    await pool.throttled(A)
+        await pool.cool_downs.throttled(A)
+    await pool.cool_downs.succeeded(A)
+    await pool.cool_downs.throttled(A)
     assert (await refusal(pool, A)).retry_after_s == pytest.approx(30)
 
 
@@ -567,7 +568,7 @@ async def test_a_clock_that_is_put_back_proves_no_lease(store: FaultyStore) -> N
 
 async def test_beyond_a_number_that_can_be_served_nobody_is_kept_waiting(pool: Pool) -> None:
     lease = await pool.acquire([A], wait_s=0)
-    waiting = [await acquire_soon(pool, A, wait_s=5) for _ in range(MOST_WAITING)]
+    waiting = [await acquire_soon(pool, A, wait_s=5) for _ in range(MAX_WAITING)]
     began_at = clock()
     refused = await refusal(pool, A, wait_s=5)
     assert (type(refused), refused.retry_after_s, clock()) == (AccountBusy, BUSY_RETRY_AFTER_S, began_at)
@@ -584,7 +585,7 @@ async def test_beyond_a_number_that_can_be_served_nobody_is_kept_waiting(pool: P
 
 async def test_who_can_have_several_accounts_counts_in_part_for_each(pool: Pool) -> None:
     leases = [await pool.acquire([account], wait_s=0) for account in (A, B)]
-    waiting = [await acquire_soon(pool, A, B, wait_s=5) for _ in range(2 * MOST_WAITING)]
+    waiting = [await acquire_soon(pool, A, B, wait_s=5) for _ in range(2 * MAX_WAITING)]
     assert type(await refusal(pool, A, B, wait_s=5)) is AccountBusy
     for task in waiting[:2]:
         task.cancel()
@@ -663,7 +664,7 @@ async def test_without_the_store_this_process_still_excludes_and_cools_down(
     await asyncio.sleep(25)  # over a renewal
     await lease.release()
     await (await waiting).release()
-    await pool.throttled(A)
+    await pool.cool_downs.throttled(A)
     assert type(await refusal(pool, A)) is Throttled
     assert await use(pool, A, B) is B
     assert is_clean(pool)
@@ -700,7 +701,7 @@ async def test_a_lease_left_behind_that_another_process_has_meanwhile_is_not_our
         assert type(await refusal(pool, A)) is AccountBusy
     await other.release()
     assert await use(pool, A) is A
-    assert pool._leases._left_behind == {}
+    assert pool._left_behind == {}
 
 
 async def test_a_lease_left_behind_is_not_forgotten_over_a_cool_down(pool: Pool, store: FaultyStore) -> None:
@@ -708,17 +709,18 @@ async def test_a_lease_left_behind_is_not_forgotten_over_a_cool_down(pool: Pool,
     store.is_lost = True
     await lease.release()
     store.is_lost = False
-    await pool.busy_elsewhere(A)
+    await pool.cool_downs.busy_elsewhere(A)
     assert type(await refusal(pool, A)) is AccountBusy
     await asyncio.sleep(3)
     assert await use(pool, A) is A
 
 
-async def test_what_is_left_behind_is_remembered_within_bounds(pool: Pool) -> None:
-    for number in range(MAX_LEFT_BEHIND + 5):
-        pool._leases.note_end(str(number), "value", is_gone=False)
-    assert len(pool._leases._left_behind) == MAX_LEFT_BEHIND
-    assert "0" not in pool._leases._left_behind
+async def test_what_is_left_behind_is_remembered_within_bounds(pool: Pool, store: FaultyStore) -> None:
+    store.is_lost = True
+    accounts = [make_account(str(number)) for number in range(MAX_LEFT_BEHIND + 5)]
+    for account in accounts:
+        await use(pool, account)
+    assert list(pool._left_behind) == [account.label for account in accounts[5:]]
 
 
 # --- status ---------------------------------------------------------------------------------------
@@ -729,10 +731,10 @@ async def test_status_tells_what_keeps_an_account(pool: Pool, store: FaultyStore
     lease = await pool.acquire([A], wait_s=0)
     assert await pool.status(A) == AccountStatus("leased")
     assert await make_pool(store).status(A) == AccountStatus("leased")
-    await pool.throttled(A)
+    await pool.cool_downs.throttled(A)
     assert await pool.status(A) == AccountStatus("cooling", loop_time() + 30, "throttled")
     store.is_lost = True
-    await pool.succeeded(A)
+    await pool.cool_downs.succeeded(A)
     assert await pool.status(A) == AccountStatus("leased")
     await lease.release()
 
@@ -756,11 +758,11 @@ async def crowd(
         try:
             await holding(lease.account)
             if chance.random() < 0.1:
-                await pool.busy_elsewhere(lease.account)
+                await pool.cool_downs.busy_elsewhere(lease.account)
             if chance.random() < 0.1:
-                await pool.throttled(lease.account, 1)
+                await pool.cool_downs.throttled(lease.account, 1)
             else:
-                await pool.succeeded(lease.account)
+                await pool.cool_downs.succeeded(lease.account)
         finally:
             await lease.release()
 
