@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -33,8 +32,6 @@ CLOCK_TOLERANCE_S = 60.0
 """The upstream refuses signatures that are some minutes off; the gateway then corrects itself."""
 
 State = Literal["alive", "guest", "blocked", "refused", "unusable", "unknown", "not_checked"]
-
-_probes: WeakKeyDictionary[Gateway, asyncio.Task[str | None]] = WeakKeyDictionary()
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -120,13 +117,7 @@ async def look(settings: Settings) -> Health:
 async def _store_problem(settings: Settings) -> str | None:
     from lib.upstreams.chatglm.gateway import gateway_of
 
-    gateway = gateway_of(settings)
-    probe = _probes.get(gateway)
-    if probe is None or probe.done():
-        # Not cancelled by the timeout: it is to come to its own end, and to remember what it found.
-        probe = _probes[gateway] = asyncio.ensure_future(gateway.memory.probe())
-    done, _ = await asyncio.wait({probe}, timeout=PROBE_TIMEOUT_S)
-    return probe.result() if done else "does not answer"
+    return await gateway_of(settings).memory.problem_within(PROBE_TIMEOUT_S)
 
 
 async def look_deep(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -12,11 +10,10 @@ from lib.errors import AccountRefused, NoAccountAvailable
 from lib.settings import Settings
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.wire.client import ChatGLM
 
 CHECK_TTL_S = 600.0
 """How long an answer is remembered: the upstream is asked at most that often for one token."""
-
-_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
 
 class TokenStatus(msgspec.Struct, frozen=True):
@@ -46,8 +43,7 @@ async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> T
     except AccountRefused:
         return dead
     gateway = gateway_of(settings)
-    lock = _locks.setdefault((id(gateway), account.key), asyncio.Lock())
-    async with lock:  # two checks at once ask once
+    async with gateway.locks.of(f"check:{account.key}"):  # Two checks at once ask the upstream once.
         place = place_by_token("check", account)
         known = None if is_fresh else await gateway.memory.recall(place)
         if known is not None:
@@ -60,7 +56,7 @@ async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> T
 
 async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     try:
-        info = await gateway.authorized(account, gateway.upstream.user_info)
+        info = await gateway.client(account).call(ChatGLM.user_info)
     except AccountRefused as error:
         return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
     if info.is_blocked:

@@ -7,8 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import uniform
-from time import monotonic
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -21,21 +19,19 @@ from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamReje
 from lib.files.fetcher import FetchedFile
 from lib.settings import Settings
 from lib.trace import current_trace
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.files import each
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
 from lib.upstreams.chatglm.wire.drawing import (
-    CONFIG,
     NO_STYLE,
     Drawing,
     in_order,
     linked_images,
     nearest_aspect_ratio,
-    read_styles,
 )
 from lib.upstreams.chatglm.wire.models import is_agent_id
 
-STYLES_TTL_S = 3600.0
 ROUND_PAUSE_S = (0.5, 1.5)
 """Between two rounds of one request: nobody draws again in the same second."""
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
@@ -137,31 +133,8 @@ async def _read_round(reply: Reply) -> _Round:
     raise UpstreamRejected(f"The upstream made no image: {words or 'it did not say why'}")
 
 
-class _Styles:
-    """The upstream's styles as one process last saw them."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-        self.fresh_until = float("-inf")
-
-
-_styles: WeakKeyDictionary[Gateway, _Styles] = WeakKeyDictionary()
-
-
 async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
-    """Find what the upstream calls a style; one that its list does not have is sent as it is."""
+    """Return the upstream's name of a style."""
     if wanted.casefold() in _OPENAI_STYLES:
         return NO_STYLE
-    styles = _styles.setdefault(gateway, _Styles())
-    if monotonic() >= styles.fresh_until:
-        styles.fresh_until = monotonic() + STYLES_TTL_S
-        upstream = gateway.upstream
-        try:
-            config = await gateway.authorized(
-                gateway.accounts_of(caller)[0], lambda session: upstream.call("GET", CONFIG, session)
-            )
-        except GatewayError as error:
-            log.warning("styles not fetched", extra={"error": error.summary})
-        else:
-            styles.known = read_styles(config) or styles.known
-    return styles.known.get(wanted.casefold(), wanted)
+    return await gateway.styles.find(wanted, accounts_of(caller)[0])

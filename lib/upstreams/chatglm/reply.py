@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from random import uniform
-from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,18 +14,18 @@ from lib.chat.caller import Caller
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import (
-    AccessTokenRefused,
-    ConversationNotFound,
     GatewayError,
     UpstreamTimeout,
 )
 from lib.settings import Settings
 from lib.tasks import run_to_end
 from lib.trace import current_trace
-from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.client import LeasedAccount
+from lib.upstreams.chatglm.accounts.rotation import Rotation
+from lib.upstreams.chatglm.conversations import addressed, labelled
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
 from lib.upstreams.chatglm.prompt import attachments, merge, new_messages
-from lib.upstreams.chatglm.refusals import for_caller, note_refusal
 from lib.upstreams.chatglm.turn import Ask, Turn
 from lib.upstreams.chatglm.wire.models import names_unknown_model, resolve
 
@@ -41,13 +37,8 @@ LONGEST_SILENCE_S = 45.0
 """After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
 60 s, and to wait for an account and then for a model can take longer."""
 
-RETRY_PAUSE_S = (0.3, 0.8)
-"""Before an account is asked a second time within one request."""
-
 DEADLINE_MARGIN_S = 10.0
 """Left of the host's time for the last words and the clean-up; a tenth of it where that is less."""
-
-_LABELLED_ID = re.compile(r"(?P<id>.+)-(?P<label>[0-9a-f]{8})")
 
 log = logging.getLogger("glm_gateway")
 
@@ -102,15 +93,13 @@ class Reply:
         )
         self._deadline_at = deadline_at
         self._stop_at = None if deadline_at is None else stop_time(deadline_at)
-        self._accounts = gateway.accounts_of(caller)
+        self._accounts = accounts_of(caller)
         self._conversation_id, self._candidates = addressed(request.conversation_id or "", self._accounts)
         self._files: RequestFiles | None = None
         self._turn: Turn | None = None
         self._first: asyncio.Task[list[ReplyEvent]] | None = None
         self._accepted = asyncio.Event()
         self._has_content = False
-        self._token_refusals: Counter[str] = Counter()
-        self._since = time()
         self._quiet_until = 0.0
 
     @property
@@ -130,8 +119,7 @@ class Reply:
         """The answer's id: names the conversation and, if the caller has several accounts, its account."""
         if self._turn is None:
             return ""
-        conversation_id = self._turn.conversation_id
-        return f"{conversation_id}-{self.account_label}" if len(self._accounts) > 1 else conversation_id
+        return labelled(self._turn.conversation_id, self.account_label, self._accounts)
 
     @property
     def account_label(self) -> str:
@@ -197,54 +185,36 @@ class Reply:
         """Try account after account until one begins to answer."""
         try:
             async with asyncio.timeout_at(self._stop_at):
-                self._candidates = await self._gateway.proven(self._candidates, self._caller)
+                self._candidates = await self._gateway.proofs.proven(self._candidates, self._caller)
         except TimeoutError:
             raise UpstreamTimeout("The host ends this request before its tokens have been tried.") from None
         ask = await self._ask()
         if ask.files is not None:
             await self._in_time(ask.files.fetch())
-        wait_until = asyncio.get_running_loop().time() + self._settings.account_wait_s
-        if self._stop_at is not None:
-            wait_until = min(wait_until, self._stop_at)
-        tries: Counter[str] = Counter()
-        excluded: set[str] = set()
-        refusal: GatewayError | None = None
+        rotation = self._gateway.rotation(self._candidates, self._caller, until=self._stop_at)
         while True:
+            leased = await self._leased(rotation)
             try:
-                events = await self._try_once(ask, excluded, wait_until, refusal)
+                events = await self._try_once(ask, leased)
             except GatewayError as raised:
-                account, error = await self._give_back(raised)
-                refusal = error
-                if account is None or error.retry == "never":
-                    raise for_caller(error, self._caller) from raised
-                tries[account.label] += 1
-                if error.retry == "elsewhere" or tries[account.label] > 1:
-                    excluded.add(account.label)
-                if len(excluded) == len(self._candidates):
-                    raise for_caller(error, self._caller) from raised
-                if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
-                    await asyncio.sleep(uniform(*RETRY_PAUSE_S))
+                refusal = await self._give_back(raised)
+                await rotation.go_on(leased.account, refusal)
             else:
                 if not isinstance(events[-1], Failed):  # what it fails with may be a throttle, noted just now
-                    await self._gateway.pool.cool_downs.succeeded(self._current.account)
+                    await leased.note_success()
                 return events
 
-    async def _try_once(
-        self, ask: Ask, excluded: set[str], wait_until: float, refusal: GatewayError | None
-    ) -> list[ReplyEvent]:
-        """Lease an account and read up to its first content, which is returned with all before it."""
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+    async def _leased(self, rotation: Rotation) -> LeasedAccount:
+        asked_at = asyncio.get_running_loop().time()
         try:
-            lease = await self._gateway.pool.acquire(
-                self._candidates, wait_s=max(0.0, wait_until - asked_at), excluded=excluded
-            )
-        except GatewayError as unavailable:
-            raise refusal or unavailable from None
+            return await rotation.lease()
         finally:
-            self._trace.spend("wait", loop.time() - asked_at)
-        self._turn = turn = Turn(self._gateway, lease, ask)
-        self._trace.tried(turn.account.label)
+            self._trace.spend("wait", asyncio.get_running_loop().time() - asked_at)
+
+    async def _try_once(self, ask: Ask, leased: LeasedAccount) -> list[ReplyEvent]:
+        """Read up to the first content on this account, which is returned with all before it."""
+        loop = asyncio.get_running_loop()
+        self._turn = turn = Turn(self._gateway, leased, ask)
         if ask.files is not None:
             await self._in_time(turn.files_uploaded())
         began_at = loop.time()
@@ -293,7 +263,7 @@ class Reply:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in events)
         self.ended = turn.ended
         if self.ended and self._has_content and isinstance(events[-1], Failed):
-            await note_refusal(events[-1].error, turn.account, self._gateway)
+            await turn.leased.note(events[-1].error)
         return events
 
     def _ending(self, *, at_deadline: bool) -> Finished | Failed:
@@ -310,9 +280,9 @@ class Reply:
 
     async def _ask(self) -> Ask:
         request, settings = self._request, self._settings
-        models = self._gateway.known_models(self._accounts)
+        models = self._gateway.models.known(self._accounts)
         if names_unknown_model(request.model, models):
-            models = await self._gateway.models(self._accounts)
+            models = await self._gateway.models.offered(self._accounts)
         target = resolve(
             request,
             known=models,
@@ -336,45 +306,14 @@ class Reply:
             keeps_conversation=request.keeps_conversation,
         )
 
-    async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:
-        """End the turn that failed, and say why, on which account; None: no account was to be had at all."""
-        turn = self._turn
-        if turn is None:
-            return None, error
+    async def _give_back(self, error: GatewayError) -> GatewayError:
+        """End the turn that failed; return why it failed, as far as its account tells."""
+        turn = self._current
         self._trace.refused(error)
-        # Cancelled here, the turn is left for `close`.
-        if isinstance(error, AccessTokenRefused):
-            error = await self._renewed(turn, error)
-        noted = await note_refusal(error, turn.account, self._gateway)
+        noted = await turn.leased.recover(error)  # cancelled here, the turn is left for `close`
         self._turn = None
         await run_to_end(turn.close(self._deadline_at))
-        return turn.account, noted
-
-    async def _renewed(self, turn: Turn, refused: AccessTokenRefused) -> GatewayError:
-        """Renew a token that was refused inside the stream; then the account may be asked again."""
-        self._token_refusals[turn.account.label] += 1
-        refusals = self._token_refusals[turn.account.label]
-        try:
-            await turn.renew_token(refused, since=self._since, refusals=refusals)
-        except GatewayError as failure:
-            return failure
-        return refused.retrying("again")
-
-
-def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:
-    """Take the account out of a conversation's id; without one, any account may know it."""
-    if conversation_id == "none":
-        conversation_id = ""
-    labelled = _LABELLED_ID.fullmatch(conversation_id)
-    if labelled is None:
-        return conversation_id, accounts
-    owners = tuple(account for account in accounts if account.label == labelled["label"])
-    if not owners:
-        raise ConversationNotFound(
-            f"The conversation belongs to account {labelled['label']}, which is none of yours.",
-            param="conversation_id",
-        )
-    return labelled["id"], owners
+        return noted
 
 
 def stop_time(deadline_at: float) -> float:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from lib.chat.events import Failed, Finished, ReplyEvent
-from lib.errors import AccessTokenRefused, GatewayError, UpstreamProtocolError, UpstreamTimeout
-from lib.upstreams.chatglm.accounts.lease import Lease
+from lib.errors import GatewayError, UpstreamProtocolError, UpstreamTimeout
+from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.wire.client import Session
+from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.receiving import UpstreamStream
 
@@ -55,16 +57,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """Owned by one reply; `close` must be run to its end."""
 
-    def __init__(self, gateway: Gateway, lease: Lease, ask: Ask) -> None:
-        self.account = lease.account
+    def __init__(self, gateway: Gateway, leased: LeasedAccount, ask: Ask) -> None:
+        self.leased = leased
         self.ended = False
         """The reply is complete, or has failed: there is nothing more to read."""
         self.heard = 0
         """How many events the upstream has given, those too that are kept from the client."""
         self.token_s = 0.0
         """How long it took to have an access token."""
-        self._gateway = gateway
-        self._lease = lease
         self._ask = ask
         self._decoder = ReplyDecoder(continues_conversation=bool(ask.conversation_id))
         self._stream: UpstreamStream | None = None
@@ -72,12 +72,15 @@ class Turn:
         self._keeps_conversation = ask.keeps_conversation
         self._is_open = False
         self._gave_up = False
-        self._access_token = ""
         self._early: list[ReplyEvent] = []
         self._captures = _captures(gateway)
         self._asking = asyncio.Event()
         # A task of its own: a client that leaves now must not take the conversation's id with it.
         self._opening = asyncio.ensure_future(self._open())
+
+    @property
+    def account(self) -> Account:
+        return self.leased.account
 
     @property
     def conversation_id(self) -> str:
@@ -121,12 +124,6 @@ class Turn:
         self._opening.result()
         self._is_open = True
 
-    async def renew_token(self, refused: AccessTokenRefused, *, since: float, refusals: int) -> None:
-        """Have another access token for the account than the one that this turn was refused with."""
-        account, token = self.account, self._access_token
-        self._gateway.raise_if_fresh(account, token, refused, since=since, refusals=refusals)
-        await self._gateway.tokens.renew(account, token)
-
     def interrupt(self, ending: Finished | Failed) -> list[ReplyEvent]:
         """End the reply here, with all that was held back; a reply cut short keeps its conversation."""
         self._keeps_conversation |= isinstance(ending, Finished)
@@ -141,20 +138,18 @@ class Turn:
 
     async def _open(self) -> None:
         """Ask, and read until the upstream has begun; whatever came with that waits in `_early`."""
-        ask, upstream = self._ask, self._gateway.upstream
-        files = () if ask.files is None else await ask.files.uploaded_to(self.account)
+        ask = self._ask
+        files = () if ask.files is None else await ask.files.uploaded_to(self.leased)
         self._asking.set()
         began_at = asyncio.get_running_loop().time()
 
-        async def start(session: Session) -> UpstreamStream:
+        async def start(upstream: ChatGLM, session: Session) -> UpstreamStream:
             self.token_s = asyncio.get_running_loop().time() - began_at
-            self._access_token = session.access_token
-            await self._lease.require()
             return await upstream.start_chat(
                 session, ask.prompt, ask.target, ask.conversation_id, files, tap=self._captures
             )
 
-        self._stream = await self._gateway.authorized(self.account, start)
+        self._stream = await self.leased.begin(start)
         while not self._decoder.accepted and not self._decoder.ended:
             self._early += await self._read_upstream()
 
@@ -183,7 +178,7 @@ class Turn:
                 try:
                     await self._end_generation()
                 finally:
-                    await self._lease.release()
+                    await self.leased.release()
                 await self._delete_conversation()
         except TimeoutError:
             left = {"conversation_id": self._decoder.conversation_id} if self._owes_deletion else {}
@@ -212,14 +207,14 @@ class Turn:
             self._stream_is_whole = False
         if self._gave_up:
             # What was asked may go on up there, and cannot be stopped without an id.
-            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
+            await self.leased.note_generation()
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 await self._opening
         except GatewayError:
             pass  # `read` has told it, or nobody is there any more
         except TimeoutError:
-            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
+            await self.leased.note_generation()
         except asyncio.CancelledError:
             if not is_cancelled:
                 raise
@@ -230,13 +225,11 @@ class Turn:
             if not history_id:
                 raise UpstreamProtocolError("The upstream has not said what its answer is called.")
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._gateway.authorized(
-                    self.account, lambda session: self._gateway.upstream.stop(session, history_id)
-                )
+                await self.leased.call(ChatGLM.stop, history_id)
         except (GatewayError, TimeoutError) as error:
             why = error.summary if isinstance(error, GatewayError) else "no answer"
             log.warning("generation not stopped", extra={"error": why, "account": self.account.label})
-            await self._gateway.pool.cool_downs.busy_elsewhere(self.account)
+            await self.leased.note_generation()
             return False
         return True
 
@@ -259,18 +252,16 @@ class Turn:
         conversation_id = self._decoder.conversation_id
         agent_id = self._ask.target.agent_id
 
-        async def delete(session: Session) -> None:
-            await self._gateway.upstream.delete_conversation(session, conversation_id, agent_id)
-
+        delete = partial(self.leased.call, ChatGLM.delete_conversation, conversation_id, agent_id)
         try:
             try:
-                await self._gateway.authorized(self.account, delete)
+                await delete()
             except GatewayError as error:
                 if error.retry != "again" and not isinstance(error, UpstreamTimeout):
                     raise
                 # To delete twice does no harm; what is left lies in the owner's history for good.
                 await asyncio.sleep(DELETE_AGAIN_AFTER_S)
-                await self._gateway.authorized(self.account, delete)
+                await delete()
         except GatewayError as error:
             log.warning(
                 "conversation not deleted",

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import gateway_of
 from lib.upstreams.chatglm.reply import Reply, open_reply
 from lib.upstreams.chatglm.wire.models import is_silent, offered_names
@@ -34,5 +35,5 @@ class ChatGLMUpstream:
 
     async def models(self, call: Call) -> tuple[str, ...]:
         gateway = gateway_of(self._settings)
-        accounts = gateway.accounts_of(call.caller) if call.caller.refresh_tokens else ()
-        return offered_names(await gateway.models(accounts))
+        accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
+        return offered_names(await gateway.models.offered(accounts))

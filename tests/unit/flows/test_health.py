@@ -105,13 +105,19 @@ async def test_a_store_that_hangs_keeps_nobody_waiting(
             health = await look(flow.settings)
         assert (health.status, health.store_works) == ("degraded", False)
         assert any("does not answer" in note for note in health.notes)
-        probes.add(health_module._probes[flow.gateway])
+        probes.add(probe_of(flow))
     assert len(probes) == 1, "the second one waits for the same, and does not take its silence for a yes"
     await end_probe(flow)
 
 
+def probe_of(flow: Flow) -> asyncio.Task[str | None]:
+    probe = flow.gateway.memory._probing
+    assert probe is not None
+    return probe
+
+
 async def end_probe(flow: Flow) -> None:
-    probe = health_module._probes[flow.gateway]
+    probe = probe_of(flow)
     probe.cancel()
     with suppress(asyncio.CancelledError):
         await probe
@@ -120,9 +126,9 @@ async def end_probe(flow: Flow) -> None:
 async def test_a_probe_that_is_over_is_made_again(flow: Flow, tmp_path: Path) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
     await look(flow.settings)
-    first = health_module._probes[flow.gateway]
+    first = probe_of(flow)
     await look(flow.settings)
-    assert health_module._probes[flow.gateway] is not first
+    assert probe_of(flow) is not first
 
 
 # The deep one
@@ -338,5 +344,5 @@ async def test_how_to_see_streaming_is_told(flow: Flow) -> None:
 @pytest.fixture(autouse=True)
 async def no_probe_left(flow: Flow) -> AsyncIterator[None]:
     yield
-    for probe in list(health_module._probes.values()):
-        assert probe.done()
+    probe = flow.gateway.memory._probing
+    assert probe is None or probe.done()

@@ -7,8 +7,8 @@ import pytest
 from lib.chat.caller import Caller
 from lib.errors import NotFound
 from lib.flows.models import find_model, list_models
-from lib.upstreams.chatglm import gateway as gateway_module
 from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.catalogue import ModelLists
 from lib.upstreams.chatglm.wire.models import offered_names
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
@@ -86,10 +86,9 @@ async def test_a_strangers_dead_token_decides_nobody_elses_list(
     assert await list_models(caller(account), flow.settings) == offered_names(("glm-6",))
 
 
-async def test_the_lists_of_many_callers_are_forgotten_in_time(
-    flow: Flow, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gateway_module, "MOST_LISTS", 1)
+async def test_the_lists_of_many_callers_are_forgotten_in_time(flow: Flow, account: SimulatedAccount) -> None:
+    gateway = flow.gateway
+    gateway.models = ModelLists(gateway.client, max_lists=1)
     await list_models(Caller(("a.b.c",), is_owner=False), flow.settings)
     await list_models(caller(account), flow.settings)
-    assert list(flow.gateway._models) == [parse_account(account.token).key]
+    assert list(gateway.models._lists) == [parse_account(account.token).key]

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from random import uniform
 from time import time
-from typing import IO, Literal, TypeVar
-from weakref import WeakValueDictionary
+from typing import IO, Literal, ParamSpec, TypeVar
 
 import msgspec
 
@@ -31,12 +30,13 @@ from lib.store.seal import Place
 from lib.tasks import run_to_end
 from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.callers import accounts_of, for_caller
+from lib.upstreams.chatglm.accounts.client import Operation
+from lib.upstreams.chatglm.conversations import labelled
 from lib.upstreams.chatglm.gateway import Gateway, gateway_of
-from lib.upstreams.chatglm.refusals import for_caller
 from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Attempt, Order
-from lib.upstreams.chatglm.wire.client import Session
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
     add_sound,
@@ -61,6 +61,7 @@ HANDED_OUT_ENOUGH = 2
 """Completed answers after which the upstream's record is no longer needed: one may have been lost."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Ending = Callable[[], AbstractContextManager[None]]
 """What turns the cancellation that the end of a server is into ShuttingDown; any other one stays one."""
@@ -92,7 +93,6 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
 _encode_record = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(_Record).decode
-_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
 
 async def make_video(
@@ -187,7 +187,7 @@ class Videos:
     ) -> None:
         self._gateway = gateway
         self._caller = caller
-        self._accounts = gateway.accounts_of(caller)
+        self._accounts = accounts_of(caller)
         self._poll_every_s = poll_every_s
         self._now = now
 
@@ -231,9 +231,7 @@ class Videos:
             record = await self._recall(job, account) or _fresh_record()
             if not record.is_deleted and not record.is_gone:
                 try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
+                    await self._call(account, delete_video, job.chat_id)
                 except UpstreamRejected as error:
                     if not is_decision(error):
                         raise
@@ -248,9 +246,7 @@ class Videos:
             record = msgspec.structs.replace(record, handed_out=record.handed_out + 1)
             if record.handed_out >= HANDED_OUT_ENOUGH:
                 try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
+                    await self._call(account, delete_video, job.chat_id)
                     record = msgspec.structs.replace(record, is_deleted=True)
                 except GatewayError as error:
                     log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
@@ -265,8 +261,7 @@ class Videos:
         turn = Place(f"video-poll:{job.chat_id}", account.refresh_token)
         if not await self._gateway.memory.add(turn, "1", ttl_s=self._poll_every_s):
             return record
-        upstream = self._gateway.upstream
-        status = await self._authorized(account, lambda session: video_status(upstream, session, job.chat_id))
+        status = await self._call(account, video_status, job.chat_id)
         record = msgspec.structs.replace(
             record, status=status, asked_at=self._now(), error_code=_error_code(status)
         )
@@ -281,7 +276,7 @@ class Videos:
         self, job: VideoJob, account: Account, audio: tuple[str, str], record: _Record
     ) -> _Record:
         """Add the sound, in one instance alone; the others say that the video is nearly done."""
-        upstream, memory = self._gateway.upstream, self._gateway.memory
+        memory = self._gateway.memory
         turn, mark = Place(f"video-sound:{job.chat_id}", account.refresh_token), secrets.token_hex(8)
         if not await memory.add(turn, mark, ttl_s=SOUND_TTL_S):
             return _nearly_done(record)
@@ -290,9 +285,7 @@ class Videos:
         async def add_and_remember() -> None:
             nonlocal record
             try:
-                url = await self._authorized(
-                    account, lambda s: add_sound(upstream, s, job.chat_id, key=key, audio_id=audio_id)
-                )
+                url = await self._call(account, add_sound, job.chat_id, key=key, audio_id=audio_id)
             except GatewayError as error:
                 record = _without_sound(record, error)
                 await self._keep(job, account, record)
@@ -307,14 +300,12 @@ class Videos:
 
     def _state(self, job: VideoJob, account: Account, record: _Record) -> VideoState:
         status = record.status
-        labelled = (
-            f"{job.conversation_id}-{account.label}" if len(self._accounts) > 1 else job.conversation_id
-        )
+        conversation_id = labelled(job.conversation_id, account.label, self._accounts)
         return VideoState(
             id=seal(job, self._caller, account),
             model=job.model,
             created_at=job.created_at,
-            conversation_id=labelled if job.conversation_id else "",
+            conversation_id=conversation_id if job.conversation_id else "",
             status=status.state,
             progress=status.progress,
             completed_at=record.completed_at,
@@ -326,15 +317,17 @@ class Videos:
             error_message=status.words,
         )
 
-    async def _authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
+    async def _call(
+        self, account: Account, operation: Operation[P, T], *args: P.args, **options: P.kwargs
+    ) -> T:
         current_trace().account = account.label
         try:
-            return await self._gateway.authorized(account, call)
+            return await self._gateway.client(account).call(operation, *args, **options)
         except AccountRefused as error:
             raise for_caller(error, self._caller) from error
 
     def _lock(self, job: VideoJob) -> asyncio.Lock:
-        return _locks.setdefault((id(self._gateway), job.chat_id), asyncio.Lock())
+        return self._gateway.locks.of(f"video:{job.chat_id}")
 
     async def _recall(self, job: VideoJob, account: Account) -> _Record | None:
         text = await self._gateway.memory.recall(_record_place(job, account))

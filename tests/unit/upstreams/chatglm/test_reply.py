@@ -29,6 +29,8 @@ from lib.errors import (
 from lib.trace import traced
 from lib.upstreams.chatglm import reply as chat_module
 from lib.upstreams.chatglm import turn as turn_module
+from lib.upstreams.chatglm.accounts import rotation
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.reply import Reply
 from lib.upstreams.chatglm.turn import Turn
@@ -44,7 +46,7 @@ Accounts = list[SimulatedAccount]
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second try come at once, and a stopped or silent upstream be waited for briefly."""
-    monkeypatch.setattr(chat_module, "RETRY_PAUSE_S", (0.0, 0.01))
+    monkeypatch.setattr(rotation, "RETRY_PAUSE_S", (0.0, 0.01))
     monkeypatch.setattr(turn_module, "ACCEPT_TIMEOUT_S", 0.5)
 
 
@@ -249,9 +251,9 @@ async def test_an_account_throttled_in_mid_answer_is_left_alone_too(
 async def test_a_success_ends_the_doubling_of_the_cool_down(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
-    await flow.gateway.pool.cool_downs.throttled(flow.gateway.accounts_of(_caller(account))[0], 0.0)
+    await flow.gateway.pool.cool_downs.throttled(accounts_of(_caller(account))[0], 0.0)
     await flow.ask([account])  # waits the second that is the shortest cool-down
-    status = await flow.gateway.pool.status(flow.gateway.accounts_of(_caller(account))[0])
+    status = await flow.gateway.pool.status(accounts_of(_caller(account))[0])
     assert status.state == "free"
 
 

@@ -9,10 +9,10 @@ import pytest
 from lib.chat.events import Failed
 from lib.errors import AccessTokenRefused, AccountRefused, UpstreamTimeout
 from lib.patience import LAST_LOOK_S
-from lib.upstreams.chatglm import reply as chat_module
 from lib.upstreams.chatglm import turn as turn_module
+from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.account import parse_account
-from lib.upstreams.chatglm.wire.client import DELETION_TIMEOUT_S
+from lib.upstreams.chatglm.wire.client import DELETION_TIMEOUT_S, ChatGLM
 from simulator.app import SceneLike
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
@@ -25,7 +25,7 @@ REFUSED = (40102, "unauthorized user(40102)")
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_module, "RETRY_PAUSE_S", (0.0, 0.01))
+    monkeypatch.setattr(rotation, "RETRY_PAUSE_S", (0.0, 0.01))
 
 
 def refused_at_once(cue: Cue) -> Iterator[Step]:
@@ -154,4 +154,4 @@ async def test_the_longest_silence_is_the_longest_of_a_small_call_too(
     upstream.sim.fail("user/info", delay_s=30)
     gateway = flow.gateway
     with pytest.raises(UpstreamTimeout, match=r"within 0\.3 s"):
-        await gateway.authorized(parse_account(account.token), gateway.upstream.user_info)
+        await gateway.client(parse_account(account.token)).call(ChatGLM.user_info)
