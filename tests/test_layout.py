@@ -56,12 +56,12 @@ ROOMS = {
     "chatglm": _room(
         "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat upstreams chatglm files store settings errors trace", "msgspec"),
+    "flows": _room("chat errors settings trace upstreams", "msgspec"),
     "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
-    "api": _room("web dialects flows upstreams chatglm settings errors", "starlette"),
+    "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
-    "hosts/box": _room("chatglm errors flows settings simulator upstreams web", "starlette uvicorn msgspec"),
+    "hosts/box": _room("errors settings simulator upstreams web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "dialects")

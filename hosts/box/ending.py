@@ -14,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hosts.box.mounting import mount
-from lib.upstreams.chatglm.gateway import close_gateways
+from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short
 
 TELL_S = 1.0
@@ -42,7 +42,7 @@ class EndsInTime:
             await self._app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._app = mount(self._api_folder, close_gateways)
+        self._app = mount(self._api_folder, close_services)
         end_with_supervisor()
         with on_end(self._cut_short_later):
             await self._app(scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -74,6 +75,7 @@ class SharedState:
         self._reads = _Circuit("cannot be read", now)
         self._writes = _Circuit("takes no writes", now)
         self._probed_at = float("-inf")
+        self._probing: asyncio.Task[str | None] | None = None
 
     @property
     def problem(self) -> str | None:
@@ -87,6 +89,15 @@ class SharedState:
             await self._writes.attempt(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
             await self._reads.attempt(self._store.get, PROBE)
         return self.problem
+
+    async def problem_within(self, timeout_s: float) -> str | None:
+        """Probe, and wait no longer than `timeout_s`; a probe under way is not begun a second time."""
+        if self._probing is None or self._probing.done():
+            # In no TaskGroup: it comes to its own end, and remembers the result, although the caller goes on.
+            self._probing = asyncio.create_task(self.probe())
+        probing = self._probing
+        done, _ = await asyncio.wait({probing}, timeout=timeout_s)
+        return probing.result() if done else "does not answer"
 
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
@@ -166,6 +177,10 @@ class SharedState:
             assert copy.expires_at is not None
             ttl_s = copy.expires_at - self._now()
             await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=True)
+
+    async def close(self) -> None:
+        await self.flush()
+        await self._store.close()
 
     async def drop(self, place: Place) -> None:
         """Remove what the copy holds, unless another process has written something else since."""

@@ -18,6 +18,7 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
+from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
 
 Batch = Sequence[ReplyEvent]
 """The events of one read of the upstream's stream."""
@@ -88,6 +89,10 @@ class Upstream(Protocol):
         """Return the names of the models that it offers to the caller."""
         ...
 
+    def serves(self, name: str) -> bool:
+        """Tell whether it serves a name that `models` does not list."""
+        ...
+
 
 class MadeImages(msgspec.Struct, frozen=True):
     images: tuple[ImageMade, ...]
@@ -136,6 +141,24 @@ class VideoMaker(Protocol):
         ...
 
 
+class AccountDesk(Protocol):
+    """Looks after the owner's accounts, and checks any refresh token."""
+
+    async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
+        """Check each token, one after the other. No token is used up."""
+        ...
+
+    async def store_problem(self, within_s: float) -> str | None:
+        """Return the store's problem, or None; a store that does not answer in time has one."""
+        ...
+
+    async def store(self) -> StoreHealth: ...
+
+    async def clock(self, until: float) -> ClockHealth: ...
+
+    async def accounts(self, until: float, *, is_fresh: bool) -> list[AccountHealth]: ...
+
+
 class Services(Protocol):
     """The services of one event loop, under one set of settings."""
 
@@ -152,6 +175,9 @@ class Services(Protocol):
 
     @property
     def videos(self) -> VideoMaker: ...
+
+    @property
+    def accounts(self) -> AccountDesk: ...
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

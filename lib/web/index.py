@@ -16,7 +16,6 @@ NO_ROBOTS = "User-agent: *\nDisallow: /\n"
 
 
 def index_app() -> Starlette:
-    """It is always open: none of its answers costs anything."""
     return create_app(
         Route("/", get_page),
         Route("/index", get_page),
@@ -24,7 +23,7 @@ def index_app() -> Starlette:
         Route("/openapi.json", get_document),
         Route("/robots.txt", get_robots),
         error_body=error_body,
-        is_always_open=True,
+        open_paths=("/ping",),
     )
 
 

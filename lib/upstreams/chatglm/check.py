@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from weakref import WeakValueDictionary
 
 import msgspec
 
 from lib.errors import AccountRefused, NoAccountAvailable
-from lib.settings import Settings
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.wire.client import ChatGLM
+from lib.upstreams.condition import TokenStatus
 
 CHECK_TTL_S = 600.0
 """How long an answer is remembered: the upstream is asked at most that often for one token."""
 
-_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
-
-
-class TokenStatus(msgspec.Struct, frozen=True):
-    live: bool
-    expires_at: int | None
-    """Unix time at which the account's current refresh token ends, where the token says so."""
-    guest: bool
-    blocked: bool
-
 
 async def check_tokens(
-    refresh_tokens: tuple[str, ...], settings: Settings, *, is_fresh: bool = False
+    refresh_tokens: tuple[str, ...], gateway: Gateway, *, is_fresh: bool = False
 ) -> list[TokenStatus]:
     """Check each token, one after the other: the upstream dislikes bursts. `is_fresh`: as it is right now."""
     if not refresh_tokens:
         raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
-    return [await _check(token, settings, is_fresh=is_fresh) for token in refresh_tokens]
+    return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
 
 
-async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> TokenStatus:
+async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> TokenStatus:
     """Say whether the token's account can be used; raises where the upstream does not tell."""
     dead = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
     if refresh_token.count(".") != 2:  # no token; an API key, perhaps, which the upstream must not see
@@ -45,9 +34,7 @@ async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> T
         account = parse_account(refresh_token)
     except AccountRefused:
         return dead
-    gateway = gateway_of(settings)
-    lock = _locks.setdefault((id(gateway), account.key), asyncio.Lock())
-    async with lock:  # two checks at once ask once
+    async with gateway.locks.of(f"check:{account.key}"):  # Two checks at once ask the upstream once.
         place = place_by_token("check", account)
         known = None if is_fresh else await gateway.memory.recall(place)
         if known is not None:
@@ -60,7 +47,7 @@ async def _check(refresh_token: str, settings: Settings, *, is_fresh: bool) -> T
 
 async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     try:
-        info = await gateway.authorized(account, gateway.upstream.user_info)
+        info = await gateway.client(account).call(ChatGLM.user_info)
     except AccountRefused as error:
         return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
     if info.is_blocked:

@@ -14,7 +14,7 @@ from lib.errors import GatewayError, InvalidRequest
 from lib.files.fetcher import FetchedFile
 from lib.files.kinds import SAMPLE_BYTES, Kind, name_as, recognize
 from lib.files.names import safe_name
-from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.protocol import FileReference
 from lib.upstreams.chatglm.wire.uploads import Upload, upload_file
@@ -66,12 +66,12 @@ class RequestFiles:
         for had in await each(self._parts, self._fetch_one):
             self._had.setdefault(had.file.digest, had)
 
-    async def uploaded_to(self, account: Account) -> tuple[FileReference, ...]:
+    async def uploaded_to(self, client: AccountClient) -> tuple[FileReference, ...]:
         """Upload what this account does not have yet; return what refers to them, in the request's order."""
-        known = self._references.setdefault(account.label, {})
+        known = self._references.setdefault(client.account.label, {})
 
         async def upload_one(digest: str) -> None:
-            known[digest] = await self._upload_one(self._had[digest], account)
+            known[digest] = await self._upload_one(self._had[digest], client)
 
         await each([digest for digest in self._had if digest not in known], upload_one)
         return tuple(known[digest] for digest in self._had)
@@ -87,12 +87,9 @@ class RequestFiles:
         except InvalidRequest as error:
             raise error.at(part.param) from error
 
-    async def _upload_one(self, had: _Had, account: Account) -> FileReference:
+    async def _upload_one(self, had: _Had, client: AccountClient) -> FileReference:
         try:
-            return await self._gateway.authorized(
-                account,
-                lambda session: upload_file(self._gateway.upstream, session, had.upload, self._agent_id),
-            )
+            return await client.call(upload_file, had.upload, self._agent_id)
         except InvalidRequest as error:
             raise error.at(had.part.param) from error
         except GatewayError as error:

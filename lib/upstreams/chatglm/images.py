@@ -7,8 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import uniform
-from time import monotonic
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -19,24 +17,20 @@ from lib.chat.media import ImageRequest
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
 from lib.files.fetcher import FetchedFile
-from lib.settings import Settings
-from lib.trace import current_trace
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.files import each
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
 from lib.upstreams.chatglm.wire.drawing import (
-    CONFIG,
     NO_STYLE,
     Drawing,
     in_order,
     linked_images,
     nearest_aspect_ratio,
-    read_styles,
 )
 from lib.upstreams.chatglm.wire.models import is_agent_id
-from lib.upstreams.interface import MadeImages
+from lib.upstreams.interface import Call, MadeImages
 
-STYLES_TTL_S = 3600.0
 ROUND_PAUSE_S = (0.5, 1.5)
 """Between two rounds of one request: nobody draws again in the same second."""
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
@@ -55,29 +49,25 @@ class _Round(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_images(
-    request: ImageRequest, caller: Caller, settings: Settings, *, deadline_at: float | None = None
-) -> AsyncIterator[MadeImages]:
+async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> AsyncIterator[MadeImages]:
     """Make the images; the last round is cleaned up at the end, when the caller has its answer.
 
     Raises where not a single one was made. A later round that fails leaves fewer images than asked for.
     """
-    gateway = gateway_of(settings)
-    drawing = Drawing(
-        aspect_ratio=nearest_aspect_ratio(request.ratio), style=await _style(gateway, request.style, caller)
-    )
-    agent_id = request.model if is_agent_id(request.model) else settings.drawing_assistant_id
+    style = await _style(gateway, request.style, call.caller)
+    drawing = Drawing(aspect_ratio=nearest_aspect_ratio(request.ratio), style=style)
+    agent_id = request.model if is_agent_id(request.model) else gateway.settings.drawing_assistant_id
     turn = ChatRequest(
         model=agent_id, messages=(Message("user", (TextPart(request.prompt),)),), web_search=False
     )
     made: dict[str, ImageMade] = {}
     async with AsyncExitStack() as resources:
         while True:
-            opened = open_reply(turn, caller, settings, deadline_at=deadline_at, drawing=drawing)
+            opened = open_reply(gateway, turn, call, drawing=drawing)
             try:
                 reply = await resources.enter_async_context(opened)
                 known = len(made)
-                drawn = await _read_round(reply)
+                drawn = await _read_round(reply, call)
             except GatewayError as error:
                 if not made:
                     raise
@@ -93,10 +83,10 @@ async def open_images(
 
 @asynccontextmanager
 async def open_files(
-    images: tuple[ImageMade, ...], settings: Settings, *, deadline_at: float | None = None
+    gateway: Gateway, images: tuple[ImageMade, ...], *, deadline_at: float | None = None
 ) -> AsyncIterator[list[FetchedFile]]:
     """Fetch the images from where the upstream put them; not one is held in memory."""
-    fetcher = gateway_of(settings).fetcher
+    fetcher = gateway.fetcher
     async with AsyncExitStack() as resources:
 
         async def fetch_one(image: ImageMade) -> FetchedFile:
@@ -113,10 +103,10 @@ async def open_files(
         yield files
 
 
-async def _read_round(reply: Reply) -> _Round:
+async def _read_round(reply: Reply, call: Call) -> _Round:
     """Read one round to its end; a GatewayError says why there is no image."""
     events = [event async for batch in reply for event in batch]
-    current_trace().take(events)
+    call.trace.take(events)
     answer = Answer(events)
     ending = answer.ending
     if isinstance(ending, Finished) and ending.reason == "content_filter":
@@ -132,31 +122,8 @@ async def _read_round(reply: Reply) -> _Round:
     raise UpstreamRejected(f"The upstream made no image: {words or 'it did not say why'}")
 
 
-class _Styles:
-    """The upstream's styles as one process last saw them."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-        self.fresh_until = float("-inf")
-
-
-_styles: WeakKeyDictionary[Gateway, _Styles] = WeakKeyDictionary()
-
-
 async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
-    """Find what the upstream calls a style; one that its list does not have is sent as it is."""
+    """Return the upstream's name of a style."""
     if wanted.casefold() in _OPENAI_STYLES:
         return NO_STYLE
-    styles = _styles.setdefault(gateway, _Styles())
-    if monotonic() >= styles.fresh_until:
-        styles.fresh_until = monotonic() + STYLES_TTL_S
-        upstream = gateway.upstream
-        try:
-            config = await gateway.authorized(
-                gateway.accounts_of(caller)[0], lambda session: upstream.call("GET", CONFIG, session)
-            )
-        except GatewayError as error:
-            log.warning("styles not fetched", extra={"error": error.summary})
-        else:
-            styles.known = read_styles(config) or styles.known
-    return styles.known.get(wanted.casefold(), wanted)
+    return await gateway.styles.find(wanted, accounts_of(caller)[0])

@@ -18,6 +18,7 @@ import httpx
 
 from lib import settings
 from lib.chat.caller import Caller
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from simulator.app import Simulator
 from simulator.server import SimulatorServer
 from tests.support.client import KEY, Client
@@ -119,7 +120,7 @@ class World:
         """Let rests be over that the gateway has taken, for the account and for the clock."""
         owner = Caller(settings.current().refresh_tokens, is_owner=True)
         gateway = self.live.gateways[-1]
-        for account in gateway.accounts_of(owner):
+        for account in accounts_of(owner):
             self.live.run(gateway.pool.cool_downs.succeeded(account))
         gateway.upstream._clock._rests_until = None
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from random import uniform
 from time import time
-from typing import IO, TypeVar
-from weakref import WeakValueDictionary
+from typing import IO, ParamSpec, TypeVar
 
 import msgspec
 
-from lib.chat.caller import Caller
 from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     AccountRefused,
@@ -24,17 +21,16 @@ from lib.errors import (
     ShuttingDown,
     UpstreamRejected,
 )
-from lib.settings import Settings
 from lib.store.seal import Place
 from lib.tasks import run_to_end
-from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
-from lib.upstreams.chatglm.refusals import for_caller
+from lib.upstreams.chatglm.accounts.callers import accounts_of, for_caller
+from lib.upstreams.chatglm.accounts.client import Operation
+from lib.upstreams.chatglm.conversations import labelled
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
-from lib.upstreams.chatglm.wire.client import Session
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
     add_sound,
@@ -42,6 +38,7 @@ from lib.upstreams.chatglm.wire.videos import (
     is_decision,
     video_status,
 )
+from lib.upstreams.interface import Call
 
 POLL_EVERY_S = 2.0
 """The upstream is asked for one video no more often than that, however many ask us."""
@@ -59,9 +56,7 @@ HANDED_OUT_ENOUGH = 2
 """Completed answers after which the upstream's record is no longer needed: one may have been lost."""
 
 T = TypeVar("T")
-
-Ending = Callable[[], AbstractContextManager[None]]
-"""What turns the cancellation that the end of a server is into ShuttingDown; any other one stays one."""
+P = ParamSpec("P")
 
 log = logging.getLogger("glm_gateway")
 
@@ -90,60 +85,57 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
 _encode_record = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(_Record).decode
-_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
 
 async def make_video(
+    gateway: Gateway,
     request: VideoRequest,
-    caller: Caller,
-    settings: Settings,
+    call: Call,
     *,
     frame: IO[bytes] | None = None,
     attempt: Attempt | None = None,
-    deadline_at: float | None = None,
     pace: Pace | None = None,
-    ending: Ending = nullcontext,
 ) -> VideoState:
-    """Order a video, wait for it as long as the request allows, and return what is known of it then.
+    """Order a video, wait for it as long as the request allows, and return its state then.
 
     Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
     pace = pace or Pace()
-    order = Order(gateway_of(settings), request, caller, frame, deadline_at)
+    order = Order(gateway, request, call, frame)
     wait_s = request.wait_s
     try:
-        with ending():
+        with call.ending():
             job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
     except ShuttingDown:
         if order.placed is None:
             raise
         (job, account), wait_s = order.placed, 0.0
-    jobs = Videos(gateway_of(settings), caller, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(wait_s, deadline_at, settings), ending=ending)
+    jobs = Videos(gateway, call, poll_every_s=pace.poll_every_s)
+    return await jobs.wait(job, account, until=_wait_until(wait_s, call))
 
 
-async def look_at_video(video_id: str, caller: Caller, settings: Settings) -> VideoState:
-    """Return how a video is doing; raises NotFound for an id that this caller was never given."""
-    jobs = Videos(gateway_of(settings), caller)
+async def look_at_video(gateway: Gateway, video_id: str, call: Call) -> VideoState:
+    """Return the state of a video. Raise NotFound for an id that this caller never got."""
+    jobs = Videos(gateway, call)
     return await jobs.look(*jobs.find(video_id))
 
 
-async def remove_video(video_id: str, caller: Caller, settings: Settings) -> None:
-    jobs = Videos(gateway_of(settings), caller)
+async def remove_video(gateway: Gateway, video_id: str, call: Call) -> None:
+    jobs = Videos(gateway, call)
     await jobs.remove(*jobs.find(video_id))
 
 
-async def note_handed_out(video_id: str, caller: Caller, settings: Settings) -> None:
-    """A completed answer has been sent; after the second one the upstream's record is deleted."""
-    jobs = Videos(gateway_of(settings), caller)
+async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
+    """A completed answer was sent. After the second one the upstream's record is deleted."""
+    jobs = Videos(gateway, call)
     await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
 
 
-def _wait_until(wait_s: float | None, deadline_at: float | None, settings: Settings) -> float:
-    longest_s = LONGEST_LAMBDA_WAIT_S if settings.on_lambda else LONGEST_WAIT_S
+def _wait_until(wait_s: float | None, call: Call) -> float:
+    longest_s = LONGEST_LAMBDA_WAIT_S if call.settings.on_lambda else LONGEST_WAIT_S
     wait_s = longest_s if wait_s is None else min(wait_s, longest_s)
     until = asyncio.get_running_loop().time() + wait_s
-    return until if deadline_at is None else min(until, stop_time(deadline_at))
+    return until if call.deadline_at is None else min(until, stop_time(call.deadline_at))
 
 
 class Videos:
@@ -152,14 +144,15 @@ class Videos:
     def __init__(
         self,
         gateway: Gateway,
-        caller: Caller,
+        call: Call,
         *,
         poll_every_s: float = POLL_EVERY_S,
         now: Callable[[], float] = time,
     ) -> None:
         self._gateway = gateway
-        self._caller = caller
-        self._accounts = gateway.accounts_of(caller)
+        self._of = call
+        self._caller = call.caller
+        self._accounts = accounts_of(call.caller)
         self._poll_every_s = poll_every_s
         self._now = now
 
@@ -178,15 +171,13 @@ class Videos:
                 record = await self._ask(job, account, record or _fresh_record())
         return self._state(job, account, record)
 
-    async def wait(
-        self, job: VideoJob, account: Account, *, until: float, ending: Ending = nullcontext
-    ) -> VideoState:
-        """Look again and again; what fails meanwhile changes nothing about the video."""
+    async def wait(self, job: VideoJob, account: Account, *, until: float) -> VideoState:
+        """Look again and again. A look that fails changes nothing about the video."""
         clock = asyncio.get_running_loop().time
         state = self._state(job, account, _fresh_record())
         while (left_s := until - clock()) > 0 and not state.is_over:
             try:
-                with ending():
+                with self._of.ending():
                     await asyncio.sleep(min(left_s, self._poll_every_s * uniform(*WAIT_JITTER)))
                     state = await self.look(job, account)
             except ShuttingDown:
@@ -203,9 +194,7 @@ class Videos:
             record = await self._recall(job, account) or _fresh_record()
             if not record.is_deleted and not record.is_gone:
                 try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
+                    await self._call(account, delete_video, job.chat_id)
                 except UpstreamRejected as error:
                     if not is_decision(error):
                         raise
@@ -220,9 +209,7 @@ class Videos:
             record = msgspec.structs.replace(record, handed_out=record.handed_out + 1)
             if record.handed_out >= HANDED_OUT_ENOUGH:
                 try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
+                    await self._call(account, delete_video, job.chat_id)
                     record = msgspec.structs.replace(record, is_deleted=True)
                 except GatewayError as error:
                     log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
@@ -237,8 +224,7 @@ class Videos:
         turn = Place(f"video-poll:{job.chat_id}", account.refresh_token)
         if not await self._gateway.memory.add(turn, "1", ttl_s=self._poll_every_s):
             return record
-        upstream = self._gateway.upstream
-        status = await self._authorized(account, lambda session: video_status(upstream, session, job.chat_id))
+        status = await self._call(account, video_status, job.chat_id)
         record = msgspec.structs.replace(
             record, status=status, asked_at=self._now(), error_code=_error_code(status)
         )
@@ -253,7 +239,7 @@ class Videos:
         self, job: VideoJob, account: Account, audio: tuple[str, str], record: _Record
     ) -> _Record:
         """Add the sound, in one instance alone; the others say that the video is nearly done."""
-        upstream, memory = self._gateway.upstream, self._gateway.memory
+        memory = self._gateway.memory
         turn, mark = Place(f"video-sound:{job.chat_id}", account.refresh_token), secrets.token_hex(8)
         if not await memory.add(turn, mark, ttl_s=SOUND_TTL_S):
             return _nearly_done(record)
@@ -262,9 +248,7 @@ class Videos:
         async def add_and_remember() -> None:
             nonlocal record
             try:
-                url = await self._authorized(
-                    account, lambda s: add_sound(upstream, s, job.chat_id, key=key, audio_id=audio_id)
-                )
+                url = await self._call(account, add_sound, job.chat_id, key=key, audio_id=audio_id)
             except GatewayError as error:
                 record = _without_sound(record, error)
                 await self._keep(job, account, record)
@@ -279,14 +263,12 @@ class Videos:
 
     def _state(self, job: VideoJob, account: Account, record: _Record) -> VideoState:
         status = record.status
-        labelled = (
-            f"{job.conversation_id}-{account.label}" if len(self._accounts) > 1 else job.conversation_id
-        )
+        conversation_id = labelled(job.conversation_id, account.label, self._accounts)
         return VideoState(
             id=seal(job, self._caller, account),
             model=job.model,
             created_at=job.created_at,
-            conversation_id=labelled if job.conversation_id else "",
+            conversation_id=conversation_id if job.conversation_id else "",
             status=status.state,
             progress=status.progress,
             completed_at=record.completed_at,
@@ -298,15 +280,17 @@ class Videos:
             error_message=status.words,
         )
 
-    async def _authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
-        current_trace().account = account.label
+    async def _call(
+        self, account: Account, operation: Operation[P, T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        self._of.trace.account = account.label
         try:
-            return await self._gateway.authorized(account, call)
+            return await self._gateway.client(account).call(operation, *args, **options)
         except AccountRefused as error:
             raise for_caller(error, self._caller) from error
 
     def _lock(self, job: VideoJob) -> asyncio.Lock:
-        return _locks.setdefault((id(self._gateway), job.chat_id), asyncio.Lock())
+        return self._gateway.locks.of(f"video:{job.chat_id}")
 
     async def _recall(self, job: VideoJob, account: Account) -> _Record | None:
         text = await self._gateway.memory.recall(_record_place(job, account))

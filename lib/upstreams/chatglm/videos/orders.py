@@ -14,7 +14,6 @@ from typing import IO
 
 import msgspec
 
-from lib.chat.caller import Caller
 from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
@@ -26,16 +25,17 @@ from lib.errors import (
 )
 from lib.files.frames import MAX_HEIGHT, WIDTH, fit_frame
 from lib.store.seal import Place
+from lib.store.shared import SharedState
 from lib.tasks import run_to_end
-from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.lease import Lease
+from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.client import LeasedAccount
+from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.images import open_files, open_images
-from lib.upstreams.chatglm.refusals import for_caller, note_refusal
-from lib.upstreams.chatglm.reply import addressed, stop_time
+from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
-from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S, Session, UploadedFile
+from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S, ChatGLM, Session, UploadedFile
 from lib.upstreams.chatglm.wire.videos import (
     BegunVideo,
     VideoOrder,
@@ -44,6 +44,7 @@ from lib.upstreams.chatglm.wire.videos import (
     is_id,
     upload_first_frame,
 )
+from lib.upstreams.interface import Call
 
 ORDER_TTL_S = 900.0
 """How long a repeated order is recognised; the SDKs repeat within seconds, or after their ten minutes."""
@@ -59,82 +60,103 @@ _one_frame = threading.Lock()
 """A frame costs a core and some hundred megabytes while it is made: one of them at a time in a process."""
 
 _BEGUN, _IS_LOST = "begun", "lost"
-"""What stands in the place of an order's id, as long as there is none, and where there will never be one."""
+"""An order's record holds one of these words while there is no id yet, or if there will never be one."""
+
+
+class _Record:
+    """The store's record of one order: by it, a repetition finds the video of an earlier attempt."""
+
+    def __init__(self, memory: SharedState, place: Place) -> None:
+        self._memory = memory
+        self._place = place
+        self._before: str | None = None
+
+    async def begin(self) -> None:
+        """Note that the order is under way. If nothing comes of it, the older record counts again."""
+        self._before = await self._memory.recall(self._place)
+        await self._write(_BEGUN)
+
+    async def claim(self, patience_s: float) -> str | None:
+        """Make the order ours and return None, or return what an earlier attempt has left in the end."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + patience_s
+        while True:
+            found = await self._memory.recall(self._place)
+            if found is None and await self._memory.add(self._place, _BEGUN, ttl_s=ORDER_TTL_S):
+                await self._write(_BEGUN)
+                return None
+            if found not in (None, _BEGUN) or clock() >= until:
+                return found or _BEGUN
+            await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
+
+    async def place(self, video_id: str) -> None:
+        await self._write(video_id)
+
+    async def withdraw(self, *, is_lost: bool) -> None:
+        """End an order that failed, unless its video is known after all."""
+        if await self._memory.recall(self._place) != _BEGUN:
+            return
+        if is_lost:
+            await self._write(_IS_LOST)
+        elif self._before is not None:
+            await self._write(self._before)
+        else:
+            await self._memory.drop(self._place)
+
+    async def _write(self, value: str) -> None:
+        await self._memory.keep(self._place, value, ttl_s=ORDER_TTL_S)
 
 
 class Order:
-    """One request for a video, from its first frame to the upstream's word that it has begun."""
+    """One request for a video, from its first frame until the upstream says that the video has begun."""
 
     def __init__(
         self,
         gateway: Gateway,
         request: VideoRequest,
-        caller: Caller,
+        call: Call,
         first_frame: IO[bytes] | None,
-        deadline_at: float | None,
     ) -> None:
         self._gateway = gateway
-        self._settings = gateway.settings
         self._request = request
-        self._caller = caller
+        self._call = call
+        self._caller = call.caller
         self._file = first_frame
-        self._deadline_at = deadline_at
-        self._accounts = gateway.accounts_of(caller)
-        self._conversation_id, self._candidates = addressed(request.conversation_id, self._accounts)
+        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(call.caller))
         if self._conversation_id and not is_id(self._conversation_id):
             raise InvalidRequest("This is no conversation's id.", param="conversation_id")
-        self._order_by = None if deadline_at is None else _order_by(deadline_at)
+        self._order_by = None if call.deadline_at is None else _order_by(call.deadline_at)
         self._may_have_begun = False
         self.placed: tuple[VideoJob, Account] | None = None
-        """What there is to wait for, once it is known."""
+        """The video to wait for, once it is known, and its account."""
 
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
-        memory = self._gateway.memory
-        self._candidates = await self._gateway.proven(self._candidates, self._caller)
-        place = await self._order_place(attempt)
-        before = None
+        self._candidates = await self._gateway.proofs.proven(self._candidates, self._caller)
+        record = _Record(self._gateway.memory, await self._place_of(attempt))
         if attempt.is_repeated or attempt.idempotency_key:
-            self.placed = await self._claim(place, patience_s)
-            if self.placed is not None:
+            if (earlier := await record.claim(patience_s)) is not None:
+                self.placed = self._found(earlier)
                 return self.placed
         else:
-            # The same wish again: if nothing comes of it, the older counts.
-            before = await memory.recall(place)
-        await memory.keep(place, _BEGUN, ttl_s=ORDER_TTL_S)
+            await record.begin()
         try:
             async with self._in_time():
                 frame = await self._first_frame()
-            await self._order(frame, place)
+            await self._order(frame, record)
         except BaseException:
-            if await memory.recall(place) == _BEGUN:
-                await self._withdraw(place, _IS_LOST if self._may_have_begun else before)
+            await record.withdraw(is_lost=self._may_have_begun)
             raise
-        assert self.placed is not None  # else it has raised
+        assert self.placed is not None  # Else it has raised.
         return self.placed
 
-    async def _withdraw(self, place: Place, instead: str | None) -> None:
-        if instead is None:
-            await self._gateway.memory.drop(place)
-        else:
-            await self._gateway.memory.keep(place, instead, ttl_s=ORDER_TTL_S)
+    def _found(self, video_id: str) -> tuple[VideoJob, Account]:
+        earlier = unseal(video_id, self._caller, accounts_of(self._caller))
+        if earlier is None:
+            raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
+        return earlier
 
-    async def _claim(self, place: Place, patience_s: float) -> tuple[VideoJob, Account] | None:
-        """Make the order ours; where an earlier attempt has it, return what became of that."""
-        clock, memory = asyncio.get_running_loop().time, self._gateway.memory
-        until = clock() + patience_s
-        while True:
-            found = await memory.recall(place)
-            if found is None and await memory.add(place, _BEGUN, ttl_s=ORDER_TTL_S):
-                return None
-            if found not in (None, _BEGUN) or clock() >= until:
-                earlier = unseal(found or "", self._caller, self._accounts)
-                if earlier is None:
-                    raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
-                return earlier
-            await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
-
-    async def _order_place(self, attempt: Attempt) -> Place:
+    async def _place_of(self, attempt: Attempt) -> Place:
         """Name the order: by the caller's own key, or by all that it asks for."""
         asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
         if self._file is not None:
@@ -149,63 +171,66 @@ class Order:
             return await _fitted(self._file, request.image_param)
         if request.image_url is not None:
             return await self._fetched(request.image_url)
-        if not request.draws_first_frame:
-            return None
-        drawn = ImageRequest(prompt=request.prompt, ratio=WIDTH / MAX_HEIGHT)
-        opened = open_images(drawn, self._caller, self._settings, deadline_at=self._deadline_at)
-        async with opened as made:
-            images = made.images
-        async with open_files(images[:1], self._settings) as files:
-            return await _fitted(files[0].file, request.image_param)
+        return await self._drawn() if request.draws_first_frame else None
 
     async def _fetched(self, url: str) -> UploadedFile:
+        max_bytes = self._gateway.settings.max_file_bytes
         try:
-            async with self._gateway.fetcher.fetch(url, max_bytes=self._settings.max_file_bytes) as fetched:
+            async with self._gateway.fetcher.fetch(url, max_bytes=max_bytes) as fetched:
                 return await _fitted(fetched.file, self._request.image_param)
         except InvalidRequest as error:
             raise error.at(self._request.image_param) from error
 
-    async def _order(self, frame: UploadedFile | None, place: Place) -> None:
+    async def _drawn(self) -> UploadedFile:
+        request, gateway = self._request, self._gateway
+        drawn = ImageRequest(prompt=request.prompt, ratio=WIDTH / MAX_HEIGHT)
+        async with open_images(gateway, drawn, self._call) as made:
+            images = made.images
+        async with open_files(gateway, images[:1]) as files:
+            return await _fitted(files[0].file, request.image_param)
+
+    async def _order(self, frame: UploadedFile | None, record: _Record) -> None:
         """Order on one account after another, until one does not refuse."""
-        pool = self._gateway.pool
-        excluded: set[str] = set()
-        refusal: GatewayError | None = None
+        rotation = self._gateway.rotation(self._candidates, self._caller, tries=1)
         while True:
+            async with self._in_time():
+                leased = await rotation.lease()
             try:
                 async with self._in_time():
-                    lease = await pool.acquire(
-                        self._candidates, wait_s=self._settings.account_wait_s, excluded=excluded
-                    )
-            except GatewayError as unavailable:
-                raise for_caller(refusal or unavailable, self._caller) from None
-            account = lease.account
-            current_trace().tried(account.label)
-            try:
-                async with self._in_time():
-                    await self._gateway.tokens.get(account)  # it may have to be fetched first
-                    source_id = "" if frame is None else await self._uploaded(account, frame)
+                    await leased.prepare()
+                    source_id = "" if frame is None else await leased.call(upload_first_frame, frame)
                 # To its end, though the caller may leave: a video that has begun must be known by its id.
-                await run_to_end(self._begin(lease, source_id, place))
+                await run_to_end(self._begin(leased, source_id, record))
             except (Throttled, AccountRefused) as error:
-                await note_refusal(error, account, self._gateway)
-                refusal = error
-                excluded.add(account.label)
-                if len(excluded) == len(self._candidates):
-                    raise for_caller(error, self._caller) from error
+                await leased.note(error)
+                await rotation.go_on(leased.account, error)
             else:
                 return
             finally:
-                await lease.release()
+                await leased.release()
 
-    async def _uploaded(self, account: Account, frame: UploadedFile) -> str:
-        gateway = self._gateway
-        return await gateway.authorized(
-            account, lambda session: upload_first_frame(gateway.upstream, session, frame)
-        )
+    async def _begin(self, leased: LeasedAccount, source_id: str, record: _Record) -> None:
+        try:
+            begun = await leased.begin(self._begin_once, self._wire_order(source_id))
+        except GatewayError as error:
+            if self._may_have_begun:
+                raise _lost(error) from error
+            raise
+        job = self._job_of(begun, leased.account)
+        self.placed = job, leased.account
+        await record.place(seal(job, self._caller, leased.account))
 
-    async def _begin(self, lease: Lease, source_id: str, place: Place) -> None:
-        gateway, request, account = self._gateway, self._request, lease.account
-        order = VideoOrder(
+    async def _begin_once(self, upstream: ChatGLM, session: Session, order: VideoOrder) -> BegunVideo:
+        self._may_have_begun = True
+        try:
+            return await begin_video(upstream, session, order)
+        except GatewayError as error:
+            self._may_have_begun = not has_begun_nothing(error)
+            raise
+
+    def _wire_order(self, source_id: str) -> VideoOrder:
+        request = self._request
+        return VideoOrder(
             prompt=request.prompt,
             conversation_id=self._conversation_id,
             source_id=source_id,
@@ -213,25 +238,6 @@ class Order:
             emotional_atmosphere=request.emotional_atmosphere,
             mirror_mode=request.mirror_mode,
         )
-
-        async def begin(session: Session) -> BegunVideo:
-            await lease.require()
-            self._may_have_begun = True
-            try:
-                return await begin_video(gateway.upstream, session, order)
-            except GatewayError as error:
-                self._may_have_begun = not has_begun_nothing(error)
-                raise
-
-        try:
-            begun = await gateway.authorized(account, begin)
-        except GatewayError as error:
-            if self._may_have_begun:
-                raise _lost(error) from error
-            raise
-        job = self._job_of(begun, account)
-        self.placed = job, account
-        await gateway.memory.keep(place, seal(job, self._caller, account), ttl_s=ORDER_TTL_S)
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:

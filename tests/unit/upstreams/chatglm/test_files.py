@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,8 +16,11 @@ from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
 from lib.files.fetcher import FetchedFile
 from lib.files.spool import Spool
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
+from lib.upstreams.chatglm.accounts.client import AccountClient
+from lib.upstreams.chatglm.accounts.tokens import AccessTokens
 from lib.upstreams.chatglm.files import AT_ONCE, MAX_FILES, RequestFiles
 from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.wire.client import ChatGLM
 from tests.bench import document
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +38,7 @@ class Fakes:
         self.at_once = self.most_at_once = 0
         self.fail: Callable[[str], GatewayError | None] = lambda _: None
         settings = SimpleNamespace(max_file_bytes=1000)
-        self.gateway = cast(Gateway, SimpleNamespace(fetcher=self, settings=settings, upstream=self))
-        self.gateway.authorized = self._authorized  # type: ignore[method-assign]
+        self.gateway = cast(Gateway, SimpleNamespace(fetcher=self, settings=settings))
         self.assistant_id = "main"
 
     @asynccontextmanager
@@ -52,9 +54,12 @@ class Fakes:
         finally:
             file.close()
 
-    async def _authorized(self, account: Account, call: Callable[[Any], Awaitable[Any]]) -> Any:
-        self._account = account.label
-        return await call(SimpleNamespace(label=account.label))
+    def client(self, account: Account) -> AccountClient:
+        return AccountClient(account, cast(AccessTokens, self), cast(ChatGLM, self))
+
+    async def get(self, account: Account) -> str:
+        """The access token, as far as files know it."""
+        return account.label
 
     async def send_stream(
         self, path: str, session: Any, content: Callable[[], AsyncIterator[bytes]], **_: Any
@@ -62,8 +67,8 @@ class Fakes:
         body = b"".join([piece async for piece in content()])
         name = body.split(b"\r\n\r\n")[-1].partition(b"\r\n")[0].decode()
         await self._work(f"upload {name}")
-        self.uploaded.append((session.label, name))
-        return {"file_id": f"{session.label}-{name}", "file_url": "u"}
+        self.uploaded.append((session.access_token, name))
+        return {"file_id": f"{session.access_token}-{name}", "file_url": "u"}
 
     async def _work(self, what: str) -> None:
         self.at_once += 1
@@ -90,7 +95,7 @@ async def test_files_are_fetched_and_uploaded_three_at_a_time_in_their_order() -
     await files.fetch()
     assert fakes.most_at_once == AT_ONCE
     fakes.most_at_once = 0
-    references = await files.uploaded_to(ONE)
+    references = await files.uploaded_to(fakes.client(ONE))
     assert fakes.most_at_once == AT_ONCE
     assert [file.name for file in references] == [f"{number}.txt" for number in range(10)]
     assert [file.file_id for file in references] == [f"{ONE.label}-{number}" for number in range(10)]
@@ -104,9 +109,9 @@ async def test_the_same_address_is_fetched_once_and_the_same_content_uploaded_on
     files = request_files(fakes, part("a"), part("b"), part("a"), other_address)
     await files.fetch()
     assert fakes.fetched == ["https://x/a", "https://x/b", "https://x/mirror/a"]
-    assert [file.name for file in await files.uploaded_to(ONE)] == ["a.txt", "b.txt"]
-    assert await files.uploaded_to(ONE) == await files.uploaded_to(ONE)
-    await files.uploaded_to(TWO)
+    assert [file.name for file in await files.uploaded_to(fakes.client(ONE))] == ["a.txt", "b.txt"]
+    assert await files.uploaded_to(fakes.client(ONE)) == await files.uploaded_to(fakes.client(ONE))
+    await files.uploaded_to(fakes.client(TWO))
     assert sorted(fakes.uploaded) == sorted(
         [(ONE.label, "a"), (ONE.label, "b"), (TWO.label, "a"), (TWO.label, "b")]
     )
@@ -119,10 +124,10 @@ async def test_what_was_uploaded_before_a_failure_is_not_uploaded_again() -> Non
     await files.fetch()
     fakes.fail = lambda what: UpstreamRejected("no", retry="again") if what == "upload 3" else None
     with pytest.raises(UpstreamRejected) as failed:
-        await files.uploaded_to(ONE)
+        await files.uploaded_to(fakes.client(ONE))
     assert failed.value.retry == "elsewhere"
     fakes.fail = lambda _: None
-    await files.uploaded_to(ONE)
+    await files.uploaded_to(fakes.client(ONE))
     assert len(fakes.uploaded) == len(set(fakes.uploaded)) == 5
     await files.aclose()
 

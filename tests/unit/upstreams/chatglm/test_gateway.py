@@ -9,8 +9,11 @@ import pytest
 from lib.chat.caller import Caller
 from lib.errors import AccessTokenRefused, AccountRefused
 from lib.upstreams.chatglm.accounts.account import parse_account
-from lib.upstreams.chatglm.gateway import Gateway, close_gateways, gateway_of
-from lib.upstreams.chatglm.wire.client import Session
+from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.proofs import Proofs
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.wire.client import ChatGLM, Session
+from lib.upstreams.choose import close_services, services_of
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
@@ -18,7 +21,7 @@ from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
 
 async def test_the_same_settings_in_one_loop_share_one_gateway(flow: Flow) -> None:
     first = flow.gateway
-    assert gateway_of(flow.settings) is first
+    assert services_of(flow.settings).gateway is first
     flow.configure(heartbeat_s=1.0)
     assert flow.gateway is not first
 
@@ -27,8 +30,8 @@ async def test_another_loop_has_another_gateway_and_closes_its_own(flow: Flow) -
     found: list[Gateway] = []
 
     async def elsewhere() -> None:
-        found.append(gateway_of(flow.settings))
-        await close_gateways()
+        found.append(services_of(flow.settings).gateway)
+        await close_services()
 
     thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
     thread.start()
@@ -42,17 +45,17 @@ async def test_a_gateway_is_closed_once_and_made_anew_when_it_is_needed_again(
     flow: Flow, account: SimulatedAccount
 ) -> None:
     await flow.ask([account])
-    await close_gateways()
-    await close_gateways()
+    await close_services()
+    await close_services()
 
 
 async def test_many_requests_at_a_cold_start_refresh_once(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
-    accounts = flow.gateway.accounts_of(_caller(account))
+    accounts = accounts_of(_caller(account))
 
     async def info() -> None:
-        await flow.gateway.authorized(accounts[0], flow.gateway.upstream.user_info)
+        await flow.gateway.client(accounts[0]).call(ChatGLM.user_info)
 
     await asyncio.gather(*(info() for _ in range(10)))
     assert upstream.count("user/refresh") == 1
@@ -62,28 +65,28 @@ async def test_a_dead_token_of_another_instance_is_not_the_last_one_tried(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
 ) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path}/store.db")
-    (own,) = flow.gateway.accounts_of(_caller(account))
+    (own,) = accounts_of(_caller(account))
     await flow.ask([account])
     upstream.sim.expire_access_tokens(account.uid)
     here = flow.gateway
     flow.configure(heartbeat_s=1.0)  # another instance
-    await flow.gateway.authorized(own, flow.gateway.upstream.user_info)
+    await flow.gateway.client(own).call(ChatGLM.user_info)
     upstream.sim.expire_access_tokens(account.uid)
     # What is known here is dead, and so is what the other has left.
-    await here.authorized(own, here.upstream.user_info)
+    await here.client(own).call(ChatGLM.user_info)
     assert upstream.count("user/refresh") == 3
 
 
 async def test_an_account_whose_fresh_token_is_refused_is_refused(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
-    (own,) = flow.gateway.accounts_of(_caller(account))
+    (own,) = accounts_of(_caller(account))
 
-    async def refused(_: Session) -> None:
+    async def refused(_: ChatGLM, __: Session) -> None:
         raise AccessTokenRefused("40102")
 
     with pytest.raises(AccountRefused, match="fresh access token"):
-        await flow.gateway.authorized(own, refused)
+        await flow.gateway.client(own).call(refused)
     assert upstream.count("user/refresh") == 2
 
 
@@ -91,7 +94,7 @@ async def test_a_refused_refresh_is_told_to_all_who_wait(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     upstream.sim.revoke(account.uid)
-    accounts = flow.gateway.accounts_of(_caller(account))
+    accounts = accounts_of(_caller(account))
     got = await asyncio.gather(
         *(flow.gateway.tokens.get(accounts[0]) for _ in range(5)), return_exceptions=True
     )
@@ -116,7 +119,7 @@ async def test_a_token_that_only_says_whose_it_is_touches_nothing_of_the_account
         with pytest.raises(AccountRefused):
             await flow.ask([_forged(account)])
     assert upstream.count("user/refresh") == 2  # the account's own, and one for what is refused since
-    (own,) = flow.gateway.accounts_of(_caller(account))
+    (own,) = accounts_of(_caller(account))
     assert (await flow.gateway.pool.status(own)).state == "free"
     await flow.ask([account])
 
@@ -133,19 +136,18 @@ async def test_a_token_is_proven_once_and_known_to_the_next_instance(
 ) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path}/store.db")
     await flow.ask([account])
-    await close_gateways()
+    await close_services()
     await flow.ask([account])
     await flow.ask([account])
     assert upstream.count("user/refresh") == 1
 
 
-async def test_of_the_proven_only_the_latest_are_remembered(
-    flow: Flow, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lib.upstreams.chatglm.gateway.MOST_PROVEN", 1)
+async def test_of_the_proven_only_the_latest_are_remembered(flow: Flow, upstream: Upstream) -> None:
+    gateway = flow.gateway
+    gateway.proofs = Proofs(gateway.tokens, gateway.pool.cool_downs, max_proven=1)
     for account in (upstream.add_account(), upstream.add_account()):
         await flow.ask([account])
-    assert len(flow.gateway._proven) == 1
+    assert len(gateway.proofs) == 1
 
 
 def _caller(*accounts: SimulatedAccount) -> Caller:
