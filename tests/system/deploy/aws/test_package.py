@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from hosts.box.mounting import function_files, load
 from tests.scripts.test_requirements import PIN, pins
-from tests.system.deploy.aws.conftest import Package, without_aws
+from tests.system.deploy.aws.conftest import Package, copy_service, without_aws
 from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
@@ -201,10 +200,7 @@ def test_the_deployers_settings_arrive_where_they_belong(
     package: Package, builder: Path, tmp_path: Path
 ) -> None:
     """osls alone: the zips are there."""
-    shutil.copy(package.project / "serverless.yml", tmp_path)
-    shutil.copytree(package.project / ".aws", tmp_path / ".aws")
-    (tmp_path / "hosts/aws").mkdir(parents=True)
-    shutil.copy(package.project / "hosts/aws/routes.yml", tmp_path / "hosts/aws")
+    copy_service(package.project, tmp_path)
     reference = "{{resolve:secretsmanager:glm-gateway:SecretString:CHATGLM_REFRESH_TOKENS}}"
     environ = {
         "CHATGLM_REFRESH_TOKENS": reference,
