@@ -27,7 +27,7 @@ _NAMED = re.compile(
     r"exactly one block,? with the tool [`\"']?([A-Za-z0-9_.:-]*[A-Za-z0-9_-])", re.IGNORECASE
 )
 _ASKS_AGAIN = re.compile(r"\b(?:again|block|JSON)\b|could not be run", re.IGNORECASE)
-_ASIDE = re.compile(r"<([A-Za-z_][\w-]*)>.*?</\1>", re.DOTALL)
+_ASIDE = re.compile(r"<([A-Za-z]+[-_][\w-]*)>.*?</\1>", re.DOTALL)
 _ONE_OF = re.compile(r"block with one of: ([^\n]*?)\. ", re.IGNORECASE)
 
 

@@ -44,7 +44,7 @@ _FOLDER = re.compile(
     r"\s*[:：]?\s*[`\"]?(/[^\s`\"<>]+|[A-Z]:\\[^\s`\"<>]+)",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"<([A-Za-z_][\w-]*)>.*?</\1>", re.DOTALL)
+_ASIDE = re.compile(r"<([A-Za-z]+[-_][\w-]*)>.*?</\1>", re.DOTALL)
 
 _PATHS = ("filepath", "absolutepath", "path", "filename", "file", "targetfile", "name")
 _CONTENTS = ("content", "contents", "filetext", "text", "data", "body", "code")

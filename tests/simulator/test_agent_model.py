@@ -172,6 +172,12 @@ def test_an_example_matches_simple_patterns(pattern: str) -> None:
     assert re.search(pattern, make_example({"type": "string", "pattern": pattern}))
 
 
+def test_a_recursive_member_that_is_optional_ends() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    made = make_example({"$ref": "#/$defs/node", "$defs": {"node": node}})
+    assert json.dumps(made).count("next") < 20
+
+
 def test_a_recursive_schema_ends() -> None:
     node = {
         "type": "object",
