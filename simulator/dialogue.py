@@ -16,9 +16,3 @@ def read_turns(prompt: str) -> list[tuple[str, str]]:
 
 def user_texts(prompt: str) -> list[str]:
     return [text for role, text in read_turns(prompt) if role == "user"] or [prompt]
-
-
-def where_tags_count(prompt: str) -> str:
-    """Return the texts that may name a scene: the system's and the user's newest."""
-    system = [text for role, text in read_turns(prompt) if role == "system"]
-    return "\n".join([*system, user_texts(prompt)[-1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -37,6 +38,10 @@ class Turn:
     reasoning: str
     scene: str
     history_id: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    """The arguments of the scene."""
+    erred: bool = False
+    """True if the scene made a mistake on purpose."""
 
 
 @dataclass(slots=True)

@@ -94,6 +94,8 @@ class Cue:
     """The folder of captures."""
     said: list[str] = field(default_factory=list)
     thought: list[str] = field(default_factory=list)
+    erred: bool = False
+    """Set by a scene that made a mistake on purpose: the next answer may repair it."""
 
     def number(self, name: str, default: float) -> float:
         return float(self.args.get(name, default))

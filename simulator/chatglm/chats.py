@@ -8,7 +8,7 @@ from itertools import chain
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from simulator.dialogue import where_tags_count
+from simulator.agent.prompt import where_tags_count
 from simulator.records import Call, Conversation, Turn
 from simulator.scenes import SCENES, read_tag
 from simulator.steps import Cue, Reply, Step
@@ -114,6 +114,7 @@ class ChatGate(Gate):
             cue.scene = "ad hoc"
             return chosen(cue) if callable(chosen) else iter(chosen)
         tag = read_tag(where_tags_count(order.prompt) if chosen is None else f"[scene:{chosen}]")
+        tag = tag or _scene_that_goes_on(cue)
         name, args = tag or ("images" if order.assistant_id == DRAWING_AGENT else "default", {})
         if name not in SCENES:
             self.note(f"unknown scene {name!r}")
@@ -140,5 +141,20 @@ class ChatGate(Gate):
             del self._answers[cue.history_id]
             answer.account.generations.remove(generation)
             conversation.updated_at = self.state.now()
-            turn = Turn(cue.prompt, cue.answer, cue.reasoning, cue.scene, cue.history_id)
+            turn = Turn(
+                prompt=cue.prompt,
+                answer=cue.answer,
+                reasoning=cue.reasoning,
+                scene=cue.scene,
+                history_id=cue.history_id,
+                args=cue.args,
+                erred=cue.erred,
+            )
             conversation.turns.append(turn)
+
+
+def _scene_that_goes_on(cue: Cue) -> tuple[str, dict[str, str]] | None:
+    """Return the last turn's scene if it is for a whole conversation, not for one answer."""
+    last = cue.turns[-1] if cue.turns else None
+    entry = SCENES.get(last.scene) if last else None
+    return (entry.name, dict(last.args)) if last and entry and entry.sticky else None

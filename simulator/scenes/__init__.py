@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import agents as agents
 from . import broken as broken
 from . import files as files
 from . import friendly as friendly

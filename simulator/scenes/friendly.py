@@ -1,13 +1,16 @@
-"""The answer without a tag: a short talk in the language of the prompt."""
+"""The answer without a tag: act on the prompt's tools, or talk a little in the language of the prompt."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
+from simulator.agent.prompt import read_prompt
+from simulator.agent.tasks import write_listing
 from simulator.dialogue import user_texts
 from simulator.steps import Cue, Script, Step
 
+from .agents import play_agent
 from .registry import scene, strip_tags
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -84,10 +87,18 @@ def _reasoning(said: str) -> str:
 
 @scene()
 def default(cue: Cue) -> Iterator[Step]:
-    """Chat in a friendly way, in the prompt's language; think first when the mode says so."""
-    said = _quote(user_texts(cue.prompt)[-1])
+    """Act if the prompt has tools or a form of output; else chat in the language of the prompt."""
+    reading = read_prompt(cue.prompt, [(turn.prompt, turn.answer) for turn in cue.turns])
+    if reading.choice != "none" or reading.wants_json:
+        yield from play_agent(cue)
+        return
     script = Script(cue)
     yield script.opening()
+    if listing := write_listing(reading.items[-1].text if reading.items else "", cue.prompt):
+        yield from script.write("text", listing)
+        yield script.finish()
+        return
+    said = _quote(user_texts(cue.prompt)[-1])
     if cue.chat_mode:
         yield from script.write("think", _reasoning(said))
     friendly = _friendly_chinese if _CHINESE.search(said) else _friendly_english
