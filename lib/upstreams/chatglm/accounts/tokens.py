@@ -20,6 +20,7 @@ from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, Upstrea
 from lib.store.hold import Hold
 from lib.store.seal import Place
 from lib.store.shared import REST_S, SharedState
+from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read_expiry, token_expiry
 
 CHAIN_TTL_S = 180 * 86400.0
@@ -110,6 +111,7 @@ class AccessTokens:
         self._sleep = sleep
         self._chance = chance
         self._flights: dict[str, _Flight] = {}
+        self._tasks = Tasks()
 
     async def get(self, account: Account) -> str:
         """Return a token that lives for some minutes; where there is one, without asking anybody.
@@ -163,7 +165,7 @@ class AccessTokens:
     def _take_off(self, account: Account, refused: str) -> _Flight:
         """Start a task of its own: whoever waits may be cancelled, a rotation under way may not."""
         flight = _Flight(refused)
-        flight.task = asyncio.create_task(self._obtain(account, flight))
+        flight.task = self._tasks.start(self._obtain(account, flight))
         self._flights[account.key] = flight
         flight.task.add_done_callback(lambda _: self._land(account.key, flight))
         return flight
