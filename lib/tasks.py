@@ -29,7 +29,7 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Tasks:
-    """Tasks that outlive the request that starts them, which no TaskGroup allows. asyncio holds them weakly."""
+    """Tasks that outlive the request that starts them, as no TaskGroup allows; asyncio holds them weakly."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
