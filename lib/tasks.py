@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
+
+T = TypeVar("T")
 
 
 async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
@@ -24,6 +26,19 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
     task.result()
     if cancellation is not None:
         raise cancellation
+
+
+class Tasks:
+    """Tasks that outlive the request that starts them, as no TaskGroup allows; asyncio holds them weakly."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
 
 class Locks:

@@ -159,7 +159,7 @@ def _chat(wire: _Body) -> ChatRequest:
         max_tokens=_max_tokens(wire),
         effort=_effort(wire),
         web_search=None if wire.web_search_options is None else True,
-        conversation_id="" if wire.conversation_id == "none" else wire.conversation_id,
+        conversation_id=wire.conversation_id,
         store=bool(wire.store),
     )
 

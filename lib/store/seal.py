@@ -1,23 +1,25 @@
-"""What a store outside this machine gets to see: ciphertext.
+"""The seal on the values of a store outside this machine, which gets to see ciphertext alone.
 
-The key is derived from a secret that is itself never stored, mostly the refresh token that the account's
-owner gave: whoever reads the store, or a copy of it, learns nothing without it. A value is bound to its
-place, so that one entry's cannot be put in another's.
+The key is derived from a secret that is itself never stored: for most entries the refresh token that the
+account's owner gave. A copy of the store tells nothing without it. A value is bound to its place: one entry's
+value does not open at another.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 from typing import Protocol
 
 import msgspec
 
-VERSION = b"\x01"
-"""AES-256-GCM, key by HKDF-SHA256 (RFC 5869) of the place's secret; base64 of version, nonce, ciphertext."""
-NONCE_BYTES = 12
+VERSION = b"\x02"
+"""AES-256-SIV (RFC 5297) under a key by HKDF-SHA256 (RFC 5869); a record is base64 of version and ciphertext.
+
+Version 1, which no release had, was AES-GCM with a nonce made of the text.
+"""
+KEY_BYTES = 64
+"""Two keys of AES-256: one authenticates, one encrypts."""
 PURPOSE = b"glm-gateway: store"
 
 
@@ -32,12 +34,12 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Seal(Protocol):
-    """How a value is written down; the same text at the same place always alike, since stores compare."""
+    """A way to write a value down. One text at one place is always written alike, since stores compare."""
 
     def close(self, place: Place, text: str) -> str: ...
 
     def open(self, place: Place, sealed: str) -> str | None:
-        """Return the text; None for what is tampered with, foreign, or of another version."""
+        """Return the text; None if the value was tampered with, is foreign, or is of another version."""
         ...
 
 
@@ -51,43 +53,54 @@ class Unsealed:
         return sealed
 
 
-class AesGcmSeal:
-    """For a store that others run."""
+class AesSivSeal:
+    """For a store outside this machine.
+
+    SIV needs no nonce: one text at one place is always sealed alike, so the store can compare the value of a
+    lease's holder with its own. An observer of the store sees that two values of one entry are equal.
+    """
 
     def close(self, place: Place, text: str) -> str:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 30 ms: only where it is used
-
-        key, clear = _derive(place, b"key"), text.encode("utf-8", "surrogatepass")
-        bound = VERSION + place.name.encode("utf-8", "surrogatepass")
-        # Made of what it encrypts, as in RFC 5297, not by chance: nonces differ wherever the texts do, and
-        # the store can compare what a lease's holder says with what it has. That two are equal may be seen.
-        digest = hmac.digest(
-            _derive(place, b"nonce"), len(bound).to_bytes(4, "big") + bound + clear, "sha256"
-        )
-        nonce = digest[:NONCE_BYTES]
-        return base64.b64encode(VERSION + nonce + AESGCM(key).encrypt(nonce, clear, bound)).decode()
+        sealed = _cipher(place).encrypt(_bytes(text), _bound_to(place))
+        return base64.b64encode(VERSION + sealed).decode()
 
     def open(self, place: Place, sealed: str) -> str | None:
         from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         try:
             record = base64.b64decode(sealed, validate=True)
         except (binascii.Error, ValueError):
             return None
-        if record[:1] != VERSION or len(record) <= 1 + NONCE_BYTES:
+        if record[:1] != VERSION:
             return None
-        nonce, ciphertext = record[1 : 1 + NONCE_BYTES], record[1 + NONCE_BYTES :]
-        bound = VERSION + place.name.encode("utf-8", "surrogatepass")
         try:
-            clear = AESGCM(_derive(place, b"key")).decrypt(nonce, ciphertext, bound)
+            text = _cipher(place).decrypt(record[1:], _bound_to(place))
         except InvalidTag:
             return None
-        return clear.decode("utf-8", "surrogatepass")
+        return text.decode("utf-8", "surrogatepass")
 
 
-def _derive(place: Place, what: bytes) -> bytes:
-    """Extract and expand to one block, which is as long as the key."""
-    secret = place.secret.encode("utf-8", "surrogatepass")
-    extracted = hmac.digest(hashlib.sha256(PURPOSE).digest(), secret, "sha256")
-    return hmac.digest(extracted, PURPOSE + b" " + what + b"\x01", "sha256")
+class _Cipher(Protocol):
+    """The library's AESSIV."""
+
+    def encrypt(self, data: bytes, associated_data: list[bytes]) -> bytes: ...
+
+    def decrypt(self, data: bytes, associated_data: list[bytes]) -> bytes: ...
+
+
+def _cipher(place: Place) -> _Cipher:
+    # Imported here: this costs a cold start 12 ms, and a store within the machine needs none of it.
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    derivation = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE)
+    return AESSIV(derivation.derive(_bytes(place.secret)))
+
+
+def _bound_to(place: Place) -> list[bytes]:
+    return [VERSION, _bytes(place.name)]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -23,9 +23,8 @@ from lib.dialects.openai_errors import error_body
 from lib.errors import AccountRefused, GatewayError
 from lib.flows.plan import plan
 from lib.sse import EventSplitter
-from lib.upstreams.chatglm.accounts import tokens
+from lib.upstreams.chatglm.accounts import cooldowns, tokens
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
-from lib.upstreams.chatglm.accounts.cooldowns import decode_cool_downs, encode_cool_downs
 from lib.upstreams.chatglm.captures.redaction import redact
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
@@ -250,13 +249,13 @@ def claims(data: bytes) -> None:
 def records(data: bytes) -> None:
     """A record of the store, which another version may have written, or somebody else."""
     text = data.decode("utf-8", "replace")
-    cool_downs = decode_cool_downs(text)
+    cool_downs = cooldowns.RECORDS.decode(text) or cooldowns.CoolDowns()
     account = parse_account("a.b.c")
     cool_downs.of(account, NOW)
     cool_downs.lasts_until()
-    assert decode_cool_downs(encode_cool_downs(cool_downs)) == cool_downs
-    chain = tokens._decode(text)
-    assert chain is None or tokens._decode(tokens._encode(chain)) == chain
+    assert cooldowns.RECORDS.decode(cooldowns.RECORDS.encode(cool_downs)) == cool_downs
+    chain = tokens.CHAINS.decode(text)
+    assert chain is None or tokens.CHAINS.decode(tokens.CHAINS.encode(chain)) == chain
 
 
 def redaction(data: bytes) -> None:

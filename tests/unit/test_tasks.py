@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from lib.tasks import run_to_end
+from lib.tasks import Locks, run_to_end
 
 
 async def test_work_is_run_to_its_end_and_the_cancellation_passed_on() -> None:
@@ -32,3 +32,19 @@ async def test_what_the_work_raises_is_raised() -> None:
 
     with pytest.raises(LookupError):
         await run_to_end(work())
+
+
+async def test_locks_of_one_name_exclude_each_other_and_those_of_others_do_not() -> None:
+    locks = Locks()
+    async with locks.of("a"):
+        assert locks.of("a").locked()
+        async with locks.of("b"):
+            pass
+    assert not locks.of("a").locked()
+
+
+async def test_a_lock_without_a_holder_is_forgotten() -> None:
+    locks = Locks()
+    async with locks.of("a"):
+        assert len(locks._locks) == 1
+    assert len(locks._locks) == 0

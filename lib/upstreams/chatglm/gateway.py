@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lib.chat.caller import Caller
 from lib.settings import Settings
 from lib.store import open_store
-from lib.store.seal import AesGcmSeal, Unsealed
+from lib.store.seal import AesSivSeal, Unsealed
 from lib.store.shared import SharedState
 from lib.tasks import Locks
 from lib.upstreams.chatglm.accounts.account import Account
@@ -43,7 +43,7 @@ class Gateway:
         self.memory = SharedState(
             open_store(settings.store_url, tls=tls_context()),
             now=time,
-            seal=Unsealed() if is_local else AesGcmSeal(),
+            seal=Unsealed() if is_local else AesSivSeal(),
         )
         self.pool = Pool(self.memory)
         self.tokens = AccessTokens(self.memory, self._refresh)

@@ -141,7 +141,7 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
         ({"max_tokens": 1}, "max_tokens", 1),
         ({"max_completion_tokens": 2}, "max_tokens", 2),
         ({"conversation_id": ""}, "conversation_id", ""),
-        ({"conversation_id": "none"}, "conversation_id", ""),
+        ({"conversation_id": "none"}, "conversation_id", "none"),
         ({"web_search_options": {}}, "web_search", True),
         ({"reasoning": {"effort": "low"}}, "effort", "low"),
         *(({"reasoning_effort": effort}, "effort", effort) for effort in EFFORTS.split(", ")),

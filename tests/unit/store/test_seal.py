@@ -4,17 +4,20 @@ import base64
 from time import time
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.store.memory import MemoryStore
-from lib.store.seal import NONCE_BYTES, AesGcmSeal, Place, Unsealed
+from lib.store.seal import AesSivSeal, Place, Unsealed
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 
 OWNER, OTHER = Place("token:a", "owner.refresh.token"), Place("token:a", "other.refresh.token")
-SEAL = AesGcmSeal()
+SEAL = AesSivSeal()
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
@@ -27,7 +30,7 @@ def test_nothing_of_the_text_shows() -> None:
 
 
 def test_only_the_same_text_at_the_same_place_is_written_alike() -> None:
-    """A store compares what a lease's holder says with what it has; a nonce must serve one text alone."""
+    """A store compares the value of a lease's holder with its own."""
     closed = SEAL.close(OWNER, "secret")
     assert SEAL.close(OWNER, "secret") == closed
     others = [
@@ -35,8 +38,8 @@ def test_only_the_same_text_at_the_same_place_is_written_alike() -> None:
         SEAL.close(Place("token:b", OWNER.secret), "secret"),
         SEAL.close(OTHER, "secret"),
     ]
-    nonces = {base64.b64decode(text)[1 : 1 + NONCE_BYTES] for text in (closed, *others)}
-    assert len(nonces) == 4
+    synthetic = {base64.b64decode(text)[1:17] for text in (closed, *others)}
+    assert len(synthetic) == 4
 
 
 def test_a_place_does_not_show_its_secret() -> None:
@@ -57,12 +60,26 @@ def test_whatever_is_changed_in_it_makes_it_nothing() -> None:
         assert SEAL.open(OWNER, base64.b64encode(bytes(tampered)).decode()) is None
 
 
-OTHER_VERSION = base64.b64encode(b"\x02" * 40).decode()
+VERSION_1 = "ARR0ufvf3a1h8uGQFh7pSTXJCcaK+JYAP8NMSMqvb3BO"
+"""As the seal of version 1 wrote a text; nothing of it was released."""
+OTHER_VERSION = base64.b64encode(b"\x03" * 40).decode()
+NO_CIPHERTEXT, NO_TAG = (base64.b64encode(b"\x02" * length).decode() for length in (1, 9))
 
 
-@pytest.mark.parametrize("foreign", ["", "AQ==", "not base64!", "{}", "é", OTHER_VERSION])
+@pytest.mark.parametrize(
+    "foreign", ["", "AQ==", "not base64!", "{}", "é", VERSION_1, OTHER_VERSION, NO_CIPHERTEXT, NO_TAG]
+)
 def test_what_is_no_record_of_ours_is_nothing(foreign: str) -> None:
     assert SEAL.open(OWNER, foreign) is None
+
+
+def test_the_form_of_a_record_stays() -> None:
+    """What one release has sealed, the next one opens."""
+    key = HKDF(algorithm=SHA256(), length=64, salt=None, info=b"glm-gateway: store")
+    cipher = AESSIV(key.derive(b"owner.refresh.token"))
+    record = b"\x02" + cipher.encrypt("clear é".encode(), [b"\x02", b"token:a"])
+    assert SEAL.open(OWNER, base64.b64encode(record).decode()) == "clear é"
+    assert SEAL.close(OWNER, "clear é") == base64.b64encode(record).decode()
 
 
 def test_a_store_of_this_machine_is_written_in_clear() -> None:

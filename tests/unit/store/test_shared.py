@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from lib.patience import LAST_LOOK_S
-from lib.store.seal import AesGcmSeal, Place
+from lib.store.seal import AesSivSeal, Place
 from lib.store.shared import OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
@@ -351,14 +351,14 @@ async def test_a_probe_tries_the_store_at_most_every_ten_seconds(
 async def test_what_leaves_the_process_is_sealed_and_what_cannot_be_opened_is_not_there(
     store: FaultyStore, clock: Clock
 ) -> None:
-    state = SharedState(store, now=clock, seal=AesGcmSeal())
+    state = SharedState(store, now=clock, seal=AesSivSeal())
     place, foreign = Place("kept", "secret of ours"), Place("kept", "secret of theirs")
     await state.keep(place, "clear text", ttl_s=60)
     written = await store.get("kept")
     assert written is not None
     assert b"clear" not in base64.b64decode(written)
-    assert await SharedState(store, now=clock, seal=AesGcmSeal()).recall(place) == "clear text"
-    other = SharedState(store, now=clock, seal=AesGcmSeal())
+    assert await SharedState(store, now=clock, seal=AesSivSeal()).recall(place) == "clear text"
+    other = SharedState(store, now=clock, seal=AesSivSeal())
     assert await other.recall(foreign) is None
     assert await other.holds(foreign) is True  # there, though not to be read
     assert await other.prolong(foreign, "clear text", ttl_s=60) is False

@@ -1,24 +1,24 @@
-"""Accounts that had better be left alone for a while, and why."""
+"""Cool-downs: for how long to leave an account alone, and the reason."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from lib.store.records import Records
 from lib.store.seal import Place
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import Account, place_by_label
 
 FIRST_THROTTLE_S = 30.0
-LONGEST_THROTTLE_S = 1800.0
+MAX_THROTTLE_S = 1800.0
 STRIKES_KEPT_S = 1800.0
-"""A throttle this long after the last one's end begins again at the first."""
+"""A throttle counts as the first again if the last one ended this long ago."""
 BUSY_ELSEWHERE_S = 3.0
-"""The owner's browser is generating: it takes seconds, and nothing tells when it ends."""
+"""A generation in the owner's browser takes seconds; the upstream does not tell its end."""
 REFUSED_S = 600.0
 BLOCKED_S = 180 * 86400.0
 
@@ -29,21 +29,21 @@ class Cooling(msgspec.Struct, frozen=True):
     until: float
     reason: Reason
     code: str | None = None
-    """For a refusal: the error code that it answers with."""
+    """The code of the error that a refusal answers with."""
 
 
 class CoolDowns(msgspec.Struct, frozen=True):
-    """All that holds for one label. One record, so that a lease costs one read."""
+    """All cool-downs of one label. They are one record, so that a lease costs one read."""
 
     throttled_until: float = 0.0
     strikes: int = 0
     busy_until: float = 0.0
     blocked_until: float = 0.0
     refused: Mapping[str, tuple[float, str]] = msgspec.field(default_factory=dict)
-    """By the key of the token: a new token for the same account starts afresh."""
+    """By the key of the token: a new token of the same account is not refused."""
 
     def of(self, account: Account, now: float) -> Cooling | None:
-        """What keeps this account longest, if anything does."""
+        """Return the cool-down that ends last, if one lasts."""
         refused_until, code = self.refused.get(account.key, (0.0, ""))
         longest = max(
             Cooling(self.blocked_until, "blocked", "account_blocked"),
@@ -55,44 +55,20 @@ class CoolDowns(msgspec.Struct, frozen=True):
         return longest if longest.until > now else None
 
     def lasts_until(self) -> float:
-        """When nothing in it matters any more."""
+        """Return the time after which the record says nothing."""
         strikes_until = self.throttled_until + STRIKES_KEPT_S if self.strikes else 0.0
         refused_until = max((until for until, _ in self.refused.values()), default=0.0)
         return max(strikes_until, self.busy_until, self.blocked_until, refused_until)
 
 
-def encode_cool_downs(cool_downs: CoolDowns) -> str:
-    return json.dumps(
-        {
-            "throttled": [cool_downs.throttled_until, cool_downs.strikes],
-            "busy": cool_downs.busy_until,
-            "blocked": cool_downs.blocked_until,
-            "refused": dict(cool_downs.refused),
-        },
-        separators=(",", ":"),
-    )
-
-
-def decode_cool_downs(text: str | None) -> CoolDowns:
-    """Read a record; a foreign or broken one holds nothing against anybody."""
-    if text is None:
-        return CoolDowns()
-    try:
-        record: Any = json.loads(text)
-        throttled_until, strikes = record["throttled"]
-        return CoolDowns(
-            throttled_until=float(throttled_until),
-            strikes=int(strikes),
-            busy_until=float(record["busy"]),
-            blocked_until=float(record["blocked"]),
-            refused={key: (float(until), str(code)) for key, (until, code) in record["refused"].items()},
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return CoolDowns()
+RECORDS = Records(CoolDowns)
 
 
 class CoolDownBook:
-    """Reads and writes them. Read, change, write is not atomic; whoever writes holds the account's lease."""
+    """The cool-downs of all accounts, in the store.
+
+    A change reads and writes the record, which is not atomic: only the holder of the lease makes one.
+    """
 
     def __init__(self, state: SharedState, *, now: Callable[[], float]) -> None:
         self._state = state
@@ -100,31 +76,34 @@ class CoolDownBook:
 
     async def cooling(self, account: Account) -> Cooling | None:
         text = await self._state.recall(_place(account))
-        return None if text is None else decode_cool_downs(text).of(account, self._now())
+        return None if text is None else _decode(text).of(account, self._now())
 
     async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
-        """Believe the upstream's own figure; without one wait twice as long as the last time."""
+        """The upstream wants fewer requests: rest for its own figure, or twice as long as the last time."""
         old, now = await self._read(account), self._now()
         strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0
         wait_s = FIRST_THROTTLE_S * 2.0 ** min(strikes, 10) if retry_after_s is None else retry_after_s
-        until = now + min(max(wait_s, 1.0), LONGEST_THROTTLE_S)
+        until = now + min(max(wait_s, 1.0), MAX_THROTTLE_S)
         await self._write(account, replace(old, throttled_until=until, strikes=strikes + 1))
 
     async def busy_elsewhere(self, account: Account) -> None:
+        """A generation that no lease covers runs on the account, perhaps in the owner's browser."""
         old = await self._read(account)
         await self._write(account, replace(old, busy_until=self._now() + BUSY_ELSEWHERE_S))
 
     async def refused(self, account: Account, code: str) -> None:
+        """The upstream does not take the token; another token of the same account may be taken."""
         old, now = await self._read(account), self._now()
         living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
         await self._write(account, replace(old, refused={**living, account.key: (now + REFUSED_S, code)}))
 
     async def blocked(self, account: Account) -> None:
+        """The upstream blocked the account; it rests until `cleared`."""
         old = await self._read(account)
         await self._write(account, replace(old, blocked_until=self._now() + BLOCKED_S))
 
     async def cleared(self, account: Account) -> None:
-        """A check found the account in order: it is neither blocked nor is its token refused."""
+        """A check found the account in order: the upstream neither blocks it nor refuses its token."""
         old = await self._read(account)
         others = {key: entry for key, entry in old.refused.items() if key != account.key}
         new = replace(old, blocked_until=0.0, refused=others)
@@ -132,20 +111,25 @@ class CoolDownBook:
             await self._write(account, new)
 
     async def succeeded(self, account: Account) -> None:
-        """Begin the doubling again. Costs nothing unless this process knows of a throttle."""
-        if decode_cool_downs(self._state.copy(_place(account))).strikes:
+        """A request succeeded: the next throttle is a first. This asks the store only after a throttle."""
+        if _decode(self._state.copy(_place(account))).strikes:
             old = await self._read(account)
             await self._write(account, replace(old, throttled_until=0.0, strikes=0))
 
     async def _read(self, account: Account) -> CoolDowns:
-        return decode_cool_downs(await self._state.recall(_place(account)))
+        return _decode(await self._state.recall(_place(account)))
 
     async def _write(self, account: Account, cool_downs: CoolDowns) -> None:
         ttl_s = cool_downs.lasts_until() - self._now()
         if ttl_s > 0:
-            await self._state.keep(_place(account), encode_cool_downs(cool_downs), ttl_s=ttl_s)
+            await self._state.keep(_place(account), RECORDS.encode(cool_downs), ttl_s=ttl_s)
         else:
             await self._state.drop(_place(account))
+
+
+def _decode(text: str | None) -> CoolDowns:
+    """Read a record; a foreign or broken one holds nothing against the account."""
+    return RECORDS.decode(text) or CoolDowns()
 
 
 def _place(account: Account) -> Place:

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from lib.errors import AccountBusy
 from lib.store.hold import Hold
 from lib.store.seal import Place
+from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account, place_by_label
 
 log = logging.getLogger("glm_gateway")
 
 EndOfLease = Callable[["Lease", bool], None]
 """Called once at the end of a lease; the flag says that the store certainly no longer holds its mark."""
-
-
-class Tasks:
-    """Small tasks that outlive a cancelled request; asyncio itself holds a task only weakly."""
-
-    def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)  # In no TaskGroup: it may outlive the request that starts it.
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
 
 
 class Lease:

@@ -14,9 +14,10 @@ import msgspec
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
 from lib.store.hold import Hold
 from lib.store.shared import SharedState
+from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling
-from lib.upstreams.chatglm.accounts.lease import Lease, Tasks, lease_place
+from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
 from lib.upstreams.chatglm.accounts.line import Line, Waiter
 
 LEASE_TTL_S = 45.0

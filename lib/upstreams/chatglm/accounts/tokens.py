@@ -1,47 +1,48 @@
-"""Access tokens: fetched once for all who wait, from a chain of refresh tokens that must not break.
+"""Access tokens: one refresh for all requests that wait, in a chain of refresh tokens that must not break.
 
-Every refresh makes a new refresh token and may end the old one (protocol.md §1.2), so between the upstream's
-answer and the store nothing may come in between, and no two refreshes of a chain may run at once.
+Every refresh makes a new refresh token and may end the old one (protocol.md §1.2). So nothing may come
+between the upstream's answer and the store, and two refreshes of one chain must never run at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamNotReached, UpstreamTimeout
 from lib.store.hold import Hold
+from lib.store.records import Records
 from lib.store.seal import Place
 from lib.store.shared import REST_S, SharedState
+from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read_expiry, token_expiry
 
 CHAIN_TTL_S = 180 * 86400.0
-"""As long as a refresh token lives."""
+"""A refresh token lives so long."""
 EARLY_S = 300.0
+"""An access token is replaced so long before its end, if the store works."""
 LATE_S = 30.0
-"""A token that lives no longer is replaced, whatever else is the matter."""
+"""An access token is replaced so long before its end, even if the store fails."""
 LOCK_TTL_S = 30.0
-"""Then another process tries."""
+"""Another process tries after this time."""
 REFRESH_S = 22.0
-"""The lock has to be ours for so long when a refresh begins; the one that is handed in gives up before."""
+"""The lock must be ours for so long when a refresh begins; the refresh itself gives up before."""
 MAY_STILL_COME_S = 60.0
-"""So long after a refresh was begun a process that was held up may still keep what came of it."""
-LOST_LOCKS = 3
-"""So often in a row a process may be held up between taking the lock and asking; then something is wrong."""
-LONGEST_WAIT_S = 2 * LOCK_TTL_S
-POLL_FIRST_S = 0.05
-POLL_LONGEST_S = 1.0
+"""A process that was held up may still keep its new token so long after it began the refresh."""
+MAX_LOST_LOCKS = 3
+"""A process gives up if it was held up so often in a row between taking the lock and asking."""
+MAX_WAIT_S = 2 * LOCK_TTL_S
+MIN_POLL_S = 0.05
+MAX_POLL_S = 1.0
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """What one refresh gives."""
+    """The tokens that one refresh gives."""
 
     access_token: str
     refresh_token: str
@@ -52,19 +53,29 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 Refresh = Callable[[Account, str], Awaitable[Grant]]
-"""Refresh with this token of the chain. Raises AccountRefused where the upstream answers 40102 or 40103."""
+"""Refresh with this token of the chain; raise AccountRefused if the upstream answers 40102 or 40103."""
 
 
 class _Chain(msgspec.Struct, frozen=True):
-    """How far the chain of one given refresh token has come."""
+    """The last link of the chain that begins with one given refresh token."""
 
     refresh_token: str
     access_token: str
     expires_at: float
-    made_at: float = 0.0
+    made_at: float
 
     def __repr__(self) -> str:
         return f"_Chain(expires_at={self.expires_at}, made_at={self.made_at})"
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """Left in the store while a refresh is under way."""
+
+    begun_at: float
+
+
+CHAINS = Records(_Chain)
+NOTES = Records(_Note)
 
 
 class _LockLost(Exception):
@@ -72,28 +83,28 @@ class _LockLost(Exception):
 
 
 class _Flight:
-    """A refresh under way, and the access token that it is to replace."""
+    """A refresh under way, and the access token that it replaces."""
 
     def __init__(self, refused: str) -> None:
         self.refused = refused
         self.task: asyncio.Task[str]
         self.waiting = 0
-        """How many wait for it. Without any it does not begin to rotate."""
+        """So many requests wait for it. Without any it does not begin to rotate."""
         self.is_rotating = False
-        """The upstream has been asked, and the old token may be dead: now it has to come to its end."""
+        """The upstream has been asked, and the old token may be dead: the refresh must come to its end."""
 
     def set_off(self) -> None:
         if not self.waiting:
-            raise _NobodyWaits
+            raise _Abandoned
         self.is_rotating = True
 
 
-class _NobodyWaits(Exception):
-    """All who wanted a token have gone before a refresh was begun."""
+class _Abandoned(Exception):
+    """All requests that wanted a token have gone before the refresh was begun."""
 
 
 class AccessTokens:
-    """The access token of each account; serves one event loop. Who shares the store shares the chains."""
+    """The access token of each account; serves one event loop. Processes with one store share the chains."""
 
     def __init__(
         self,
@@ -110,11 +121,12 @@ class AccessTokens:
         self._sleep = sleep
         self._chance = chance
         self._flights: dict[str, _Flight] = {}
+        self._tasks = Tasks()
 
     async def get(self, account: Account) -> str:
-        """Return a token that lives for some minutes; where there is one, without asking anybody.
+        """Return a token that lives for some minutes; if one is known, ask neither store nor upstream.
 
-        Raise AccountRefused where the upstream accepts no token of the chain, or it is a guest's.
+        Raise AccountRefused if the upstream accepts no token of the chain, or if the account is a guest's.
         """
         return await self._current(account, refused="")
 
@@ -123,57 +135,57 @@ class AccessTokens:
         return await self._current(account, refused)
 
     def is_from(self, account: Account, token: str, since: float) -> bool:
-        """Whether a refresh gave this token at or after `since`: to make another one would be of no use.
+        """Tell whether a refresh gave this token at or after `since`: then another refresh is of no use.
 
-        One that was found in the store may be as old, and as dead, as the one before it.
+        A token that was found in the store may be as old, and as dead, as the one before it.
         """
-        chain = _decode(self._state.copy(_place(account)))
+        chain = CHAINS.decode(self._state.copy(_place(account)))
         return chain is None or (chain.access_token == token and chain.made_at >= since)
 
     async def is_known(self, account: Account) -> bool:
-        """Whether the upstream has ever taken this token, as far as the store remembers."""
+        """Tell whether the upstream has ever taken this token, as far as the store remembers."""
         place = _place(account)
         return self._state.copy(place) is not None or await self._recall(account) is not None
 
     async def peek(self, account: Account) -> float | None:
-        """Tell when the chain's current refresh token ends; None where it does not say."""
+        """Return the end of the chain's current refresh token; None if the token does not say."""
         chain = await self._recall(account)
         return account.expires_at if chain is None else read_expiry(chain.refresh_token)
 
     async def _current(self, account: Account, refused: str) -> str:
         place = _place(account)
-        chain = _decode(self._state.copy(place))
+        chain = CHAINS.decode(self._state.copy(place))
         if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(place):
             return chain.access_token
         while True:
             flight = self._flights.get(account.key) or self._take_off(account, refused)
             try:
                 token = await _wait_for(flight)
-            except _NobodyWaits:  # it gave up just before we came
+            except _Abandoned:  # It gave up just before this request came.
                 self._land(account.key, flight)
                 continue
             if token != refused or flight.refused == refused:
                 return token
 
     async def settle(self) -> None:
-        """Wait for the refreshes that are under way: what they bring must not get lost."""
+        """Wait for the refreshes that are under way: their new tokens must not get lost."""
         for flight in list(self._flights.values()):
             await _see_to_its_end(flight)
 
     def _take_off(self, account: Account, refused: str) -> _Flight:
-        """Start a task of its own: whoever waits may be cancelled, a rotation under way may not."""
+        """Start a task of its own: a waiting request may be cancelled, a rotation under way may not."""
         flight = _Flight(refused)
-        flight.task = asyncio.create_task(self._obtain(account, flight))
+        flight.task = self._tasks.start(self._obtain(account, flight))
         self._flights[account.key] = flight
         flight.task.add_done_callback(lambda _: self._land(account.key, flight))
         return flight
 
     def _land(self, key: str, flight: _Flight) -> None:
-        """Make room for the next flight before those who waited for this one go on."""
+        """Make room for the next flight before the requests that waited for this one go on."""
         if self._flights.get(key) is flight:
             del self._flights[key]
         if not flight.task.cancelled():
-            flight.task.exception()  # looked at: where all who waited are gone, asyncio would complain
+            flight.task.exception()  # Retrieved: asyncio complains about an exception that no request saw.
 
     async def _obtain(self, account: Account, flight: _Flight) -> str:
         chain = await self._recall(account)
@@ -189,7 +201,7 @@ class AccessTokens:
 
     async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
         lock = Hold(self._state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
-        for _ in range(LOST_LOCKS):
+        for _ in range(MAX_LOST_LOCKS):
             if (chain := await self._turn_or_chain(account, lock, flight.refused)) is not None:
                 return chain
             try:
@@ -204,27 +216,27 @@ class AccessTokens:
 
     async def _turn_or_chain(self, account: Account, lock: Hold, refused: str) -> _Chain | None:
         """Wait until the refresh is ours to make (None), or another process has made it."""
-        waited_s, poll_s = 0.0, POLL_FIRST_S
+        waited_s, poll_s = 0.0, MIN_POLL_S
         while not await lock.take():
-            if waited_s >= LONGEST_WAIT_S:
+            if waited_s >= MAX_WAIT_S:
                 raise UpstreamTimeout(
                     f"account {account.label}: another process has not finished its refresh"
                 )
             delay_s = poll_s * (0.5 + self._chance() / 2)
             await self._sleep(delay_s)
-            waited_s, poll_s = waited_s + delay_s, min(2 * poll_s, POLL_LONGEST_S)
+            waited_s, poll_s = waited_s + delay_s, min(2 * poll_s, MAX_POLL_S)
             chain = await self._recall(account)
             if chain is not None and self._serves(chain, refused):
                 return chain
         return None
 
     async def _go_on(self, account: Account, lock: Hold, flight: _Flight) -> _Chain:
-        """Refresh with the chain's last token; where that is refused, once with the given one.
+        """Refresh with the chain's last token; if the upstream refuses that, once with the given one.
 
-        The given one is worth it: some upstreams are lax, and a store may be older than a new login.
+        The given token may be accepted: the upstream may be lax, and a store may be older than a new login.
         """
         refused = flight.refused
-        chain = await self._recall(account)  # another process may have finished just before
+        chain = await self._recall(account)  # Another process may have finished just before.
         if chain is not None and self._serves(chain, refused):
             return chain
         flight.set_off()
@@ -234,7 +246,7 @@ class AccessTokens:
         except AccountRefused:
             latest = await self._recall(account)
             if latest is not None and self._serves(latest, refused):
-                return latest  # another process took over while this one was held up
+                return latest  # Another process took over while this one was held up.
             if self._state.problem is not None:
                 raise NoAccountAvailable(
                     f"The token of account {account.label} was refused, and the store, which may know its "
@@ -249,27 +261,27 @@ class AccessTokens:
         return await self._rotate(account, lock, account.refresh_token)
 
     async def _rotate(self, account: Account, lock: Hold, token: str) -> _Chain:
-        """Refresh with this token, of which a note is left first, and keep what comes before anybody uses it.
+        """Leave a note, refresh with this token, and keep the new one before any request uses it.
 
-        A crash between the upstream's answer and the store loses the account, and nothing can help that; but
-        by the note whoever is refused later can say what has happened.
+        A crash between the upstream's answer and the store loses the account, and nothing can help that. The
+        note stays, and a later refusal can say the reason.
         """
         note = place_by_token("rotating", account)
-        cut_off_at = await self._state.recall(note)
-        if cut_off_at is None:
-            await self._state.keep(note, repr(self._now()), ttl_s=CHAIN_TTL_S)
+        cut_off = NOTES.decode(await self._state.recall(note))
+        if cut_off is None:
+            await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=CHAIN_TTL_S)
         if not await lock.confirm(for_s=REFRESH_S):
             raise _LockLost
         asked_at = self._now()
         try:
             grant = await self._refresh(account, token)
         except (AccountRefused, UpstreamNotReached) as error:
-            if cut_off_at is None:
+            if cut_off is None:
                 await self._state.drop(note)
                 raise
             if isinstance(error, UpstreamNotReached):
                 raise
-            raise _cut_off(error, float(cut_off_at), self._now()) from error
+            raise _cut_off(error, cut_off.begun_at, self._now()) from error
         chain = await self._persist(account, grant, refreshed_with=token, asked_at=asked_at)
         await self._state.drop(note)
         return chain
@@ -277,7 +289,7 @@ class AccessTokens:
     async def _persist(
         self, account: Account, grant: Grant, *, refreshed_with: str, asked_at: float
     ) -> _Chain:
-        """Keep the chain before anybody uses it; a guest's too, but none of its access tokens."""
+        """Keep the chain before any request uses it; a guest's chain too, but none of its access tokens."""
         chain = _Chain(
             refresh_token=grant.refresh_token or refreshed_with,
             access_token="" if grant.is_guest else grant.access_token,
@@ -285,18 +297,18 @@ class AccessTokens:
             made_at=asked_at,
         )
         await self._state.keep(
-            _place(account), _encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
+            _place(account), CHAINS.encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
         )
         return chain
 
     async def _recall(self, account: Account) -> _Chain | None:
-        return _decode(await self._state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
+        return CHAINS.decode(await self._state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
 
     def _serves(self, chain: _Chain, refused: str) -> bool:
         return self._lives(chain, refused, for_s=EARLY_S)
 
     def _will_do(self, chain: _Chain, flight: _Flight) -> bool:
-        """With a store that fails, no token is changed before it must be: the new one could not be kept."""
+        """While the store fails, no token is changed before it must be: the new one could not be kept."""
         return self._state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
 
     def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
@@ -304,7 +316,7 @@ class AccessTokens:
 
 
 def _cut_off(refusal: AccountRefused, begun_at: float, now: float) -> GatewayError:
-    """Say what has probably happened to a token that is refused after a refresh whose end is not known."""
+    """Name the probable reason for the refusal of a token, after a refresh with an unknown end."""
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(begun_at))
     words = f"{refusal.message} A refresh begun at {when} was cut off before its new token could be kept."
     if now - begun_at < MAY_STILL_COME_S:
@@ -313,10 +325,10 @@ def _cut_off(refusal: AccountRefused, begun_at: float, now: float) -> GatewayErr
 
 
 async def _wait_for(flight: _Flight) -> str:
-    """Wait for the token; who is cancelled meanwhile stays until a rotation under way is safe.
+    """Wait for the token. A cancelled request stays until a rotation under way is safe.
 
-    To go at once would end the request, after which a serverless host may freeze the process, and a
-    server close its store: the upstream's new token would be lost, and with it the account.
+    Its end would let a serverless host freeze the process, or a server close its store: the upstream's new
+    token would be lost, and the account with it.
     """
     flight.waiting += 1
     try:
@@ -330,44 +342,17 @@ async def _wait_for(flight: _Flight) -> str:
 
 
 async def _see_to_its_end(flight: _Flight) -> None:
-    """Wait, however often cancelled: the refresh that was handed in bounds its own time."""
+    """Wait, however often cancelled: the refresh bounds its own time."""
     while not flight.task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({flight.task})
 
 
 def _made_at(text: str) -> float:
-    """Which of two chains goes on: the one whose refresh was begun later."""
-    chain = _decode(text)
+    """Rank a chain: of two, the one whose refresh was begun later goes on."""
+    chain = CHAINS.decode(text)
     return float("-inf") if chain is None else chain.made_at
 
 
 def _place(account: Account) -> Place:
     return place_by_token("token", account)
-
-
-def _encode(chain: _Chain) -> str:
-    return json.dumps(
-        {
-            "refresh_token": chain.refresh_token,
-            "access_token": chain.access_token,
-            "expires_at": chain.expires_at,
-            "made_at": chain.made_at,
-        }
-    )
-
-
-def _decode(text: str | None) -> _Chain | None:
-    """Read a record; a foreign or broken one is none."""
-    if text is None:
-        return None
-    try:
-        record: Any = json.loads(text)
-        return _Chain(
-            str(record["refresh_token"]),
-            str(record["access_token"]),
-            float(record["expires_at"]),
-            float(record["made_at"]),
-        )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None

@@ -21,6 +21,7 @@ from lib.errors import (
     ShuttingDown,
     UpstreamRejected,
 )
+from lib.store.records import Records
 from lib.store.seal import Place
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
@@ -83,8 +84,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """The caller deleted it."""
 
 
-_encode_record = msgspec.json.Encoder().encode
-_decode_record = msgspec.json.Decoder(_Record).decode
+RECORDS = Records(_Record)
 
 
 async def make_video(
@@ -293,15 +293,11 @@ class Videos:
         return self._gateway.locks.of(f"video:{job.chat_id}")
 
     async def _recall(self, job: VideoJob, account: Account) -> _Record | None:
-        text = await self._gateway.memory.recall(_record_place(job, account))
-        try:
-            return None if text is None else _decode_record(text)
-        except msgspec.DecodeError:
-            return None
+        return RECORDS.decode(await self._gateway.memory.recall(_record_place(job, account)))
 
     async def _keep(self, job: VideoJob, account: Account, record: _Record) -> None:
-        text = _encode_record(record).decode()
-        await self._gateway.memory.keep(_record_place(job, account), text, ttl_s=RECORD_TTL_S)
+        place, text = _record_place(job, account), RECORDS.encode(record)
+        await self._gateway.memory.keep(place, text, ttl_s=RECORD_TTL_S)
 
 
 def _fresh_record() -> _Record:

@@ -4,11 +4,10 @@ import pytest
 
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.cooldowns import (
+    RECORDS,
     CoolDownBook,
     CoolDowns,
     Cooling,
-    decode_cool_downs,
-    encode_cool_downs,
 )
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, make_account
 
@@ -124,7 +123,8 @@ async def test_refusals_that_are_over_are_forgotten(
     await book.refused(SAME_UID, "two")
     clock.time += 2
     await book.refused(SAME_UID, "two")
-    record = decode_cool_downs(await store.get(f"cool:{ACCOUNT.label}"))
+    record = RECORDS.decode(await store.get(f"cool:{ACCOUNT.label}"))
+    assert record is not None
     assert list(record.refused) == [SAME_UID.key]
 
 
@@ -197,25 +197,29 @@ async def test_another_process_knows_too(book: CoolDownBook, clock: Clock, store
 
 def test_a_record_reads_as_it_was_written() -> None:
     record = CoolDowns(1.5, 2, 3.5, 4.5, {"key": (5.5, "code")})
-    assert decode_cool_downs(encode_cool_downs(record)) == record
-    assert decode_cool_downs(encode_cool_downs(CoolDowns())) == CoolDowns()
+    assert RECORDS.decode(RECORDS.encode(record)) == record
+    assert RECORDS.decode(RECORDS.encode(CoolDowns())) == CoolDowns()
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        None,
         "",
         "junk",
         "[]",
         "{}",
-        '{"throttled":7}',
-        '{"throttled":[1,"x"],"busy":0,"blocked":0,"refused":{}}',
-        '{"throttled":[0,1e999],"busy":0,"blocked":0,"refused":{}}',
-        '{"throttled":[0,0],"busy":0,"blocked":0,"refused":[]}',
-        '{"throttled":[0,0],"busy":0,"blocked":0,"refused":{"a":[1]}}',
+        '{"throttled":[30,1],"busy":0,"blocked":0,"refused":{}}',
+        '{"blocked_until":"2099"}',
+        '{"blocked_until":4e9,"strikes":1e999}',
+        '{"blocked_until":4e9,"refused":[]}',
+        '{"blocked_until":4e9,"refused":{"a":[1]}}',
         "[" * 100_000,
     ],
 )
-def test_a_record_that_is_not_ours_holds_nothing_against_anybody(text: str | None) -> None:
-    assert decode_cool_downs(text) == CoolDowns()
+async def test_a_record_that_is_not_ours_holds_nothing_against_anybody(
+    book: CoolDownBook, store: FaultyStore, text: str
+) -> None:
+    await store.put(f"cool:{ACCOUNT.label}", text, ttl_s=60)
+    assert await book.cooling(ACCOUNT) is None
+    await book.busy_elsewhere(ACCOUNT)
+    assert await book.cooling(ACCOUNT) is not None

@@ -768,3 +768,13 @@ async def test_a_server_that_ends_waits_for_the_rotation(tokens: AccessTokens, u
     answer.set()
     await ending
     assert await caller
+
+
+async def test_a_note_that_is_not_ours_is_none(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore
+) -> None:
+    await store.put(NOTE, "junk", ttl_s=60)
+    upstream.valid.clear()
+    with pytest.raises(AccountRefused) as caught:
+        await tokens.get(ACCOUNT)
+    assert "cut off" not in caught.value.message
