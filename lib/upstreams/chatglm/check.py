@@ -30,7 +30,7 @@ DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
 async def check_tokens(
     refresh_tokens: tuple[str, ...], settings: Settings, *, is_fresh: bool = False
 ) -> list[TokenStatus]:
-    """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask again in any case."""
+    """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask again always."""
     if not refresh_tokens:
         raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
     gateway = gateway_of(settings)
