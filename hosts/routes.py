@@ -30,19 +30,12 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 ENDPOINTS = (
-    # The page, and the 404 of all else.
+    # The page, /ping, and the 404 of all else.
     Endpoint("api/index.py", "index", ("/", "/*")),
-    Endpoint("api/ping.py", "ping", ("/ping",)),
     Endpoint("api/health.py", "health", ("/health",)),
-    Endpoint("api/token/check.py", "tokenCheck", ("/token/check",)),
+    Endpoint("api/token.py", "token", ("/token/check",)),
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1/chat/completions.py", "chatCompletions", ("/v1/chat/completions",), streams=True),
     Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),
     Endpoint("api/v1/videos.py", "videos", ("/v1/videos", "/v1/videos/*"), streams=True),
-    Endpoint(
-        "api/v1/videos/generations.py",
-        "videosGenerations",
-        ("/v1/videos/generations", "/v1/videos/generations/*"),
-        streams=True,
-    ),
 )

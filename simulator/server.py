@@ -18,7 +18,7 @@ STOP_TIMEOUT_S = 5.0
 
 
 def make_server(simulator: Simulator) -> Server:
-    import uvicorn  # needed only where there is a socket
+    import uvicorn  # only a simulator on a socket needs it
 
     config = uvicorn.Config(
         simulator.app,
@@ -27,10 +27,10 @@ def make_server(simulator: Simulator) -> Server:
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="critical",  # broken-off answers are what some scenes are for
+        log_level="critical",  # some scenes break their answers off on purpose
         access_log=False,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=60,  # not shorter than a client keeps a connection: no resets by chance
+        timeout_keep_alive=60,  # not shorter than a client keeps a connection: then no reset comes by chance
     )
     return uvicorn.Server(config)
 
@@ -79,7 +79,7 @@ class SimulatorServer:
         self.stop()
 
     def stop(self) -> None:
-        """End every answer and the server; raise when it does not stop in time."""
+        """End every answer and the server; raise if it does not stop in time."""
         self.simulator.stop_generations()
         self._server.should_exit = True
         self._thread.join(STOP_TIMEOUT_S)

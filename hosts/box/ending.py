@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hosts.box.mounting import mount
-from lib.upstreams.chatglm.gateway import close_gateways
+from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short
 
 TELL_S = 1.0
@@ -43,7 +42,7 @@ class EndsInTime:
             await self._app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._app = mount(self._api_folder, close_gateways)
+        self._app = mount(self._api_folder, close_services)
         end_with_supervisor()
         with on_end(self._cut_short_later):
             await self._app(scope, receive, send)
@@ -57,9 +56,6 @@ class EndsInTime:
 @contextmanager
 def on_end(act: Callable[[], None]) -> Iterator[None]:
     """Call `act` in the running loop at the first signal to end, and the handler before it (uvicorn's)."""
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals there only
-        yield
-        return
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDS}
     is_told = False

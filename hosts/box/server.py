@@ -47,7 +47,10 @@ def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) 
             listener = stack.enter_context(listen(options.host, options.port))
             url = f"http://{shown_host(options.host)}:{listener.getsockname()[1]}"
             announcement = _prepare(os.environ, options, url, stack)
-            return _serve(listener, options, api_folder, announcement)
+            config = config_of(EndsInTime(api_folder, options.grace_s), options.grace_s, options.workers)
+            if options.workers > 1:
+                return _supervise(config, listener, announcement, options.grace_s)
+            Server(config, announcement).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
     except (ConfigurationError, CanNotListen) as error:
@@ -66,15 +69,11 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
     return demo_greeting(url)
 
 
-def _serve(listener: socket.socket, options: Options, api_folder: Path, announcement: str) -> int:
+def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: str, grace_s: float) -> int:
     settings = current()
-    config = config_of(EndsInTime(api_folder, options.grace_s), options.grace_s, options.workers)
-    if options.workers == 1:
-        Server(config, announcement).run(sockets=[listener])
-        return 0
     require_shared_store(settings)
     configure_logging(settings.log_level)
-    end_s = options.grace_s + CLEAN_UP_S + MARGIN_S
+    end_s = grace_s + CLEAN_UP_S + MARGIN_S
     return Supervisor(config, listener, announcement, end_s=end_s).serve()
 
 

@@ -10,6 +10,13 @@ ImageForm = Literal["url", "b64_json"]
 JobState = Literal["queued", "in_progress", "completed", "failed"]
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """The marks that tell a repeated request from a second wish for the same thing."""
+
+    idempotency_key: str = ""
+    is_repeated: bool = False
+
+
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str
     model: str = ""

@@ -6,17 +6,19 @@ never imports from inside one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from typing import IO, Protocol
 
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.chat.events import ReplyEvent, Started
+from lib.chat.events import ImageMade, ReplyEvent, Started
+from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
+from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
 
 Batch = Sequence[ReplyEvent]
 """The events of one read of the upstream's stream."""
@@ -87,6 +89,75 @@ class Upstream(Protocol):
         """Return the names of the models that it offers to the caller."""
         ...
 
+    def serves(self, name: str) -> bool:
+        """Tell whether it serves a name that `models` does not list."""
+        ...
+
+
+class MadeImages(msgspec.Struct, frozen=True):
+    images: tuple[ImageMade, ...]
+    started: Started
+
+
+class MadeFile(Protocol):
+    """A fetched file; its context closes it."""
+
+    @property
+    def file(self) -> IO[bytes]: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class ImageMaker(Protocol):
+    """A service that draws."""
+
+    def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
+        """Enter when the images are made; leaving cleans up. Raise if not a single one was made."""
+        ...
+
+    def open_files(self, made: MadeImages, call: Call) -> AbstractAsyncContextManager[Sequence[MadeFile]]:
+        """Fetch the images; leaving closes the files."""
+        ...
+
+
+class VideoMaker(Protocol):
+    """A service that makes videos. Each video has an id that only its caller can use."""
+
+    async def make(
+        self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
+    ) -> VideoState:
+        """Order a video once, and wait for it as long as the request allows."""
+        ...
+
+    async def look(self, video_id: str, call: Call) -> VideoState:
+        """Raise NotFound for an id that this caller never got."""
+        ...
+
+    async def remove(self, video_id: str, call: Call) -> None: ...
+
+    async def note_handed_out(self, video_id: str, call: Call) -> None:
+        """An answer with the completed video was sent whole."""
+        ...
+
+
+class AccountDesk(Protocol):
+    """Looks after the owner's accounts, and checks any refresh token."""
+
+    async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
+        """Check each token, one after the other. No token is used up."""
+        ...
+
+    async def store_problem(self, within_s: float) -> str | None:
+        """Return the store's problem, or None; a store that does not answer in time has one."""
+        ...
+
+    async def store(self) -> StoreHealth: ...
+
+    async def clock(self, until: float) -> ClockHealth: ...
+
+    async def accounts(self, until: float, *, is_fresh: bool) -> list[AccountHealth]: ...
+
 
 class Services(Protocol):
     """The services of one event loop, under one set of settings."""
@@ -99,6 +170,15 @@ class Services(Protocol):
         """In the order in which a chat asks them."""
         ...
 
+    @property
+    def images(self) -> ImageMaker: ...
+
+    @property
+    def videos(self) -> VideoMaker: ...
+
+    @property
+    def accounts(self) -> AccountDesk: ...
+
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request on its way. It is made once, at the edge, and handed down."""
@@ -108,6 +188,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace
     deadline_at: float | None = None
     """The host ends the request then, in the loop's time."""
+    ending: Callable[[], AbstractContextManager[None]] = nullcontext
+    """A context that turns the cancellation by the end of a server into ShuttingDown."""
 
     @property
     def settings(self) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -27,10 +27,10 @@ MOST_SHOWN_CHARS = 200
 """Of a path or a method that nobody has."""
 
 
-def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = False) -> Starlette:
+def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] = ()) -> Starlette:
     """Make the app of one handler file; every route answers below `/api` too, the file's own path.
 
-    `is_always_open` is for what must answer although the process takes nothing else.
+    `open_paths` answer although the process takes no other request.
     """
 
     async def refuse(_: Request, error: Exception) -> Response:
@@ -47,7 +47,12 @@ def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = Fal
         response.headers.update(error.headers or {})
         return response
 
-    admission = Middleware(Admission, refuse=partial(error_response, error_body=error_body), load=LOAD)
+    admission = Middleware(
+        Admission,
+        refuse=partial(error_response, error_body=error_body),
+        load=LOAD,
+        open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
+    )
     app = Starlette(
         routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
@@ -61,7 +66,7 @@ def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = Fal
                 expose_headers=EXPOSED_HEADERS,
                 max_age=86400,
             ),
-            *(() if is_always_open else (admission,)),
+            admission,
         ],
         exception_handlers={GatewayError: refuse, HTTPException: refuse_http},
     )

@@ -8,16 +8,23 @@ from lib.settings import current
 from lib.trace import current_trace
 from lib.upstreams.choose import services_of
 from lib.upstreams.interface import Call
-from lib.web.caller import identify
+from lib.web.caller import identify, identify_owner
 from lib.web.deadline import deadline_of
+from lib.web.ending import told_as_error
 
 
-def call_of(request: Request) -> Call:
-    """Raise AuthenticationFailed if the request has no credential that opens anything."""
+def call_of(request: Request, *, brought: str | None = None, owner_only: bool = False) -> Call:
+    """Raise AuthenticationFailed if the request has no credential that opens anything.
+
+    `brought` are refresh tokens in the body: a credential too, if no header has one. `owner_only` refuses
+    every credential but a key of API_KEYS.
+    """
     settings = current()
+    caller = identify_owner(request, settings) if owner_only else identify(request, settings, brought=brought)
     return Call(
         services=services_of(settings),
-        caller=identify(request, settings),
+        caller=caller,
         trace=current_trace(),
         deadline_at=deadline_of(request, settings),
+        ending=told_as_error,
     )

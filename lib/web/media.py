@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import IO, Protocol
 
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from lib.chat.media import Attempt
 from lib.errors import GatewayError, NoAccountAvailable, Overloaded
 from lib.web.app import Endpoint, ErrorBody, error_response
 from lib.web.ending import told_as_error
@@ -25,6 +26,14 @@ READ_BYTES = 3 * 64 * 1024
 
 POLL_AGAIN = {"openai-poll-after-ms": "2000", "cache-control": "no-store"}
 """How soon OpenAI's SDKs are to ask again: there is nothing new before that."""
+
+
+def attempt_of(headers: Mapping[str, str]) -> Attempt:
+    """Read the client's marks of a repetition; OpenAI's SDKs count theirs."""
+    return Attempt(
+        idempotency_key=headers.get("idempotency-key", ""),
+        is_repeated=headers.get("x-stainless-retry-count", "0") != "0",
+    )
 
 
 class SizedFile(Protocol):

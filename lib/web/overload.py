@@ -98,13 +98,21 @@ class Admission:
     has a key.
     """
 
-    def __init__(self, app: ASGIApp, *, refuse: Callable[[GatewayError], Response], load: Load) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        refuse: Callable[[GatewayError], Response],
+        load: Load,
+        open_paths: frozenset[str] = frozenset(),
+    ) -> None:
         self._app = app
         self._refuse = refuse
         self._load = load
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
             await self._app(scope, receive, send)
             return
         try:

@@ -1,4 +1,4 @@
-"""Replay what the gateway recorded (CAPTURE_DIR, docs/observability.md): a bug report becomes a test."""
+"""Replay a capture of the gateway (CAPTURE_DIR, docs/observability.md): a bug report becomes a test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .registry import scene
 
 FORMAT = 1
 HOLD_S = 120.0
-"""Where the gateway stopped reading, nobody knows what would have come: nothing comes for so long."""
+"""The rest is unknown if the gateway stopped reading: the replay is silent for so long."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_CAPTURE: Json = {"status": 404, "message": "no such capture", "result": None}
@@ -40,7 +40,7 @@ class Capture:
 
 
 def read_capture(path: Path) -> Capture:
-    """Raise ValueError for a file that is none."""
+    """Raise ValueError if the file is not a capture."""
     # Not splitlines: there are more ends of a line than JSON knows.
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     try:
@@ -106,7 +106,7 @@ def _replay(cue: Cue, capture: Capture, pace: float, hold_s: float) -> Iterator[
 
 
 def _readdressed(capture: Capture, cue: Cue) -> bytes:
-    """Give the answer the ids that it has here, so that it can be stopped and deleted by them."""
+    """Replace the recorded ids by the ids of this answer, so that it can be stopped and deleted."""
     body = capture.body
     ids = ((capture.conversation_id, cue.conversation_id), (capture.history_id, cue.history_id))
     for recorded, here in ids:

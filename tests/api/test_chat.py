@@ -121,10 +121,12 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {"default", "files", "code_interpreter", "images", "images_old", "images_as_links"}
 """Scenes with a test of their own below."""
+AGENTS = {name for name in SCENES if name.startswith("agent")}
+"""Scenes that act on the tools of a prompt; a chat without tools gets a plain answer."""
 
 
 def test_every_scene_of_the_simulator_is_tried() -> None:
-    assert {name.split()[0] for name in CASES} | ELSEWHERE == set(SCENES)
+    assert {name.split()[0] for name in CASES} | ELSEWHERE | AGENTS == set(SCENES)
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])

@@ -19,7 +19,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from lib.upstreams.chatglm.gateway import close_gateways
+from lib.upstreams.choose import close_services
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import KEY, Client, error_of
 from tests.support.live import LiveGateway
@@ -117,7 +117,7 @@ def test_where_an_answer_is_sent_in_one_piece_the_look_says_so(
 
     async def under_mangum(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": {}}, receive, send)
-        await close_gateways()
+        await close_services()
 
     with TestClient(under_mangum) as invoked:
         report = invoked.get("/health?deep=1", headers={"authorization": f"Bearer {KEY}"}).json()

@@ -355,18 +355,20 @@ def test_thinking_for_long_before_the_first_word_is_no_silence(
 def test_a_loop_of_its_own_needs_nothing_from_another(client: Client, gateway: LiveGateway) -> None:
     """A serverless host may run each invocation in a new event loop."""
     from lib.chat.caller import Caller
+    from lib.flows.chat import open_reply
     from lib.settings import current
-    from lib.upstreams.chatglm.gateway import close_gateways
-    from lib.upstreams.chatglm.reply import open_reply
+    from lib.trace import Trace
+    from lib.upstreams.choose import close_services, services_of
+    from lib.upstreams.interface import Call
     from tests.unit.conftest import make_request
 
     async def once() -> str:
         settings = current()
-        async with open_reply(
-            make_request("[scene:text chars=9]"), Caller(settings.refresh_tokens, True), settings
-        ) as reply:
+        caller = Caller(settings.refresh_tokens, is_owner=True)
+        call = Call(services=services_of(settings), caller=caller, trace=Trace())
+        async with open_reply(make_request("[scene:text chars=9]"), call) as reply:
             events = [event async for batch in reply for event in batch]
-        await close_gateways()
+        await close_services()
         return "".join(getattr(event, "text", "") for event in events)
 
     assert asyncio.run(once()) == sample_text(9)

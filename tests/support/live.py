@@ -13,8 +13,8 @@ import uvicorn
 from hosts.box.listening import listen
 from hosts.box.mounting import API_FOLDER, mount
 from hosts.box.server import config_of
-from lib.upstreams.chatglm import gateway as flows_gateway
-from lib.upstreams.chatglm.gateway import Gateway, close_gateways
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.choose import close_services, open_services
 from tests.support.waiting import wait_until
 
 STOP_TIMEOUT_S = 15.0
@@ -24,7 +24,7 @@ class LiveGateway:
     """`with LiveGateway() as live:` serves api/ as scripts/serve does, until the block ends."""
 
     def __init__(self) -> None:
-        config = config_of(mount(API_FOLDER, close_gateways))
+        config = config_of(mount(API_FOLDER, close_services))
         self._listener = listen("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -39,7 +39,7 @@ class LiveGateway:
     @property
     def gateways(self) -> list[Gateway]:
         """The gateways that this server's loop has made, one for each settings it was asked under."""
-        return list(flows_gateway._gateways.get(self.loop, {}).values())
+        return [services.gateway for services in open_services(self.loop)]
 
     def strays(self) -> set[asyncio.Task[Any]]:
         """Tasks that no idle server has."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import msgspec
 import pytest
 
 from lib.chat.answer import Answer as Accumulated
@@ -14,9 +15,9 @@ from lib.chat.request import ChatRequest, Message, TextPart
 from lib.flows.chat import ShapedReply, open_reply
 from lib.settings import Settings
 from lib.trace import current_trace
-from lib.upstreams.chatglm import gateway as flows_gateway
-from lib.upstreams.chatglm.gateway import Gateway, close_gateways, gateway_of
-from lib.upstreams.choose import services_of
+from lib.upstreams.chatglm.clean_up import CleanUpLimits, TurnLimits
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.choose import ProcessServices, close_services, open_services, services_of
 from lib.upstreams.interface import Call
 from lib.web.chat import patience_of
 from tests.conftest import SimulatedAccount, Upstream
@@ -34,6 +35,14 @@ class Flow:
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.settings = Settings(base_url=upstream.base_url)
+        self._clean_up = CleanUpLimits()
+
+    def limit(self, **seconds: float) -> None:
+        """Give clean-ups other limits, by the names of CleanUpLimits and TurnLimits."""
+        turn = {name: value for name, value in seconds.items() if name in TurnLimits.__struct_fields__}
+        whole = {name: value for name, value in seconds.items() if name not in turn}
+        turn_limits = msgspec.structs.replace(self._clean_up.turn, **turn)
+        self._clean_up = msgspec.structs.replace(self._clean_up, turn=turn_limits, **whole)
 
     def configure(self, **changes: Any) -> None:
         fields = {name: getattr(self.settings, name) for name in Settings.__struct_fields__}
@@ -41,7 +50,9 @@ class Flow:
 
     @property
     def gateway(self) -> Gateway:
-        return gateway_of(self.settings)
+        gateway = self.services.gateway
+        gateway.clean_up = self._clean_up
+        return gateway
 
     def open(
         self,
@@ -52,14 +63,26 @@ class Flow:
         left_s: float | None = None,
         **fields: Any,
     ) -> AbstractAsyncContextManager[ShapedReply]:
-        call = Call(
-            services=services_of(self.settings),
-            caller=Caller(tuple(account.token for account in accounts), is_owner=is_owner),
-            trace=current_trace(),
-            deadline_at=None if left_s is None else asyncio.get_running_loop().time() + left_s,
-        )
+        assert self.gateway.clean_up == self._clean_up
+        call = self.call_of(accounts, is_owner=is_owner, left_s=left_s)
         patience_s = patience_of(self.settings) if fields.pop("stream", False) else None
         return open_reply(make_request(prompt, **fields), call, patience_s=patience_s)
+
+    @property
+    def services(self) -> ProcessServices:
+        return services_of(self.settings)
+
+    def calling(self, caller: Caller, *, left_s: float | None = None, **more: Any) -> Call:
+        deadline_at = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        return Call(
+            services=self.services, caller=caller, trace=current_trace(), deadline_at=deadline_at, **more
+        )
+
+    def call_of(
+        self, accounts: Iterable[SimulatedAccount], *, is_owner: bool = False, left_s: float | None = None
+    ) -> Call:
+        tokens = tuple(account.token for account in accounts)
+        return self.calling(Caller(tokens, is_owner=is_owner), left_s=left_s)
 
     async def ask(self, accounts: Iterable[SimulatedAccount], prompt: str = "Hello!", **how: Any) -> Answer:
         """Read a reply to its end and close it."""
@@ -68,8 +91,8 @@ class Flow:
             return Answer(events, reply.started)
 
     def leases(self) -> set[str]:
-        gateways = flows_gateway._gateways.get(asyncio.get_running_loop(), {}).values()
-        return {label for gateway in gateways for label in gateway.pool._line._taken}
+        made = open_services(asyncio.get_running_loop())
+        return {label for services in made for label in services.gateway.pool._line._taken}
 
 
 class Answer:
@@ -123,7 +146,7 @@ async def flow(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         await eventually(lambda: not flow.leases(), what="every lease is given back")
         await eventually(lambda: not our_tasks(), what=f"no task is left of {our_tasks()}")
     finally:
-        await close_gateways()
+        await close_services()
 
 
 @pytest.fixture

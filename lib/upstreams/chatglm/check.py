@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from lib.errors import AccountRefused, NoAccountAvailable
-from lib.settings import Settings
 from lib.store.records import Records
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM
+from lib.upstreams.condition import TokenStatus
 
 CHECK_TTL_S = 600.0
 """An answer is remembered so long: the upstream is asked about one token no more often."""
-
-
-class TokenStatus(msgspec.Struct, frozen=True):
-    live: bool
-    expires_at: int | None
-    """Unix time at which the account's current refresh token ends; None if the token does not say."""
-    guest: bool
-    blocked: bool
-
 
 CHECKS = Records(TokenStatus)
 DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
 
 
 async def check_tokens(
-    refresh_tokens: tuple[str, ...], settings: Settings, *, is_fresh: bool = False
+    refresh_tokens: tuple[str, ...], gateway: Gateway, *, is_fresh: bool = False
 ) -> list[TokenStatus]:
     """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask again always."""
     if not refresh_tokens:
         raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
-    gateway = gateway_of(settings)
     return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
 
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from time import time
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from lib.chat.caller import Caller
 from lib.settings import Settings
@@ -24,6 +23,7 @@ from lib.upstreams.chatglm.accounts.proofs import Proofs
 from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 from lib.upstreams.chatglm.catalogue import ModelLists, Styles
+from lib.upstreams.chatglm.clean_up import CleanUpLimits
 from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Gateway:
         self.models = ModelLists(self.client)
         self.styles = Styles(self.client)
         self.locks = Locks()
+        self.clean_up = CleanUpLimits()
         self._fetcher: Fetcher | None = None
 
     @property
@@ -107,20 +108,3 @@ def _config(settings: Settings) -> Config:
         connect_timeout_s=settings.connect_timeout_s,
         idle_timeout_s=settings.idle_timeout_s,
     )
-
-
-_gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, Gateway]] = WeakKeyDictionary()
-
-
-def gateway_of(settings: Settings) -> Gateway:
-    """Return the running loop's gateway for these settings, made at its first use."""
-    gateways = _gateways.setdefault(asyncio.get_running_loop(), {})
-    if settings not in gateways:
-        gateways[settings] = Gateway(settings)
-    return gateways[settings]
-
-
-async def close_gateways() -> None:
-    """Close what the running loop has opened, at the end of a server."""
-    for gateway in _gateways.pop(asyncio.get_running_loop(), {}).values():
-        await gateway.aclose()

@@ -12,16 +12,14 @@ import msgspec
 
 from lib.chat.answer import Answer
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ImageMade, Started
+from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
 from lib.files.fetcher import FetchedFile
-from lib.settings import Settings
-from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.files import each
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
 from lib.upstreams.chatglm.wire.drawing import (
     NO_STYLE,
@@ -31,6 +29,7 @@ from lib.upstreams.chatglm.wire.drawing import (
     nearest_aspect_ratio,
 )
 from lib.upstreams.chatglm.wire.models import is_agent_id
+from lib.upstreams.interface import Call, MadeImages
 
 ROUND_PAUSE_S = (0.5, 1.5)
 """Between two rounds of one request: nobody draws again in the same second."""
@@ -49,36 +48,26 @@ class _Round(msgspec.Struct, frozen=True):
     """It did not come to its own end, so another one would not either."""
 
 
-class MadeImages(msgspec.Struct, frozen=True):
-    images: tuple[ImageMade, ...]
-    started: Started
-    """The last round's."""
-
-
 @asynccontextmanager
-async def open_images(
-    request: ImageRequest, caller: Caller, settings: Settings, *, deadline_at: float | None = None
-) -> AsyncIterator[MadeImages]:
+async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> AsyncIterator[MadeImages]:
     """Make the images; the last round is cleaned up at the end, when the caller has its answer.
 
     Raises where not a single one was made. A later round that fails leaves fewer images than asked for.
     """
-    gateway = gateway_of(settings)
-    drawing = Drawing(
-        aspect_ratio=nearest_aspect_ratio(request.ratio), style=await _style(gateway, request.style, caller)
-    )
-    agent_id = request.model if is_agent_id(request.model) else settings.drawing_assistant_id
+    style = await _style(gateway, request.style, call.caller)
+    drawing = Drawing(aspect_ratio=nearest_aspect_ratio(request.ratio), style=style)
+    agent_id = request.model if is_agent_id(request.model) else gateway.settings.drawing_assistant_id
     turn = ChatRequest(
         model=agent_id, messages=(Message("user", (TextPart(request.prompt),)),), web_search=False
     )
     made: dict[str, ImageMade] = {}
     async with AsyncExitStack() as resources:
         while True:
-            opened = open_reply(turn, caller, settings, deadline_at=deadline_at, drawing=drawing)
+            opened = open_reply(gateway, turn, call, drawing=drawing)
             try:
                 reply = await resources.enter_async_context(opened)
                 known = len(made)
-                drawn = await _read_round(reply)
+                drawn = await _read_round(reply, call)
             except GatewayError as error:
                 if not made:
                     raise
@@ -94,10 +83,10 @@ async def open_images(
 
 @asynccontextmanager
 async def open_files(
-    images: tuple[ImageMade, ...], settings: Settings, *, deadline_at: float | None = None
+    gateway: Gateway, images: tuple[ImageMade, ...], *, deadline_at: float | None = None
 ) -> AsyncIterator[list[FetchedFile]]:
     """Fetch the images from where the upstream put them; not one is held in memory."""
-    fetcher = gateway_of(settings).fetcher
+    fetcher = gateway.fetcher
     async with AsyncExitStack() as resources:
 
         async def fetch_one(image: ImageMade) -> FetchedFile:
@@ -114,10 +103,10 @@ async def open_files(
         yield files
 
 
-async def _read_round(reply: Reply) -> _Round:
+async def _read_round(reply: Reply, call: Call) -> _Round:
     """Read one round to its end; a GatewayError says why there is no image."""
     events = [event async for batch in reply for event in batch]
-    current_trace().take(events)
+    call.trace.take(events)
     answer = Answer(events)
     ending = answer.ending
     if isinstance(ending, Finished) and ending.reason == "content_filter":

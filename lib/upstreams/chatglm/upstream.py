@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from lib.chat.request import ChatRequest
-from lib.settings import Settings
 from lib.upstreams.chatglm.accounts.callers import accounts_of
-from lib.upstreams.chatglm.gateway import gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply
-from lib.upstreams.chatglm.wire.models import is_silent, offered_names
+from lib.upstreams.chatglm.wire.models import is_agent_id, is_silent, offered_names
 from lib.upstreams.interface import Abilities, Call
 
 
@@ -19,21 +17,22 @@ class ChatGLMUpstream:
 
     name = "web"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def abilities(self, chat: ChatRequest, _call: Call) -> Abilities | None:
         return Abilities(images=True, files=True, silent=is_silent(chat.model))
 
-    @asynccontextmanager
-    async def open(self, chat: ChatRequest, call: Call, *, patience_s: float | None) -> AsyncIterator[Reply]:
-        opened = open_reply(
-            chat, call.caller, self._settings, deadline_at=call.deadline_at, patience_s=patience_s
-        )
-        async with opened as reply:
-            yield reply
+    def open(
+        self, chat: ChatRequest, call: Call, *, patience_s: float | None
+    ) -> AbstractAsyncContextManager[Reply]:
+        return open_reply(self._gateway, chat, call, patience_s=patience_s)
 
     async def models(self, call: Call) -> tuple[str, ...]:
-        gateway = gateway_of(self._settings)
+        """Return its models, each also with the suffixes that switch its mode."""
         accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
-        return offered_names(await gateway.models.offered(accounts))
+        return offered_names(await self._gateway.models.offered(accounts))
+
+    def serves(self, name: str) -> bool:
+        """Tell whether a name that `models` does not list is served all the same: an agent's id."""
+        return is_agent_id(name)

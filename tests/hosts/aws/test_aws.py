@@ -38,9 +38,9 @@ import json, sys
 from hosts.aws import handlers
 assert not [name for name in sys.modules if name.startswith("api.")]
 for _ in range(2):
-    print(json.dumps(handlers.ping({EVENT!r}, None)))
-assert [name for name in sys.modules if name.startswith("api.")] == ["api.ping"]
-assert handlers.ping is handlers.ping
+    print(json.dumps(handlers.index({EVENT!r}, None)))
+assert [name for name in sys.modules if name.startswith("api.")] == ["api.index"]
+assert handlers.index is handlers.index
 """
 
 
@@ -60,7 +60,7 @@ def test_a_handler_imports_its_own_endpoint_and_answers_again_and_again() -> Non
 
 
 def test_a_handler_that_there_is_not_is_named() -> None:
-    with pytest.raises(AttributeError, match="no handler 'chat'; there are index, ping"):
+    with pytest.raises(AttributeError, match="no handler 'chat'; there are index, health"):
         handlers.__getattr__("chat")
 
 
@@ -167,7 +167,7 @@ def test_the_server_serves_one_file_until_it_is_told_to_end(how: signal.Signals)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "hosts.aws.stream_server", "api/ping.py", str(port)],
+        [sys.executable, "-m", "hosts.aws.stream_server", "api/index.py", str(port)],
         cwd=ROOT,
         env={**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "f"},
         stderr=subprocess.PIPE,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from lib.sse import MAX_EVENT_BYTES
-from lib.upstreams.chatglm import turn as turn_module
+from lib.upstreams.chatglm import gateway as gateway_module
+from lib.upstreams.chatglm.clean_up import CleanUpLimits, TurnLimits
 from lib.upstreams.chatglm.wire.receiving import MAX_ANSWER_BYTES
 from simulator.scenes import sample_text
 from tests.conftest import Upstream
@@ -83,8 +84,8 @@ def test_an_answer_without_end_that_is_no_stream_is_not_either(
 def test_a_flood_that_says_nothing_is_a_silence(
     client: Client, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, event: bytes, _: int
 ) -> None:
-    monkeypatch.setattr(turn_module, "DRAIN_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 3.0)
+    limits = CleanUpLimits(turn=TurnLimits(drain_s=60.0), whole_s=3.0)
+    monkeypatch.setattr(gateway_module, "CleanUpLimits", lambda: limits)
     stage(proxy, Endless(event * (65536 // len(event)), most_bytes=2**40))
     with logged() as lines:
         response = client.chat()

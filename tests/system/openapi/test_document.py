@@ -23,7 +23,8 @@ from lib.dialects import (
     token_check,
 )
 from lib.flows import health
-from lib.upstreams.chatglm.check import TokenStatus
+from lib.upstreams import condition
+from lib.upstreams.condition import TokenStatus
 from lib.web.edge import EXPOSED_HEADERS
 from tests.system.openapi.document import (
     OPENAPI,
@@ -69,9 +70,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "AccountCheck": TokenStatus,
     "Health": health.Health,
     "DeepHealth": health.DeepHealth,
-    "DeepHealth store": health.StoreHealth,
-    "DeepHealth clock": health.ClockHealth,
-    "AccountHealth": health.AccountHealth,
+    "DeepHealth store": condition.StoreHealth,
+    "DeepHealth clock": condition.ClockHealth,
+    "AccountHealth": condition.AccountHealth,
 }
 """What a schema, or a property of it, describes: in the code that reads or writes it."""
 
@@ -82,7 +83,7 @@ def routes() -> set[tuple[str, str]]:
     for file in function_files(API_FOLDER):
         for route in load(file).router.routes:
             assert isinstance(route, Route)
-            if not route.path.startswith("/api") and route.path != "/index":
+            if not route.path.startswith("/api") and route.path not in ("/index", "/robots.txt"):
                 found |= {(method.lower(), route.path) for method in (route.methods or set()) - {"HEAD"}}
     return found
 

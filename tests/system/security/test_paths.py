@@ -175,7 +175,7 @@ CHANGES = (
 async def test_no_file_answers_at_a_path_beside_its_own(environment: pytest.MonkeyPatch, file: Path) -> None:
     environment.setenv("API_KEYS", KEY)
     one, all_files = load(file), mount(API_FOLDER)
-    own = "/" + file.relative_to(API_FOLDER).with_suffix("").as_posix()
+    own = "/" + file.relative_to(API_FOLDER).with_suffix("").as_posix().replace("token", "token/check")
     for path in (own, f"/api{own}"):
         assert {await status_of(one, path), await status_of(all_files, path)} <= {ROUTE, 405}
     for path in [change.format(own) for change in CHANGES] + [own.upper(), own[1:], ""]:

@@ -14,7 +14,7 @@ import pytest
 
 from lib.flows import health as health_module
 from lib.flows.health import DeepHealth, look, look_deep
-from lib.upstreams.chatglm import gateway as flows_gateway
+from lib.upstreams.chatglm import desk as desk_module
 from lib.upstreams.chatglm.accounts.account import parse_account
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
@@ -53,13 +53,13 @@ def give_store(flow: Flow, store: object) -> None:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_module, "PAUSE_S", 0.01)
+    monkeypatch.setattr(desk_module, "PAUSE_S", 0.01)
 
 
 async def deep(flow: Flow, *accounts: SimulatedAccount | str, **how: Any) -> DeepHealth:
     tokens = tuple(account if isinstance(account, str) else account.token for account in accounts)
     flow.configure(refresh_tokens=tokens, api_keys=("sk-x",))
-    return await look_deep(flow.settings, **how)
+    return await look_deep(flow.services, **how)
 
 
 # The shallow look
@@ -67,26 +67,26 @@ async def deep(flow: Flow, *accounts: SimulatedAccount | str, **how: Any) -> Dee
 
 async def test_what_is_configured_is_told_without_opening_anything(flow: Flow, upstream: Upstream) -> None:
     flow.configure(refresh_tokens=("a.b.c",), api_keys=("x", "y"), max_duration_s=300.0, web_search=True)
-    health = await look(flow.settings)
+    health = await look(flow.services)
     assert (health.accounts, health.api_keys, health.passthrough) == (1, 2, True)
     assert (health.store, health.store_works, health.max_duration_s) == ("memory", True, 300.0)
     assert (health.default_model, health.web_search_by_default) == ("glm-5.3-flash", True)
     assert health.status == "degraded"
     assert [note for note in health.notes if "memory://" in note]
     assert upstream.sim.calls == []
-    assert not flows_gateway._gateways.get(asyncio.get_running_loop()), "nor anything made for it"
+    assert "gateway" not in vars(flow.services), "nor anything made for it"
 
 
 async def test_a_store_that_works_is_well(flow: Flow, tmp_path: Path) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}", refresh_tokens=("a.b.c",), api_keys=("x",))
-    health = await look(flow.settings)
+    health = await look(flow.services)
     assert (health.status, health.store, health.store_works, health.notes) == ("ok", "sqlite", True, [])
 
 
 async def test_a_store_that_fails_is_a_note(flow: Flow, tmp_path: Path) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'state.db'}")
     (tmp_path / "no").touch()
-    health = await look(flow.settings)
+    health = await look(flow.services)
     assert (health.status, health.store_works) == ("degraded", False)
     [note] = [note for note in health.notes if "The store (sqlite)" in note]
     assert "takes no writes" in note
@@ -102,7 +102,7 @@ async def test_a_store_that_hangs_keeps_nobody_waiting(
     probes = set()
     for _ in range(2):
         async with asyncio.timeout(30):
-            health = await look(flow.settings)
+            health = await look(flow.services)
         assert (health.status, health.store_works) == ("degraded", False)
         assert any("does not answer" in note for note in health.notes)
         probes.add(probe_of(flow))
@@ -125,9 +125,9 @@ async def end_probe(flow: Flow) -> None:
 
 async def test_a_probe_that_is_over_is_made_again(flow: Flow, tmp_path: Path) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
-    await look(flow.settings)
+    await look(flow.services)
     first = probe_of(flow)
-    await look(flow.settings)
+    await look(flow.services)
     assert probe_of(flow) is not first
 
 
@@ -247,11 +247,11 @@ async def test_the_hosts_end_of_the_request_comes_first(
 async def test_accounts_are_asked_one_after_the_other_with_a_pause(
     flow: Flow, accounts: list[SimulatedAccount], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_module, "PAUSE_S", 0.1)
+    monkeypatch.setattr(desk_module, "PAUSE_S", 0.1)
     await deep(flow, *accounts)
     asked_at = [call.at for call in upstream.sim.calls_to("user/info")]
     assert all(later - earlier >= 0.1 for earlier, later in pairwise(asked_at))
-    monkeypatch.setattr(health_module, "PAUSE_S", 600.0)
+    monkeypatch.setattr(desk_module, "PAUSE_S", 600.0)
     async with asyncio.timeout(60):
         await deep(flow, *accounts)  # what is remembered needs no pause
 
@@ -262,7 +262,7 @@ async def test_a_lease_and_a_cool_down_are_told(
     flow.configure(refresh_tokens=tuple(account.token for account in accounts), api_keys=("sk-x",))
     await flow.gateway.pool.cool_downs.throttled(parse_account(accounts[1].token), 600.0)
     async with flow.open(accounts[:1], "[scene:slow gap=0.02 count=100]", is_owner=True):
-        health = await look_deep(flow.settings)
+        health = await look_deep(flow.services)
     assert [found.use for found in health.accounts] == ["leased", "cooling", "free"]
     assert health.accounts[1].reason == "throttled"
     assert health.accounts[1].state == "alive"
@@ -288,7 +288,7 @@ async def test_the_store_is_written_and_read(flow: Flow, account: SimulatedAccou
 async def test_a_store_that_forgets_does_not_work(flow: Flow, tmp_path: Path) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}", refresh_tokens=(), api_keys=("sk-x",))
     give_store(flow, ForgetfulStore())
-    store = (await look_deep(flow.settings)).store
+    store = (await look_deep(flow.services)).store
     assert (store.works, store.round_trip_ms) == (False, None)
     assert store.problem == "does not keep what is written"
 

@@ -26,7 +26,7 @@ async def test_the_list_is_the_accounts_and_is_asked_for_once(
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=NEWER)
     for _ in range(3):
-        assert await list_models(caller(account), flow.settings) == offered_names(("glm-6",))
+        assert await list_models(flow.calling(caller(account))) == offered_names(("glm-6",))
     assert upstream.count("operation/detail") == 1
 
 
@@ -34,9 +34,9 @@ async def test_whoever_asks_meanwhile_takes_what_is_known(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=NEWER, delay_s=0.1)
-    first = asyncio.ensure_future(list_models(caller(account), flow.settings))
+    first = asyncio.ensure_future(list_models(flow.calling(caller(account))))
     await asyncio.sleep(0)
-    assert await list_models(caller(account), flow.settings) == BUILT_IN
+    assert await list_models(flow.calling(caller(account))) == BUILT_IN
     assert await first == offered_names(("glm-6",))
 
 
@@ -46,21 +46,21 @@ async def test_where_the_upstream_cannot_say_the_built_in_list_serves(
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=body, times=5)
     for _ in range(2):
-        assert await list_models(caller(account), flow.settings) == BUILT_IN
+        assert await list_models(flow.calling(caller(account))) == BUILT_IN
     assert upstream.count("operation/detail") == 1, "a failure is not repeated at once"
 
 
 async def test_without_an_account_the_built_in_list_serves(flow: Flow, upstream: Upstream) -> None:
-    assert await list_models(caller(), flow.settings) == BUILT_IN
+    assert await list_models(flow.calling(caller())) == BUILT_IN
     assert upstream.sim.calls == []
 
 
 async def test_a_model_is_found_by_its_name_and_an_agent_by_its_id(flow: Flow) -> None:
-    assert await find_model("glm-5.3", caller(), flow.settings) == "glm-5.3"
-    assert await find_model("glm-5.3-think", caller(), flow.settings) == "glm-5.3-think"
-    assert await find_model("6" * 24, caller(), flow.settings) == "6" * 24
+    assert await find_model("glm-5.3", flow.calling(caller())) == "glm-5.3"
+    assert await find_model("glm-5.3-think", flow.calling(caller())) == "glm-5.3-think"
+    assert await find_model("6" * 24, flow.calling(caller())) == "6" * 24
     with pytest.raises(NotFound) as caught:
-        await find_model("gpt-4", caller(), flow.settings)
+        await find_model("gpt-4", flow.calling(caller()))
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
@@ -81,14 +81,14 @@ async def test_a_strangers_dead_token_decides_nobody_elses_list(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     stranger = Caller(("a.b.c",), is_owner=False)
-    assert await list_models(stranger, flow.settings) == BUILT_IN
+    assert await list_models(flow.calling(stranger)) == BUILT_IN
     upstream.sim.fail("operation/detail", body=NEWER, status=200)
-    assert await list_models(caller(account), flow.settings) == offered_names(("glm-6",))
+    assert await list_models(flow.calling(caller(account))) == offered_names(("glm-6",))
 
 
 async def test_the_lists_of_many_callers_are_forgotten_in_time(flow: Flow, account: SimulatedAccount) -> None:
     gateway = flow.gateway
     gateway.models = ModelLists(gateway.client, max_lists=1)
-    await list_models(Caller(("a.b.c",), is_owner=False), flow.settings)
-    await list_models(caller(account), flow.settings)
+    await list_models(flow.calling(Caller(("a.b.c",), is_owner=False)))
+    await list_models(flow.calling(caller(account)))
     assert list(gateway.models._lists) == [parse_account(account.token).key]

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest
+from lib.chat.media import Attempt, VideoRequest
 from lib.errors import Throttled
 from lib.store.seal import VERSION
 from lib.upstreams.chatglm.check import check_tokens
-from lib.upstreams.chatglm.gateway import close_gateways
 from lib.upstreams.chatglm.videos.jobs import look_at_video, make_video
-from lib.upstreams.chatglm.videos.orders import Attempt
+from lib.upstreams.choose import close_services
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 from tests.unit.store.redis_server import NOT_INSTALLED, RedisServer, find_redis, running_redis
@@ -44,14 +43,14 @@ async def test_everything_that_is_kept_outside_is_sealed(
 
     async with flow.open([account], "[scene:slow first=0 gap=0.01 count=20]"):
         seen |= entries(redis_server)  # a lease
-    await check_tokens((account.token,), flow.settings)
+    await check_tokens((account.token,), flow.gateway)
     made = await make_video(
+        flow.gateway,
         VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0),
-        caller,
-        flow.settings,
+        flow.calling(caller),
         attempt=Attempt(idempotency_key="my order"),
     )
-    await look_at_video(made.id, caller, flow.settings)
+    await look_at_video(flow.gateway, made.id, flow.calling(caller))
     upstream.sim.play("throttled_429")
     with pytest.raises(Throttled):
         await flow.ask([account])
@@ -74,7 +73,7 @@ async def test_what_was_tampered_with_is_absent_and_the_request_is_served(
     flow.configure(store_url=redis_server.url)
     upstream.sim.account(account.uid).strict_rotation = False
     await flow.ask([account])
-    await close_gateways()
+    await close_services()
     for name in redis_server.call("KEYS", "*"):
         redis_server.call("SET", name, base64.b64encode(b"AQ" + b"x" * 60).decode(), "PX", 60_000)
     answer = await flow.ask([account])

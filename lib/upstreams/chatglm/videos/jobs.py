@@ -5,39 +5,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable
 from random import uniform
 from time import time
-from typing import IO, Literal, ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeVar
 
 import msgspec
 
-from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest, VideoState
+from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     AccountRefused,
     GatewayError,
-    InvalidRequest,
     NoAccountAvailable,
     NotFound,
     ShuttingDown,
     UpstreamRejected,
 )
-from lib.settings import Settings
 from lib.store.records import Records
 from lib.store.seal import Place
 from lib.tasks import run_to_end
-from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of, for_caller
 from lib.upstreams.chatglm.accounts.client import Operation
 from lib.upstreams.chatglm.conversations import labelled
-from lib.upstreams.chatglm.gateway import Gateway, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
-from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Attempt, Order
+from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
     add_sound,
@@ -45,6 +39,7 @@ from lib.upstreams.chatglm.wire.videos import (
     is_decision,
     video_status,
 )
+from lib.upstreams.interface import Call
 
 POLL_EVERY_S = 2.0
 """The upstream is asked for one video no more often than that, however many ask us."""
@@ -63,9 +58,6 @@ HANDED_OUT_ENOUGH = 2
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-Ending = Callable[[], AbstractContextManager[None]]
-"""What turns the cancellation that the end of a server is into ShuttingDown; any other one stays one."""
 
 log = logging.getLogger("glm_gateway")
 
@@ -96,82 +88,54 @@ RECORDS = Records(_Record)
 
 
 async def make_video(
+    gateway: Gateway,
     request: VideoRequest,
-    caller: Caller,
-    settings: Settings,
+    call: Call,
     *,
     frame: IO[bytes] | None = None,
     attempt: Attempt | None = None,
-    deadline_at: float | None = None,
     pace: Pace | None = None,
-    ending: Ending = nullcontext,
 ) -> VideoState:
-    """Order a video, wait for it as long as the request allows, and return what is known of it then.
+    """Order a video, wait for it as long as the request allows, and return its state then.
 
     Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
     pace = pace or Pace()
-    order = Order(gateway_of(settings), request, caller, frame, deadline_at)
+    order = Order(gateway, request, call, frame)
     wait_s = request.wait_s
     try:
-        with ending():
+        with call.ending():
             job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
     except ShuttingDown:
         if order.placed is None:
             raise
         (job, account), wait_s = order.placed, 0.0
-    jobs = Videos(gateway_of(settings), caller, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(wait_s, deadline_at, settings), ending=ending)
+    jobs = Videos(gateway, call, poll_every_s=pace.poll_every_s)
+    return await jobs.wait(job, account, until=_wait_until(wait_s, call))
 
 
-async def look_at_video(video_id: str, caller: Caller, settings: Settings) -> VideoState:
-    """Return how a video is doing; raises NotFound for an id that this caller was never given."""
-    jobs = Videos(gateway_of(settings), caller)
+async def look_at_video(gateway: Gateway, video_id: str, call: Call) -> VideoState:
+    """Return the state of a video. Raise NotFound for an id that this caller never got."""
+    jobs = Videos(gateway, call)
     return await jobs.look(*jobs.find(video_id))
 
 
-async def remove_video(video_id: str, caller: Caller, settings: Settings) -> None:
-    jobs = Videos(gateway_of(settings), caller)
+async def remove_video(gateway: Gateway, video_id: str, call: Call) -> None:
+    jobs = Videos(gateway, call)
     await jobs.remove(*jobs.find(video_id))
 
 
-def after_sending(
-    state: VideoState, caller: Caller, settings: Settings
-) -> Callable[[], Awaitable[None]] | None:
-    """Return what is to be done once an answer with this state has been sent, if anything is."""
-    if state.status != "completed":
-        return None
-    return partial(_note_handed_out, state.id, caller, settings)
-
-
-async def _note_handed_out(video_id: str, caller: Caller, settings: Settings) -> None:
-    """A completed answer has been sent; after the second one the upstream's record is deleted."""
-    jobs = Videos(gateway_of(settings), caller)
+async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
+    """A completed answer was sent. After the second one the upstream's record is deleted."""
+    jobs = Videos(gateway, call)
     await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
 
 
-def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str:
-    """Return where the upstream keeps a finished video, or its cover."""
-    url = state.video_url if variant == "video" else state.cover_url
-    if state.status != "completed" or not url:
-        raise NotFound(f"The {variant} is not there: the video is {state.status}.", code="video_not_ready")
-    return url
-
-
-def failure_of(state: VideoState) -> GatewayError | None:
-    """Say as an error why there will be no video, to whoever has waited for it."""
-    if state.status != "failed":
-        return None
-    if state.error_code == "content_policy_violation":
-        return InvalidRequest(state.error_message, code=state.error_code, param="prompt")
-    return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
-
-
-def _wait_until(wait_s: float | None, deadline_at: float | None, settings: Settings) -> float:
-    longest_s = LONGEST_LAMBDA_WAIT_S if settings.on_lambda else LONGEST_WAIT_S
+def _wait_until(wait_s: float | None, call: Call) -> float:
+    longest_s = LONGEST_LAMBDA_WAIT_S if call.settings.on_lambda else LONGEST_WAIT_S
     wait_s = longest_s if wait_s is None else min(wait_s, longest_s)
     until = asyncio.get_running_loop().time() + wait_s
-    return until if deadline_at is None else min(until, stop_time(deadline_at))
+    return until if call.deadline_at is None else min(until, stop_time(call.deadline_at))
 
 
 class Videos:
@@ -180,14 +144,15 @@ class Videos:
     def __init__(
         self,
         gateway: Gateway,
-        caller: Caller,
+        call: Call,
         *,
         poll_every_s: float = POLL_EVERY_S,
         now: Callable[[], float] = time,
     ) -> None:
         self._gateway = gateway
-        self._caller = caller
-        self._accounts = accounts_of(caller)
+        self._of = call
+        self._caller = call.caller
+        self._accounts = accounts_of(call.caller)
         self._poll_every_s = poll_every_s
         self._now = now
 
@@ -206,15 +171,13 @@ class Videos:
                 record = await self._ask(job, account, record or _fresh_record())
         return self._state(job, account, record)
 
-    async def wait(
-        self, job: VideoJob, account: Account, *, until: float, ending: Ending = nullcontext
-    ) -> VideoState:
-        """Look again and again; what fails meanwhile changes nothing about the video."""
+    async def wait(self, job: VideoJob, account: Account, *, until: float) -> VideoState:
+        """Look again and again. A look that fails changes nothing about the video."""
         clock = asyncio.get_running_loop().time
         state = self._state(job, account, _fresh_record())
         while (left_s := until - clock()) > 0 and not state.is_over:
             try:
-                with ending():
+                with self._of.ending():
                     await asyncio.sleep(min(left_s, self._poll_every_s * uniform(*WAIT_JITTER)))
                     state = await self.look(job, account)
             except ShuttingDown:
@@ -320,7 +283,7 @@ class Videos:
     async def _call(
         self, account: Account, operation: Operation[P, T], *args: P.args, **options: P.kwargs
     ) -> T:
-        current_trace().account = account.label
+        self._of.trace.account = account.label
         try:
             return await self._gateway.client(account).call(operation, *args, **options)
         except AccountRefused as error:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from time import time
@@ -14,8 +14,7 @@ from typing import IO
 
 import msgspec
 
-from lib.chat.caller import Caller
-from lib.chat.media import ImageRequest, VideoRequest
+from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
     GatewayError,
@@ -45,6 +44,7 @@ from lib.upstreams.chatglm.wire.videos import (
     is_id,
     upload_first_frame,
 )
+from lib.upstreams.interface import Call
 
 ORDER_TTL_S = 900.0
 """How long a repeated order is recognised; the SDKs repeat within seconds, or after their ten minutes."""
@@ -61,21 +61,6 @@ _one_frame = threading.Lock()
 
 _BEGUN, _IS_LOST = "begun", "lost"
 """An order's record holds one of these words while there is no id yet, or if there will never be one."""
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """The signs that a request repeats an earlier one, and is no second wish for the same video."""
-
-    idempotency_key: str = ""
-    is_repeated: bool = False
-
-
-def attempt_of(headers: Mapping[str, str]) -> Attempt:
-    """Read what a client says of its request's repetition; OpenAI's SDKs count theirs."""
-    return Attempt(
-        idempotency_key=headers.get("idempotency-key", ""),
-        is_repeated=headers.get("x-stainless-retry-count", "0") != "0",
-    )
 
 
 class _Record:
@@ -129,19 +114,18 @@ class Order:
         self,
         gateway: Gateway,
         request: VideoRequest,
-        caller: Caller,
+        call: Call,
         first_frame: IO[bytes] | None,
-        deadline_at: float | None,
     ) -> None:
         self._gateway = gateway
         self._request = request
-        self._caller = caller
+        self._call = call
+        self._caller = call.caller
         self._file = first_frame
-        self._deadline_at = deadline_at
-        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(caller))
+        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(call.caller))
         if self._conversation_id and not is_id(self._conversation_id):
             raise InvalidRequest("This is no conversation's id.", param="conversation_id")
-        self._order_by = None if deadline_at is None else _order_by(deadline_at)
+        self._order_by = None if call.deadline_at is None else _order_by(call.deadline_at)
         self._may_have_begun = False
         self.placed: tuple[VideoJob, Account] | None = None
         """The video to wait for, once it is known, and its account."""
@@ -198,11 +182,11 @@ class Order:
             raise error.at(self._request.image_param) from error
 
     async def _drawn(self) -> UploadedFile:
-        request, settings = self._request, self._gateway.settings
+        request, gateway = self._request, self._gateway
         drawn = ImageRequest(prompt=request.prompt, ratio=WIDTH / MAX_HEIGHT)
-        async with open_images(drawn, self._caller, settings, deadline_at=self._deadline_at) as made:
+        async with open_images(gateway, drawn, self._call) as made:
             images = made.images
-        async with open_files(images[:1], settings) as files:
+        async with open_files(gateway, images[:1]) as files:
             return await _fitted(files[0].file, request.image_param)
 
     async def _order(self, frame: UploadedFile | None, record: _Record) -> None:

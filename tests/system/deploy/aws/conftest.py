@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -22,6 +23,14 @@ from tests.unit.store.dynalite import CREDENTIALS, Dynalite, running_dynalite
 
 PACKAGE_TIMEOUT_S = 300
 INSTALL_TIMEOUT_S = 570
+
+
+def copy_service(project: Path, folder: Path) -> None:
+    """Put into a folder what osls reads of a project that is built."""
+    for name in ("serverless.yml", "hosts/aws/routes.yml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project / name, folder / name)
+    shutil.copytree(project / ".aws", folder / ".aws")
 
 
 def without_aws() -> dict[str, str]:

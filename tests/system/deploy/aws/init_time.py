@@ -43,7 +43,7 @@ uvicorn.run(app, port=int(sys.argv[1]), **plain)
 """
 )
 FLOOR_RUN = '#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec python3 floor_server.py "$AWS_LWA_PORT"\n'
-BUFFERED = ("ping", "models", "token_check", "health", "index")
+BUFFERED = ("models", "token", "health", "index")
 STREAMING = ("api/v1/chat/completions.py", "api/v1/images/generations.py", "api/v1/videos.py")
 
 

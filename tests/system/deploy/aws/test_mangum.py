@@ -28,7 +28,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @every_front
 def test_ping_and_the_page_answer(world: World, event: MakeEvent) -> None:
-    with world.emulator("ping") as ping:
+    with world.emulator("index") as ping:
         answer = ping.invoke(event(Asked("GET", "/ping", {"X-Request-Id": "mine"})))
         assert (answer["statusCode"], body_of(answer)) == (200, b"pong")
         assert answer["headers"]["x-request-id"] == "mine"
@@ -73,7 +73,7 @@ def test_a_warm_function_keeps_its_connections(world: World, event: MakeEvent, u
         token = upstream.add_account().token  # what is known of an account would not be asked again
         return Asked("POST", "/token/check", body=json.dumps({"token": token}).encode())
 
-    with world.emulator("tokenCheck") as check:
+    with world.emulator("token") as check:
         for _ in range(3):
             answer = check.invoke(event(asked()))
             assert answer["statusCode"] == 200, body_of(answer)
@@ -95,7 +95,7 @@ def test_bodies_come_in_every_form(world: World, event: MakeEvent, upstream: Ups
     account = upstream.add_account()
     body = json.dumps({"token": account.token, "注": "é"}, ensure_ascii=False).encode()
     json_type = {"Content-Type": "application/json; charset=utf-8"}
-    with world.emulator("tokenCheck") as check:
+    with world.emulator("token") as check:
         for is_base64 in (False, True):
             answer = check.invoke(event(Asked("POST", "/token/check", json_type, body, is_base64)))
             assert answer["statusCode"] == 200, body_of(answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,16 +15,14 @@ from openai import APIStatusError, AuthenticationError, OpenAI
 
 from tests.conftest import Upstream
 from tests.support.waiting import wait_until
-from tests.system.deploy.aws.conftest import World, without_aws
+from tests.system.deploy.aws.conftest import World, copy_service, without_aws
 
 START_TIMEOUT_S = 60.0
 
 
 @pytest.fixture
 def base_url(world: World, builder: Path, tmp_path: Path) -> Iterator[str]:
-    project = world.package.project
-    shutil.copy(project / "serverless.yml", tmp_path)
-    shutil.copytree(project / ".aws", tmp_path / ".aws")
+    copy_service(world.package.project, tmp_path)
     config = (tmp_path / "serverless.yml").read_text()
     # It cannot resolve a reference to the table.
     config, replaced = re.subn(r"STORE_URL: .*", "STORE_URL: ${env:STORE_URL}", config)

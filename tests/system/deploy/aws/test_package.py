@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 
 from hosts.box.mounting import function_files, load
 from tests.scripts.test_requirements import PIN, pins
-from tests.system.deploy.aws.conftest import Package, without_aws
+from tests.system.deploy.aws.conftest import Package, copy_service, without_aws
 from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
-BUFFERED = ("index", "ping", "health", "models", "tokenCheck")
-STREAMING = ("chatCompletions", "imagesGenerations", "videos", "videosGenerations")
+BUFFERED = ("index", "health", "models", "token")
+STREAMING = ("chatCompletions", "imagesGenerations", "videos")
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
@@ -99,9 +98,9 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     function = package.template.function(name)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["x86_64"]
-    assert function["MemorySize"] == (256 if name in ("index", "ping") else 1024)
+    assert function["MemorySize"] == (256 if name == "index" else 1024)
     # A refresh is three calls of up to 20 s, and must end after API Gateway has given up waiting for it.
-    refreshes = name in ("health", "models", "tokenCheck")
+    refreshes = name in ("health", "models", "token")
     assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
     zipped = "streaming" if name in STREAMING else "buffered"
@@ -133,10 +132,10 @@ def test_mangum_is_never_behind_the_adapter(package: Package, name: str) -> None
 
 
 def test_who_reaches_no_account_knows_none(package: Package) -> None:
-    for name in ("index", "ping"):
+    for name in ("index",):
         variables = package.template.function(name)["Environment"]["Variables"]
         assert set(variables) == {"LOG_LEVEL"}
-    for name in {*BUFFERED, *STREAMING} - {"index", "ping"}:
+    for name in {*BUFFERED, *STREAMING} - {"index"}:
         variables = package.template.function(name)["Environment"]["Variables"]
         assert set(ACCOUNT) <= set(variables)
 
@@ -201,10 +200,7 @@ def test_the_deployers_settings_arrive_where_they_belong(
     package: Package, builder: Path, tmp_path: Path
 ) -> None:
     """osls alone: the zips are there."""
-    shutil.copy(package.project / "serverless.yml", tmp_path)
-    shutil.copytree(package.project / ".aws", tmp_path / ".aws")
-    (tmp_path / "hosts/aws").mkdir(parents=True)
-    shutil.copy(package.project / "hosts/aws/routes.yml", tmp_path / "hosts/aws")
+    copy_service(package.project, tmp_path)
     reference = "{{resolve:secretsmanager:glm-gateway:SecretString:CHATGLM_REFRESH_TOKENS}}"
     environ = {
         "CHATGLM_REFRESH_TOKENS": reference,
@@ -231,8 +227,8 @@ def test_the_deployers_settings_arrive_where_they_belong(
     assert variables["LOG_LEVEL"] == "DEBUG"
     assert template.function("chatCompletions")["ReservedConcurrentExecutions"] == 3
     assert "ReservedConcurrentExecutions" not in template.function("models")
-    assert template.function("ping")["FunctionName"] == "glm-gateway-mine-ping"
-    assert "sk-one" not in str(template.function("ping"))
+    assert template.function("index")["FunctionName"] == "glm-gateway-mine-index"
+    assert "sk-one" not in str(template.function("index"))
 
 
 # The zips
@@ -245,7 +241,7 @@ def test_a_zip_holds_the_gateway_and_what_it_needs(package: Package, name: str) 
     assert {"api", "lib", "starlette", "httpx", "msgspec", "anyio", "certifi"} <= found
     unwanted = {"tests", "simulator", "docs", "scripts", "public", "node_modules", "requirements", "bin"}
     assert not unwanted & found
-    assert [path.name for path in (folder / "hosts").iterdir() if path.is_dir()] == ["aws"]
+    assert {path.parent.name for path in (folder / "hosts").rglob("*.py")} == {"hosts", "aws"}
     assert not {"pytest", "openai", "ruff", "boto3", "botocore", "pip", "setuptools"} & found
     assert not [path for path in folder.rglob("*") if path.name.startswith((".env", ".git"))]
     assert {path.relative_to(folder).as_posix() for path in (folder / "api").rglob("*.py")} == set(API_FILES)

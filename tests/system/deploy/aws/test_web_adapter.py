@@ -166,7 +166,7 @@ def test_a_function_that_is_ended_in_mid_stream_ends_within_its_grace(
     wait_until(lambda: upstream.sim.active_generations() == 0)
 
 
-@pytest.mark.parametrize("name", ["imagesGenerations", "videos", "videosGenerations"])
+@pytest.mark.parametrize("name", ["imagesGenerations", "videos"])
 def test_the_other_streaming_functions_start_with_their_own_file(world: World, name: str) -> None:
     path = {"imagesGenerations": "/v1/images/generations", "videos": "/v1/videos"}.get(
         name, "/v1/videos/generations"

@@ -22,11 +22,11 @@ COMPILE_TIMEOUT_S = 120
 def report(output: Output, python: Path, folder: Path, *, runs: int = 5, compiled: bool = True) -> str:
     """Start each function so many times, in turns; tell the best of each in milliseconds, and its ratio."""
     folders = {name: _unpack(output, name, folder) for name in output.bundles}
-    folders[FLOOR_NAME] = _unpack(output, "api/ping", folder, FLOOR)
+    folders[FLOOR_NAME] = _unpack(output, "api/health", folder, FLOOR)
     if compiled:
         for place in folders.values():
             _compile(python, place)
-    config = output.bundles["api/ping"].config
+    config = output.bundles["api/health"].config
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in folders}
     for _ in range(runs):
         for name, place in folders.items():

@@ -122,10 +122,10 @@ def test_every_route_leads_to_the_file_that_has_it(output: Output) -> None:
     [
         ("/", "api/index"),
         ("/api", "api/index"),
-        ("/ping", "api/ping"),
-        ("/api/ping", "api/ping"),
+        ("/ping", "api/index"),
+        ("/api/ping", "api/index"),
         ("/v1/videos/some-id/content", "api/v1/videos"),
-        ("/v1/videos/generations/some-id", "api/v1/videos/generations"),
+        ("/v1/videos/generations/some-id", "api/v1/videos"),
         ("/v1/models/a%2Fb", "api/v1/models"),
         ("/api/v1/models/a%2Fb", "api/v1/models"),
         ("/api/v1/videos/some-id/content", "api/v1/videos"),
@@ -152,7 +152,7 @@ def test_a_path_leads_to_its_function(output: Output, path: str, function: str) 
 def small_project(copy_project: CopyProject) -> Path:
     project = copy_project()
     for name in _endpoints(project):
-        if name != "api/ping":
+        if name != "api/health":
             (project / f"{name}.py").unlink()
     return project
 
@@ -161,8 +161,8 @@ def test_bytecode_comes_with_the_sources(builder: Builder, small_project: Path) 
     # A bundle without it is compiled at each cold start, which takes three times as long. The cloud sets the
     # variables of vercel.json's build.env; `vercel build` on its own does not.
     environ = json.loads((ROOT / "vercel.json").read_text())["build"]["env"]
-    bundle = builder.build(small_project, **environ).bundles["api/ping"]
-    for source in ("api/{}ping", "lib/web/{}app", "_vendor/starlette/{}routing", "_vendor/httpx/{}_client"):
+    bundle = builder.build(small_project, **environ).bundles["api/health"]
+    for source in ("api/{}health", "lib/web/{}app", "_vendor/starlette/{}routing", "_vendor/httpx/{}_client"):
         assert source.format("") + ".py" in bundle.files
         assert any(file.startswith(source.format("__pycache__/") + ".cpython") for file in bundle.files), (
             source
@@ -175,7 +175,7 @@ def test_the_builder_takes_our_versions_and_not_our_hashes(builder: Builder, sma
     # Where this fails, Vercel honours them by now: then docs/deploy-vercel.md has a sentence to lose.
     requirements = small_project / "requirements.txt"
     requirements.write_text(re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", requirements.read_text()))
-    assert "api/ping" in builder.build(small_project).bundles
+    assert "api/health" in builder.build(small_project).bundles
 
 
 def test_the_framework_preset_is_the_trap_that_vercel_json_avoids(
@@ -184,5 +184,5 @@ def test_the_framework_preset_is_the_trap_that_vercel_json_avoids(
     config = json.loads((small_project / "vercel.json").read_text())
     del config["framework"], config["functions"]
     (small_project / "vercel.json").write_text(json.dumps(config))
-    (small_project / "app.py").write_text("from api.ping import app\n")
+    (small_project / "app.py").write_text("from api.health import app\n")
     assert list(builder.build(small_project).bundles) == ["python"]

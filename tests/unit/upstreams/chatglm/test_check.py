@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamError
-from lib.upstreams.chatglm.check import TokenStatus, check_tokens
+from lib.upstreams.chatglm.check import check_tokens
+from lib.upstreams.condition import TokenStatus
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 
 
 async def check(flow: Flow, token: str) -> TokenStatus:
-    [status] = await check_tokens((token,), flow.settings)
+    [status] = await check_tokens((token,), flow.gateway)
     return status
 
 
@@ -114,10 +115,10 @@ async def test_several_are_checked_in_their_order(
     flow: Flow, accounts: list[SimulatedAccount], upstream: Upstream
 ) -> None:
     upstream.sim.revoke(accounts[1].uid)
-    checks = await check_tokens(tuple(account.token for account in accounts), flow.settings)
+    checks = await check_tokens(tuple(account.token for account in accounts), flow.gateway)
     assert [check.live for check in checks] == [True, False, True]
 
 
 async def test_no_token_is_the_owners_gap(flow: Flow) -> None:
     with pytest.raises(NoAccountAvailable):
-        await check_tokens((), flow.settings)
+        await check_tokens((), flow.gateway)

@@ -11,8 +11,9 @@ from lib.errors import AccessTokenRefused, AccountRefused
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.proofs import Proofs
-from lib.upstreams.chatglm.gateway import Gateway, close_gateways, gateway_of
+from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
+from lib.upstreams.choose import close_services, services_of
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
@@ -20,7 +21,7 @@ from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
 
 async def test_the_same_settings_in_one_loop_share_one_gateway(flow: Flow) -> None:
     first = flow.gateway
-    assert gateway_of(flow.settings) is first
+    assert services_of(flow.settings).gateway is first
     flow.configure(heartbeat_s=1.0)
     assert flow.gateway is not first
 
@@ -29,8 +30,8 @@ async def test_another_loop_has_another_gateway_and_closes_its_own(flow: Flow) -
     found: list[Gateway] = []
 
     async def elsewhere() -> None:
-        found.append(gateway_of(flow.settings))
-        await close_gateways()
+        found.append(services_of(flow.settings).gateway)
+        await close_services()
 
     thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
     thread.start()
@@ -44,8 +45,8 @@ async def test_a_gateway_is_closed_once_and_made_anew_when_it_is_needed_again(
     flow: Flow, account: SimulatedAccount
 ) -> None:
     await flow.ask([account])
-    await close_gateways()
-    await close_gateways()
+    await close_services()
+    await close_services()
 
 
 async def test_many_requests_at_a_cold_start_refresh_once(
@@ -135,7 +136,7 @@ async def test_a_token_is_proven_once_and_known_to_the_next_instance(
 ) -> None:
     flow.configure(store_url=f"sqlite:///{tmp_path}/store.db")
     await flow.ask([account])
-    await close_gateways()
+    await close_services()
     await flow.ask([account])
     await flow.ask([account])
     assert upstream.count("user/refresh") == 1

@@ -32,9 +32,9 @@ def caller_of(account: SimulatedAccount) -> Caller:
 async def make(
     flow: Flow, account: SimulatedAccount, *, left_s: float | None = None, **fields: Any
 ) -> list[str]:
-    deadline_at = None if left_s is None else asyncio.get_running_loop().time() + left_s
     request = ImageRequest(**{"prompt": "a cat"} | fields)
-    async with open_images(request, caller_of(account), flow.settings, deadline_at=deadline_at) as made:
+    call = flow.calling(caller_of(account), left_s=left_s)
+    async with open_images(flow.gateway, request, call) as made:
         return [image.url.rsplit("_", 2)[1] for image in made.images]
 
 
@@ -152,7 +152,7 @@ IMAGES = tuple(ImageMade(f"https://a/{number}.png") for number in range(5))
 async def test_a_few_files_are_fetched_at_once_and_keep_their_order(flow: Flow) -> None:
     slow: Any = SlowFetcher(0.01)
     flow.gateway._fetcher = slow
-    async with open_files(IMAGES, flow.settings) as files:
+    async with open_files(flow.gateway, IMAGES) as files:
         got: list[Any] = list(files)
         assert got == [image.url for image in IMAGES]
     assert slow.most == 3
@@ -162,5 +162,5 @@ async def test_files_that_do_not_come_in_the_hosts_time_are_told(flow: Flow) -> 
     slow: Any = SlowFetcher(9.0)
     flow.gateway._fetcher = slow
     with pytest.raises(UpstreamTimeout, match="fetched in time"):
-        async with open_files(IMAGES, flow.settings, deadline_at=asyncio.get_running_loop().time() + 0.1):
+        async with open_files(flow.gateway, IMAGES, deadline_at=asyncio.get_running_loop().time() + 0.1):
             pass

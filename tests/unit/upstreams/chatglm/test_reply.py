@@ -28,7 +28,6 @@ from lib.errors import (
 )
 from lib.trace import traced
 from lib.upstreams.chatglm import reply as chat_module
-from lib.upstreams.chatglm import turn as turn_module
 from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
@@ -44,10 +43,10 @@ Accounts = list[SimulatedAccount]
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurry(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second try come at once, and a stopped or silent upstream be waited for briefly."""
     monkeypatch.setattr(rotation, "RETRY_PAUSE_S", (0.0, 0.01))
-    monkeypatch.setattr(turn_module, "ACCEPT_TIMEOUT_S", 0.5)
+    flow.limit(accept_s=0.5)
 
 
 # An answer
@@ -526,7 +525,7 @@ async def test_a_limit_of_ours_stops_the_upstream(
 async def test_silence_before_any_content_is_an_error_in_time(
     flow: Flow, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "ACCEPT_TIMEOUT_S", 10.0)  # it has been waited for long enough already
+    flow.limit(accept_s=10.0)  # it has been waited for long enough already
     flow.configure(first_content_timeout_s=0.15)
     for scene in ("silence", "keepalive_only gap=0.02", "silence_after_headers", "silence_before_headers"):
         upstream.sim.linger_s = 0.0
@@ -624,7 +623,7 @@ async def test_a_stream_begins_soon_after_it_was_accepted(flow: Flow, account: S
 async def test_a_stream_that_nothing_accepts_begins_before_a_proxy_gives_up(
     flow: Flow, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_module, "LONGEST_SILENCE_S", 0.05)
+    monkeypatch.setattr(chat_module, "MAX_SILENCE_S", 0.05)
     flow.configure(heartbeat_s=0.05, first_content_timeout_s=0.4)
     async with flow.open([account], "[scene:silence_before_headers]", stream=True) as reply:
         with pytest.raises(UpstreamTimeout):
@@ -721,7 +720,7 @@ async def test_leaving_an_upstream_that_never_accepts_leaves_the_account_alone_f
 async def test_a_clean_up_that_takes_too_long_gives_the_account_back(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 0.1)
+    flow.limit(whole_s=0.1)
     asking = asyncio.ensure_future(flow.ask([account], "[scene:silence_before_headers]"))
     await eventually(upstream.sim.active_generations)
     await _cancel(asking)
@@ -788,7 +787,7 @@ async def test_leaving_twice_changes_nothing(
 async def test_a_stop_that_fails_is_survived_and_the_account_left_alone_for_a_moment(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "DRAIN_TIMEOUT_S", 0.1)
+    flow.limit(drain_s=0.1)
     flow.configure(account_wait_s=0.0)
     upstream.sim.fail("stop_stream", status=500)
     answer = await flow.ask([account], "[scene:slow first=0 gap=0.02 count=200]", stop=("word 2",))
@@ -800,7 +799,7 @@ async def test_a_stop_that_fails_is_survived_and_the_account_left_alone_for_a_mo
 async def test_what_cannot_be_cleaned_up_in_time_is_left(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 0.1)
+    flow.limit(whole_s=0.1)
     upstream.sim.fail("bulk_delete", delay_s=0.5, status=500)
     answer = await flow.ask([account], "[scene:text chars=9]")
     assert answer.reason == "stop"
@@ -873,7 +872,7 @@ async def test_a_throttle_that_comes_with_the_first_content_is_not_forgiven(
 async def test_a_clean_up_is_done_before_the_host_ends_the_request(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "LEAST_CLEAN_UP_S", 0.05)
+    flow.limit(min_s=0.05)
     upstream.sim.fail("stop_stream", delay_s=5.0)
     began_at = asyncio.get_running_loop().time()
     answer = await flow.ask([account], "[scene:stall]", left_s=0.5)

@@ -9,9 +9,9 @@ import pytest
 from lib.chat.events import Failed
 from lib.errors import AccessTokenRefused, AccountRefused, UpstreamTimeout
 from lib.patience import LAST_LOOK_S
-from lib.upstreams.chatglm import turn as turn_module
 from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.clean_up import CleanUpLimits
 from lib.upstreams.chatglm.wire.client import DELETION_TIMEOUT_S, ChatGLM
 from simulator.app import SceneLike
 from simulator.steps import Cue, Pause, Script, Step
@@ -93,9 +93,9 @@ async def test_after_content_it_ends_the_answer(
 async def test_a_stop_that_nobody_answers_holds_up_neither_lease_nor_deletion(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "STOP_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(turn_module, "DRAIN_TIMEOUT_S", 60.0)  # what goes on up there is not waited for
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 5.0)
+    flow.limit(stop_s=0.2)
+    flow.limit(drain_s=60.0)  # what goes on up there is not waited for
+    flow.limit(whole_s=5.0)
     upstream.sim.linger_s = 0.0
     upstream.sim.fail("stop_stream", delay_s=30)
     with logged() as lines:
@@ -106,15 +106,15 @@ async def test_a_stop_that_nobody_answers_holds_up_neither_lease_nor_deletion(
 
 
 def test_a_clean_up_has_time_for_two_deletions_that_nobody_answers() -> None:
-    both_s = 2 * (DELETION_TIMEOUT_S + LAST_LOOK_S) + turn_module.DELETE_AGAIN_AFTER_S
-    assert both_s < turn_module.CLEAN_UP_TIMEOUT_S
+    both_s = 2 * (DELETION_TIMEOUT_S + LAST_LOOK_S) + CleanUpLimits().delete_again_after_s
+    assert both_s < CleanUpLimits().whole_s
 
 
 async def test_a_stream_that_has_ended_and_is_not_closed_is_closed_by_us(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "DRAIN_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 5.0)
+    flow.limit(drain_s=0.1)
+    flow.limit(whole_s=5.0)
     upstream.sim.linger_s = 0.0
     upstream.sim.close_delay_s = 60.0
     assert (await flow.ask([account], "[scene:text chars=9]")).reason == "stop"
@@ -125,7 +125,7 @@ async def test_a_stream_that_has_ended_and_is_not_closed_is_closed_by_us(
 async def test_a_clean_up_that_takes_too_long_names_the_conversation_that_it_leaves(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 0.5)
+    flow.limit(whole_s=0.5)
     upstream.sim.fail("bulk_delete", delay_s=30)
     with logged() as lines:
         await flow.ask([account])
@@ -137,7 +137,7 @@ async def test_a_clean_up_that_takes_too_long_names_the_conversation_that_it_lea
 async def test_one_that_is_kept_is_not_reported_as_left(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "CLEAN_UP_TIMEOUT_S", 0.5)
+    flow.limit(whole_s=0.5)
     upstream.sim.linger_s = 0.0
     upstream.sim.fail("stop_stream", delay_s=30)
     with logged() as lines:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest, VideoState
+from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     GatewayError,
     InvalidRequest,
@@ -26,22 +26,22 @@ from lib.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from lib.flows.videos import after_sending, failure_of
 from lib.store.seal import Place
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
-from lib.upstreams.chatglm.gateway import close_gateways
 from lib.upstreams.chatglm.videos import orders as video_orders
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.jobs import (
     Pace,
     Videos,
-    after_sending,
-    failure_of,
     look_at_video,
     make_video,
+    note_handed_out,
     remove_video,
 )
-from lib.upstreams.chatglm.videos.orders import Attempt, attempt_of
+from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short, told_as_error, under_way
+from lib.web.media import attempt_of
 from simulator.app import Simulator
 from simulator.videos import Video
 from tests.conftest import SimulatedAccount, Upstream
@@ -69,14 +69,14 @@ def only_video(sim: Simulator) -> Video:
 
 async def make(flow: Flow, caller: Caller, prompt: str = "[scene:video] a cat", **fields: Any) -> VideoState:
     request = VideoRequest(**{"prompt": prompt, "model": "cogvideox"} | fields)
-    return await make_video(request, caller, flow.settings, pace=Pace(poll_every_s=0.01))
+    return await make_video(flow.gateway, request, flow.calling(caller), pace=Pace(poll_every_s=0.01))
 
 
 class Eager:
     """A caller's videos, asked for as often as anybody looks."""
 
     def __init__(self, flow: Flow, caller: Caller) -> None:
-        self.videos = Videos(flow.gateway, caller, poll_every_s=0.0)
+        self.videos = Videos(flow.gateway, flow.calling(caller), poll_every_s=0.0)
 
     async def look(self, video_id: str) -> VideoState:
         return await self.videos.look(*self.videos.find(video_id))
@@ -230,7 +230,9 @@ async def test_one_poll_serves_all_who_ask_at_once(
 ) -> None:
     caller = caller_of(account)
     made = await make(flow, caller, "[scene:video queue=5] a cat", wait_s=0)
-    states = await asyncio.gather(*(look_at_video(made.id, caller, flow.settings) for _ in range(20)))
+    states = await asyncio.gather(
+        *(look_at_video(flow.gateway, made.id, flow.calling(caller)) for _ in range(20))
+    )
     assert {state.status for state in states} == {"queued"}
     assert only_video(sim).polls == 1
 
@@ -241,9 +243,9 @@ async def test_another_instance_takes_what_the_first_has_just_heard(
     flow.configure(store_url=f"sqlite:///{tmp_path}/state.db")
     caller = caller_of(account)
     made = await make(flow, caller, "[scene:video work=5] a cat", wait_s=0)
-    first = await look_at_video(made.id, caller, flow.settings)
-    await close_gateways()
-    second = await look_at_video(made.id, caller, flow.settings)
+    first = await look_at_video(flow.gateway, made.id, flow.calling(caller))
+    await close_services()
+    second = await look_at_video(flow.gateway, made.id, flow.calling(caller))
     assert first == second
     assert first.status == "in_progress"
     assert only_video(sim).polls == 1
@@ -256,7 +258,7 @@ async def test_an_instance_that_knows_nothing_asks(
     made = await make(flow, caller, wait_s=0)
     place = Place(f"video:{account.label}:{only_video(sim).id}", account.token)
     await flow.gateway.memory.keep(place, "junk", ttl_s=60)
-    assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
+    assert (await look_at_video(flow.gateway, made.id, flow.calling(caller))).status == "completed"
 
 
 # Ends
@@ -268,11 +270,9 @@ async def test_two_completed_answers_delete_the_record_and_no_fewer(
     caller = caller_of(account)
     made = await make(flow, caller)
     for handed_out in (1, 2, 3):
-        then = after_sending(made, caller, flow.settings)
-        assert then is not None
-        await then()
+        await note_handed_out(flow.gateway, made.id, flow.calling(caller))
         assert only_video(sim).deleted is (handed_out >= 2)
-    assert (await look_at_video(made.id, caller, flow.settings)).status == "completed"
+    assert (await look_at_video(flow.gateway, made.id, flow.calling(caller))).status == "completed"
 
 
 async def test_a_deletion_that_fails_is_tried_again_and_spoils_nothing(
@@ -299,9 +299,9 @@ async def test_what_nobody_remembers_is_not_counted(
     assert not only_video(sim).deleted
 
 
-def test_only_a_completed_answer_counts() -> None:
+async def test_only_a_completed_answer_counts(flow: Flow) -> None:
     state = VideoState(id="x", model="m", created_at=1, conversation_id="", status="in_progress")
-    assert after_sending(state, Caller((), is_owner=False), Flow.__new__(Flow)) is None  # type: ignore[arg-type]
+    assert after_sending(state, flow.call_of(())) is None
     assert failure_of(state) is None
 
 
@@ -311,9 +311,9 @@ async def test_what_the_upstream_has_lost_can_be_deleted(
     caller = caller_of(account)
     made = await make(flow, caller, wait_s=0)
     sim.fail("v1/chat/{chat_id}", status=200, body={"status": 404, "message": "chat not found"})
-    await remove_video(made.id, caller, flow.settings)
+    await remove_video(flow.gateway, made.id, flow.calling(caller))
     with pytest.raises(NotFound):
-        await look_at_video(made.id, caller, flow.settings)
+        await look_at_video(flow.gateway, made.id, flow.calling(caller))
 
 
 async def test_a_deletion_that_did_not_arrive_is_told(
@@ -323,8 +323,8 @@ async def test_a_deletion_that_did_not_arrive_is_told(
     made = await make(flow, caller, wait_s=0)
     sim.fail("v1/chat/{chat_id}", disconnect=True)
     with pytest.raises(UpstreamError):
-        await remove_video(made.id, caller, flow.settings)
-    await remove_video(made.id, caller, flow.settings)
+        await remove_video(flow.gateway, made.id, flow.calling(caller))
+    await remove_video(flow.gateway, made.id, flow.calling(caller))
     assert only_video(sim).deleted
 
 
@@ -355,9 +355,9 @@ async def test_a_repetition_waits_for_the_first_one(
     sim.fail("video-api/v1/chat", delay_s=0.3)
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
     caller = caller_of(account)
-    first = asyncio.ensure_future(make_video(request, caller, flow.settings))
+    first = asyncio.ensure_future(make_video(flow.gateway, request, flow.calling(caller)))
     await eventually(lambda: sim.calls_to("video-api/v1/chat"))
-    second = await make_video(request, caller, flow.settings, attempt=Attempt(is_repeated=True))
+    second = await make_video(flow.gateway, request, flow.calling(caller), attempt=Attempt(is_repeated=True))
     assert (await first).id == second.id
     assert len(sim.videos) == 1
 
@@ -368,13 +368,13 @@ async def test_a_repetition_of_what_never_ends_is_refused_in_the_end(
     sim.fail("video-api/v1/chat", delay_s=0.5)
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
     caller = caller_of(account)
-    first = asyncio.ensure_future(make_video(request, caller, flow.settings))
+    first = asyncio.ensure_future(make_video(flow.gateway, request, flow.calling(caller)))
     await eventually(lambda: sim.calls_to("video-api/v1/chat"))
     with pytest.raises(GatewayError, match="not ordered again"):
         await make_video(
+            flow.gateway,
             request,
-            caller,
-            flow.settings,
+            flow.calling(caller),
             attempt=Attempt(is_repeated=True),
             pace=Pace(repeated_wait_s=0.05),
         )
@@ -386,7 +386,9 @@ async def test_a_repetition_of_what_was_never_heard_of_orders(
     flow: Flow, account: SimulatedAccount, sim: Simulator
 ) -> None:
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
-    await make_video(request, caller_of(account), flow.settings, attempt=Attempt(is_repeated=True))
+    await make_video(
+        flow.gateway, request, flow.calling(caller_of(account)), attempt=Attempt(is_repeated=True)
+    )
     assert len(sim.videos) == 1
 
 
@@ -396,7 +398,7 @@ async def test_another_callers_same_wish_is_another_video(
     for account in (upstream.add_account(), upstream.add_account()):
         request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
         attempt = Attempt(idempotency_key="the same")
-        await make_video(request, caller_of(account), flow.settings, attempt=attempt)
+        await make_video(flow.gateway, request, flow.calling(caller_of(account)), attempt=attempt)
     assert len(sim.videos) == 2
 
 
@@ -428,7 +430,7 @@ async def test_an_order_in_which_the_upstream_broke_down_is_not_repeated(
     attempt, caller = Attempt(idempotency_key="k"), caller_of(account)
     for _ in range(2):
         with pytest.raises(UpstreamError, match="not known whether"):
-            await make_video(request, caller, flow.settings, attempt=attempt)
+            await make_video(flow.gateway, request, flow.calling(caller), attempt=attempt)
     assert len(sim.calls_to("video-api/v1/chat")) == 1
 
 
@@ -439,10 +441,10 @@ async def test_a_token_that_cannot_be_fetched_is_no_lost_order(
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
     attempt, caller = Attempt(idempotency_key="k"), caller_of(account)
     with pytest.raises(UpstreamError) as caught:
-        await make_video(request, caller, flow.settings, attempt=attempt)
+        await make_video(flow.gateway, request, flow.calling(caller), attempt=attempt)
     assert "not known whether" not in caught.value.message
     sim.faults.clear()
-    assert (await make_video(request, caller, flow.settings, attempt=attempt)).status == "queued"
+    assert (await make_video(flow.gateway, request, flow.calling(caller), attempt=attempt)).status == "queued"
 
 
 async def test_two_requests_of_one_key_at_once_are_one_video(
@@ -451,7 +453,7 @@ async def test_two_requests_of_one_key_at_once_are_one_video(
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
     attempt = Attempt(idempotency_key="k")
     caller = caller_of(account)
-    both = (make_video(request, caller, flow.settings, attempt=attempt) for _ in range(2))
+    both = (make_video(flow.gateway, request, flow.calling(caller), attempt=attempt) for _ in range(2))
     first, second = await asyncio.gather(*both)
     assert first.id == second.id
     assert len(sim.videos) == 1
@@ -462,11 +464,11 @@ async def test_a_second_wish_that_is_refused_does_not_hide_the_first(
 ) -> None:
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
     caller = caller_of(account)
-    first = await make_video(request, caller, flow.settings)
+    first = await make_video(flow.gateway, request, flow.calling(caller))
     sim.fail("video-api/v1/chat", status=200, body={"status": 10099, "message": "次数已用完"})
     with pytest.raises(UpstreamRejected):
-        await make_video(request, caller, flow.settings)
-    again = await make_video(request, caller, flow.settings, attempt=Attempt(is_repeated=True))
+        await make_video(flow.gateway, request, flow.calling(caller))
+    again = await make_video(flow.gateway, request, flow.calling(caller), attempt=Attempt(is_repeated=True))
     assert again.id == first.id
     assert len(sim.videos) == 1
 
@@ -506,9 +508,9 @@ async def test_what_takes_too_long_before_the_order_leaves_it_out(
     Image.new("RGB", (30, 20)).save(picture, "PNG")
     picture.seek(0)
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
-    caller, clock = caller_of(account), asyncio.get_running_loop().time
+    caller = caller_of(account)
     with pytest.raises(UpstreamTimeout, match="No video was ordered"):
-        await make_video(request, caller, flow.settings, frame=picture, deadline_at=clock() + 1.0)
+        await make_video(flow.gateway, request, flow.calling(caller, left_s=1.0), frame=picture)
     assert not sim.calls_to("video-api/v1/chat")
     assert flow.leases() == set()
 
@@ -521,9 +523,9 @@ async def test_a_first_frame_that_takes_too_long_leaves_the_order_out(
 
     monkeypatch.setattr(video_orders.Order, "_first_frame", never)
     request = VideoRequest(prompt="[scene:video] a cat", model="cogvideox", wait_s=0)
-    deadline_at = asyncio.get_running_loop().time() + 0.3
+    call = flow.calling(caller_of(account), left_s=0.3)
     with pytest.raises(UpstreamTimeout, match="No video was ordered"):
-        await make_video(request, caller_of(account), flow.settings, deadline_at=deadline_at)
+        await make_video(flow.gateway, request, call)
 
 
 async def test_one_first_frame_is_made_at_a_time(
@@ -557,7 +559,9 @@ def cut(flow: Flow, caller: Caller, **fields: Any) -> asyncio.Future[VideoState]
         with under_way(lambda: False):
             request = VideoRequest(**{"prompt": "[scene:video queue=9999]", "model": "cogvideox"} | fields)
             pace = Pace(poll_every_s=0.01)
-            return await make_video(request, caller, flow.settings, pace=pace, ending=told_as_error)
+            return await make_video(
+                flow.gateway, request, flow.calling(caller, ending=told_as_error), pace=pace
+            )
 
     return asyncio.ensure_future(make_it())
 
@@ -568,7 +572,7 @@ async def test_who_waits_when_the_server_ends_is_told_the_id(
     caller = caller_of(account)
     made = await cut_when(cut(flow, caller), lambda: sim.videos and only_video(sim).polls > 1)
     assert made.status == "queued"
-    assert Videos(flow.gateway, caller).find(made.id)[0].chat_id == only_video(sim).id
+    assert Videos(flow.gateway, flow.calling(caller)).find(made.id)[0].chat_id == only_video(sim).id
 
 
 async def test_who_orders_when_the_server_ends_is_told_the_id(
@@ -577,7 +581,7 @@ async def test_who_orders_when_the_server_ends_is_told_the_id(
     sim.fail("video-api/v1/chat", delay_s=0.3)
     caller = caller_of(account)
     made = await cut_when(cut(flow, caller), lambda: sim.calls_to("video-api/v1/chat"))
-    assert Videos(flow.gateway, caller).find(made.id)[0].chat_id == only_video(sim).id
+    assert Videos(flow.gateway, flow.calling(caller)).find(made.id)[0].chat_id == only_video(sim).id
 
 
 async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(

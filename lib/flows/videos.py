@@ -1,0 +1,54 @@
+"""Making videos: by the upstream that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import IO, Literal
+
+from lib.chat.media import Attempt, VideoRequest, VideoState
+from lib.errors import GatewayError, InvalidRequest, NotFound, UpstreamRejected
+from lib.upstreams.interface import Call
+
+
+async def make_video(
+    request: VideoRequest, call: Call, *, frame: IO[bytes] | None = None, attempt: Attempt | None = None
+) -> VideoState:
+    """Order a video, wait for it as long as the request allows, and return its state then.
+
+    Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
+    """
+    return await call.services.videos.make(request, call, frame=frame, attempt=attempt or Attempt())
+
+
+async def look_at_video(video_id: str, call: Call) -> VideoState:
+    """Raise NotFound for an id that this caller never got."""
+    return await call.services.videos.look(video_id, call)
+
+
+async def remove_video(video_id: str, call: Call) -> None:
+    await call.services.videos.remove(video_id, call)
+
+
+def after_sending(state: VideoState, call: Call) -> Callable[[], Awaitable[None]] | None:
+    """Return the work that is due once an answer with this state was sent whole, or None."""
+    if state.status != "completed":
+        return None
+    return partial(call.services.videos.note_handed_out, state.id, call)
+
+
+def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str:
+    """Return the address at which the upstream keeps a finished video, or its cover."""
+    url = state.video_url if variant == "video" else state.cover_url
+    if state.status != "completed" or not url:
+        raise NotFound(f"The {variant} is not there: the video is {state.status}.", code="video_not_ready")
+    return url
+
+
+def failure_of(state: VideoState) -> GatewayError | None:
+    """Return the error for a caller that waited for a video that will never come."""
+    if state.status != "failed":
+        return None
+    if state.error_code == "content_policy_violation":
+        return InvalidRequest(state.error_message, code=state.error_code, param="prompt")
+    return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
