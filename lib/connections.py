@@ -9,14 +9,12 @@ collection, whoever is cancelled then.) For pools without a limit of connections
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
-_closing: set[asyncio.Task[None]] = set()
-"""The loop itself holds its tasks weakly."""
+from lib.tasks import forget_result, start
 
 
 class AsyncClient(httpx.AsyncClient):
@@ -87,12 +85,4 @@ def _tidy(pool: Any, request: httpx.Request) -> None:
         # Between requests one is idle; during a request it is somebody's.
         if not connection.is_idle() and not connection.is_closed() and id(connection) not in used:
             connections.remove(connection)
-            closing = asyncio.ensure_future(connection.aclose())
-            _closing.add(closing)
-            closing.add_done_callback(_forget)
-
-
-def _forget(closing: asyncio.Task[None]) -> None:
-    _closing.discard(closing)
-    if not closing.cancelled():
-        closing.exception()  # of a connection that was broken already; nobody else would look at it
+            start(connection.aclose()).add_done_callback(forget_result)

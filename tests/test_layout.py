@@ -43,21 +43,23 @@ def _room(ours: str = "", theirs: str = "", lazily: str = "") -> Room:
 ROOMS = {
     "errors": _room(theirs="msgspec"),
     "patience": _room(),
-    "connections": _room(theirs="httpx"),
+    "connections": _room("tasks", "httpx"),
     "sse": _room("errors", "msgspec"),
     "settings": _room("errors store", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
-    "trace": _room("chat errors"),
+    "trace": _room("chat errors", "msgspec"),
     "dialects": _room("chat errors sse", "msgspec"),
-    "files": _room("connections errors", "httpx msgspec", "PIL"),
-    "store": _room("connections errors patience", "httpx msgspec", "redis cryptography"),
+    "files": _room("connections errors tasks", "httpx msgspec", "PIL"),
+    "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
     "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
         "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),
     "flows": _room("chat errors settings trace upstreams", "msgspec"),
-    "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
+    "web": _room(
+        "chat dialects errors flows settings sse tasks trace upstreams", "starlette msgspec", "multipart"
+    ),
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),

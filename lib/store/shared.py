@@ -13,6 +13,7 @@ import msgspec
 from lib.patience import patience
 from lib.store import Store
 from lib.store.seal import Place, Seal, Unsealed
+from lib.tasks import start
 
 MAX_COPIES = 4_000
 """Of records of some 2 kB: 8 MB. Beyond it the one not touched for longest goes."""
@@ -94,7 +95,7 @@ class SharedState:
         """Probe, and wait no longer than `timeout_s`; a probe under way is not begun a second time."""
         if self._probing is None or self._probing.done():
             # In no TaskGroup: it comes to its own end, and remembers the result, although the caller goes on.
-            self._probing = asyncio.create_task(self.probe())
+            self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
         return probing.result() if done else "does not answer"
@@ -137,7 +138,7 @@ class SharedState:
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank)
         self._remember(place, unsaved)
         if rank is None:
-            sealed = self._closed(place, value)
+            sealed = self._seal.close(place, value)
             worked, _ = await self._writes.attempt(self._store.put, place.name, sealed, ttl_s=ttl_s)
             newest = value
         else:
@@ -149,7 +150,7 @@ class SharedState:
         self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
     ) -> tuple[bool, str]:
         """Write over what was read and nothing else; return whether that worked, and what is there now."""
-        sealed = self._closed(place, value)
+        sealed = self._seal.close(place, value)
         for _ in range(OVERTAKEN_TIMES):
             worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
             if not worked:
@@ -207,13 +208,13 @@ class SharedState:
     async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write where nothing is; with a failing store we are alone, and nothing ever is."""
         worked, added = await self._writes.attempt(
-            self._store.add, place.name, self._closed(place, value), ttl_s=ttl_s
+            self._store.add, place.name, self._seal.close(place, value), ttl_s=ttl_s
         )
         return not worked or added is True
 
     async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write again what is there, as long as it is this value; with a failing store nobody replaces it."""
-        sealed = self._closed(place, value)
+        sealed = self._seal.close(place, value)
         worked, written = await self._writes.attempt(
             self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
         )
@@ -221,11 +222,8 @@ class SharedState:
 
     async def remove(self, place: Place, value: str) -> bool:
         """Say whether it is certain that the entry does not hold the value any more."""
-        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._closed(place, value))
+        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._seal.close(place, value))
         return worked
-
-    def _closed(self, place: Place, value: str) -> str:
-        return self._seal.close(place, value)
 
     def _opened(self, place: Place, sealed: str | None) -> str | None:
         return None if sealed is None else self._seal.open(place, sealed)

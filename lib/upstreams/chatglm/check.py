@@ -12,6 +12,7 @@ from lib.upstreams.condition import TokenStatus
 CHECK_TTL_S = 600.0
 """An answer is remembered so long: the upstream is asked about one token no more often."""
 
+
 CHECKS = Records(TokenStatus)
 DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
 
@@ -19,7 +20,7 @@ DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
 async def check_tokens(
     refresh_tokens: tuple[str, ...], gateway: Gateway, *, is_fresh: bool = False
 ) -> list[TokenStatus]:
-    """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask again always."""
+    """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask it in any case."""
     if not refresh_tokens:
         raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
     return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
