@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
 VERCEL_MAX_DURATION_S = 300.0
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
     web_search: bool = False
-    store_url: str = "memory://"
+    store: StoreSettings = MemorySettings()
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
@@ -81,8 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
         try:
-            values.update(_aws_access(values.get("store_url", ""), environ))
-            values.update(_upstash_access(values.get("store_url"), environ))
+            values["store"] = read_store_settings(environ)
         except ValueError as error:
             mistakes.append(f"STORE_URL {error}")
         if mistakes:
@@ -103,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not self.refresh_tokens and not self.allow_passthrough:
             found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
-        if self.store_url.startswith("memory:"):
+        if isinstance(self.store, MemorySettings):
             found.append(
                 "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and "
                 "instances do not know of each other's use of an account."
@@ -190,61 +189,6 @@ def _header_value(text: str) -> str:
     return text
 
 
-def _store_url(text: str) -> str:
-    if text.startswith(("redis://", "rediss://")):
-        match = _REDIS_URL.fullmatch(text)
-        if not match or int(match["port"] or 0) > 65535:
-            raise ValueError("must be redis[s]://[user:password@]host[:port][/number], odd characters as %XX")
-    elif not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
-        known = "sqlite:///path, redis://, rediss://, upstash://, dynamodb://table?region=region"
-        raise ValueError(f"must be memory:// or one of {known}")
-    return text
-
-
-def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete dynamodb://table?region=… with the function's own credentials, under AWS's names for them."""
-    if not store_url.startswith("dynamodb://"):
-        return {}
-    from urllib.parse import parse_qsl, quote, urlencode
-
-    table, _, query = store_url.removeprefix("dynamodb://").partition("?")
-    options = dict(parse_qsl(query))
-    found = {
-        "region": options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
-        "session_token": environ.get("AWS_SESSION_TOKEN"),
-        "endpoint": options.get("endpoint")
-        or environ.get("AWS_ENDPOINT_URL_DYNAMODB")
-        or environ.get("AWS_ENDPOINT_URL"),
-    }
-    access = [environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not found["region"]:
-        raise ValueError("must be dynamodb://table?region=region, or AWS_REGION must be set")
-    if not all(access):
-        raise ValueError("is dynamodb://…, which needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    key_id, secret = (quote(text, safe="") for text in access)
-    more = urlencode({name: value for name, value in found.items() if value})
-    return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
-
-
-def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete upstash:// with what its integrations set, and choose it where nothing else is chosen."""
-    if store_url not in (None, "upstash://"):
-        return {}
-    for url_name, token_name in _UPSTASH:
-        url, token = environ.get(url_name, "").strip(), environ.get(token_name, "").strip()
-        if url and token:
-            from urllib.parse import quote
-
-            scheme, _, address = url.rstrip("/").partition("://")
-            if scheme not in ("http", "https") or not token.isascii():
-                raise ValueError(f"is upstash://, which needs https://… in {url_name}, ASCII in {token_name}")
-            more = "?scheme=http" if scheme == "http" else ""
-            return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
-    if store_url is None:
-        return {}
-    raise ValueError(f"is upstash://, which needs {' and '.join(_UPSTASH[0])}")
-
-
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
@@ -252,13 +196,6 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
-_REDIS_URL = re.compile(
-    r"rediss?://"
-    r"([^\s/?#@]*@)?"
-    r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
-    r"(:(?P<port>[0-9]{1,5}))?"
-    r"(/[0-9]{0,9})?"
-)
 _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "refresh_tokens": ("CHATGLM_REFRESH_TOKENS", _names),
     "api_keys": ("API_KEYS", _keys),
@@ -271,7 +208,6 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
-    "store_url": ("STORE_URL", _store_url),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),
@@ -284,18 +220,4 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_AWS = (
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-)
-_UPSTASH = (
-    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # as Vercel's integration names them
-    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
-)
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS, *chain(*_UPSTASH))
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", *ENVIRONMENT_NAMES)

@@ -45,7 +45,7 @@ ROOMS = {
     "patience": _room(),
     "connections": _room("tasks", "httpx"),
     "sse": _room("errors", "msgspec"),
-    "settings": _room("errors", "msgspec"),
+    "settings": _room("errors store", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
     "trace": _room("chat errors", "msgspec"),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-SCHEMES = "memory://, sqlite:///<path>, redis://, rediss://, upstash://, dynamodb://<table>?region=<region>"
+from lib.store.settings import (
+    DynamoSettings,
+    MemorySettings,
+    RedisSettings,
+    SqliteSettings,
+    StoreSettings,
+    UpstashSettings,
+)
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class StoreError(Exception):
@@ -48,34 +57,34 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
-def open_store(url: str, *, now: Callable[[], float] = time.time, tls: ssl.SSLContext | None = None) -> Store:
-    """Make the store that `url` names; nothing is opened before the first operation.
+def open_store(
+    settings: StoreSettings, *, now: Callable[[], float] = time.time, tls: ssl.SSLContext | None = None
+) -> Store:
+    """Make the store; it opens nothing before the first operation.
 
-    `now` is the wall clock, since processes that share a store must agree on it. Raise ValueError
-    for a URL that names no store; the message holds nothing of it but the scheme (it may hold a password).
+    `now` is the wall clock, since processes that share a store must agree on it. A backend is imported here,
+    because a cold start must not pay for the others.
     """
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "memory":
-        from lib.store.memory import MemoryStore
+    match settings:
+        case MemorySettings():
+            from lib.store.memory import MemoryStore
 
-        return MemoryStore(now=now)
-    if separator and scheme == "sqlite":
-        from lib.store.sqlite import SqliteStore  # sqlite3 costs a cold start 10 ms: only where it is used
+            return MemoryStore(now=now)
+        case SqliteSettings(path=path):
+            from lib.store.sqlite import SqliteStore
 
-        if not rest.startswith("/") or rest == "/":
-            raise ValueError("expected sqlite:///relative/path or sqlite:////absolute/path, got no path")
-        return SqliteStore(rest[1:], now=now)
-    if separator and scheme == "dynamodb":
-        from lib.store.dynamodb import DynamoStore, Table
+            return SqliteStore(path, now=now)
+        case RedisSettings():
+            from lib.store.redis import RedisStore
 
-        return DynamoStore(Table.of_url(url), now=now, tls=tls)
-    if separator and scheme in ("redis", "rediss"):
-        from lib.store.redis import RedisStore
+            return RedisStore(settings)
+        case UpstashSettings():
+            from lib.store.upstash import UpstashStore
 
-        return RedisStore(url)
-    if separator and scheme == "upstash":
-        from lib.store.upstash import UpstashStore
+            return UpstashStore(settings, tls=tls)
+        case DynamoSettings():
+            from lib.store.dynamodb import DynamoStore
 
-        return UpstashStore(url, tls=tls)
-    named = f"scheme {scheme!r}" if separator else "no scheme"
-    raise ValueError(f"expected a store URL, one of {SCHEMES}, got {named}")
+            return DynamoStore(settings, now=now, tls=tls)
+        case _:
+            assert_never(settings)

@@ -14,9 +14,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
 import httpx
 import msgspec
@@ -24,6 +22,7 @@ import msgspec
 from lib.patience import patience
 from lib.store import Passing, StoreError
 from lib.store.link import HttpLink
+from lib.store.settings import DynamoSettings
 from lib.store.sigv4 import Credentials, sign
 
 CALL_TIMEOUT_S = 2.0
@@ -49,43 +48,12 @@ class _ConditionFailed(Exception):
     """The item is not as the condition wants it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Where the table is, and who we are there."""
-
-    name: str
-    region: str
-    credentials: Credentials = field(repr=False)
-    endpoint: str
-
-    @classmethod
-    def of_url(cls, url: str) -> Table:
-        """Read `dynamodb://<key id>:<secret>@<table>?region=…[&session_token=…][&endpoint=…]`.
-
-        lib/settings.py completes what the owner wrote so, from the environment. Raise ValueError for less.
-        """
-        address, _, query = url.partition("://")[2].partition("?")
-        access, _, name = address.rpartition("@")
-        key_id, _, secret = access.partition(":")
-        more = {option: values[0] for option, values in parse_qs(query).items()}
-        region = more.get("region", "")
-        if not (name and key_id and secret and region):
-            raise ValueError("expected dynamodb://<table>?region=<region> with AWS credentials, got less")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return cls(
-            unquote(name),
-            region,
-            Credentials(unquote(key_id), unquote(secret), more.get("session_token", "")),
-            more.get("endpoint") or f"https://dynamodb.{region}.{suffix}",
-        )
-
-
 class DynamoStore:
     """Every operation is one conditional request: what is atomic is DynamoDB's own."""
 
     def __init__(
         self,
-        table: Table,
+        settings: DynamoSettings,
         *,
         now: Callable[[], float] = time.time,
         call_timeout_s: float = CALL_TIMEOUT_S,
@@ -93,11 +61,12 @@ class DynamoStore:
         tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._table = table
+        self._settings = settings
+        self._endpoint = settings.endpoint or _endpoint_of(settings.region)
         self._now = now
         self.call_timeout_s = call_timeout_s
         self.attempt_timeout_s = attempt_timeout_s
-        self._link = HttpLink(headers={}, base_url=table.endpoint, tls=tls, transport=transport)
+        self._link = HttpLink(headers={}, base_url=self._endpoint, tls=tls, transport=transport)
 
     async def get(self, key: str) -> str | None:
         # Consistent: an eventual read may be a second old, and show a refresh token that is dead since.
@@ -153,7 +122,7 @@ class DynamoStore:
         self, operation: str, request: dict[str, Any], *, repeated: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Ask, and again after what passes; `repeated` replaces parts of what may have been heard before."""
-        request = {"TableName": self._table.name, **request}
+        request = {"TableName": self._settings.table, **request}
         try:
             async with patience(self.call_timeout_s):
                 for pause_s in PAUSES_S:
@@ -172,20 +141,25 @@ class DynamoStore:
     async def _attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(request)
         headers = {
-            "host": httpx.URL(self._table.endpoint).netloc.decode(),
+            "host": httpx.URL(self._endpoint).netloc.decode(),
             "content-type": "application/x-amz-json-1.0",
             "x-amz-target": f"DynamoDB_20120810.{operation}",
         }
         signed = sign(
             headers,
             body,
-            self._table.credentials,
-            region=self._table.region,
+            Credentials(self._settings.key_id, self._settings.secret, self._settings.session_token),
+            region=self._settings.region,
             service="dynamodb",
             now=self._now(),
         )
         response = await self._link.post("/", body, timeout_s=self.attempt_timeout_s, headers=signed)
         return _read(operation, response)
+
+
+def _endpoint_of(region: str) -> str:
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://dynamodb.{region}.{suffix}"
 
 
 def _read(operation: str, response: httpx.Response) -> dict[str, Any]:

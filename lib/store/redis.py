@@ -11,12 +11,12 @@ import re
 import ssl
 from contextlib import suppress
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from lib.store import Passing, StoreError
 from lib.store.redis_commands import Command, RedisCommands
+from lib.store.settings import RedisSettings
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
@@ -36,13 +36,12 @@ class RedisStore(RedisCommands):
     pauses_s: tuple[float, ...] = (0.0, 0.0, 0.1)
     error = RedisError
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
-        """Read `redis[s]://[[user]:password@]host[:port][/database]`."""
+    def __init__(self, settings: RedisSettings, *, tls: ssl.SSLContext | None = None) -> None:
         import redis.asyncio  # noqa: F401 - takes 0.1 s, which no operation's limit shall pay for
 
-        self._options = _options(url)
+        self._options = _options(settings)
         self._tls = tls
-        if tls is None and url.startswith("rediss:"):
+        if tls is None and settings.is_encrypted:
             # Not the one that httpx has: it comes to offer HTTP by ALPN, which a strict server refuses.
             self._tls = httpx.create_ssl_context()
         self._kept: list[_Connection] = []
@@ -138,25 +137,14 @@ class _Connection(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Read where to connect, and as whom; nothing of the URL is in an error."""
-    try:
-        return _parts(url)
-    except ValueError:
-        form = "redis[s]://[[user]:password@]host[:port][/database]"
-        raise ValueError(f"expected {form}, got something else") from None
-
-
-def _parts(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment:
-        raise ValueError
-    named = {"username": parts.username, "password": parts.password}
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    """Return where to connect, and as whom, in redis-py's words."""
+    named = {"username": settings.username, "password": settings.password}
     return {
-        "host": parts.hostname,
-        "port": parts.port or 6379,
-        "db": int(parts.path[1:] or 0),
-        **{name: unquote(text) for name, text in named.items() if text},
+        "host": settings.host,
+        "port": settings.port,
+        "db": settings.database,
+        **{name: text for name, text in named.items() if text},
     }
 
 
