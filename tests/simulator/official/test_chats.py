@@ -193,6 +193,54 @@ def test_an_odd_request_is_noted(client: Client, sim: Official, fields: dict[str
     assert sim.violations == [f"chat/completions: {oddity}"]
 
 
+def named_tool(name: str, properties: dict[str, Any]) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": properties}
+    return {"type": "function", "function": {"name": name, "description": "It.", "parameters": parameters}}
+
+
+def test_unwanted_words_of_a_schema_are_noted_and_names_of_properties_are_not(
+    client: Client, sim: Official
+) -> None:
+    named = named_tool("a", {"format": {"type": "string", "enum": ["strict"]}, "$defs": {"type": "string"}})
+    client.chat("Hi", tools=[named])
+    assert sim.violations == []
+    client.chat("Hi", tools=[named_tool("a", {"day": {"type": "array", "items": {"format": "date"}}})])
+    assert sim.violations == ["chat/completions: a schema has format"]
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+
+
+def test_odd_histories_are_noted(client: Client, sim: Official) -> None:
+    user = {"role": "user", "content": "Hi"}
+    calling = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    for messages in ([user, calling, user], [user, calling]):
+        client.chat("", messages=messages, tools=[ADD])
+    assert sim.violations == ["chat/completions: calls without a result: ['call_1']"] * 2
+    sim.violations.clear()
+    client.chat("", messages=[user, {"role": "system", "content": "S"}])
+    assert sim.violations == ["chat/completions: expected one system message, at the front"]
+
+
+def test_a_call_without_a_name_spoils_the_session(client: Client) -> None:
+    nameless = CALL | {"function": {"name": "", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "", "tool_calls": [nameless]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "3"},
+    ]
+    assert code_of(client.chat("", messages=messages)) == (400, "1214")
+
+
+def test_the_named_tool_is_called(client: Client) -> None:
+    tools = [ADD, named_tool("other", {})]
+    system = {"role": "system", "content": "This answer must contain exactly one call of other."}
+    message = client.whole("", messages=[system, {"role": "user", "content": TASK}], tools=tools)["choices"][
+        0
+    ]
+    assert [call["function"]["name"] for call in message["message"]["tool_calls"]] == ["other"]
+
+
 def test_the_international_api_takes_one_stop(client: Client, sim: Official) -> None:
     assert client.chat("Hi", stop=["a", "b"]).status_code == 200
     sim.region = "zai"
