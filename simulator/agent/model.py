@@ -1,4 +1,4 @@
-"""Decide the next answer of the model: which calls, or which final words."""
+"""Decide the next answer of the model: some calls, or the final words."""
 
 from __future__ import annotations
 

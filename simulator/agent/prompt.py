@@ -83,7 +83,7 @@ def _has_arguments(reading: Reading) -> bool:
 def where_tags_count(prompt: str) -> str:
     """Return the texts that may name a scene: the system's, and the newest words of the user.
 
-    A turn with results only is no new task; a client's own remark, such as `<system-reminder>`, is none.
+    A turn with results only is no new task, nor is a client's own remark, such as `<system-reminder>`.
     """
     items = _read(prompt).items
     words = [item.text for item in items if item.kind == "words" and _ASIDE.sub("", item.text).strip()]

@@ -139,7 +139,7 @@ def _intercepted(
 
 
 def _destroyed(script: Script, move: Move) -> Iterator[Step]:
-    """Send a call whose name the upstream's layer has mangled; imagination follows."""
+    """Send a call with a name that the upstream's layer has mangled; imagination follows."""
     as_number = script.cue.count("form", 0)
     for number, call in enumerate(move.calls, as_number):
         yield from _intercepted(script, destroyed_name(call, number), "{}", "inside")
