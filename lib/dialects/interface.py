@@ -21,7 +21,8 @@ class Address(msgspec.Struct, frozen=True):
     query: Mapping[str, str] = {}
 
 
-def _own_id(started: Started) -> str:
+def own_id(started: Started) -> str:
+    """Name an answer as the upstream does."""
     return started.id
 
 
@@ -32,7 +33,7 @@ class Rendering(msgspec.Struct, frozen=True):
     """Unix seconds."""
     model: str
     """The model's name as the client wrote it, or the default model."""
-    answer_id: Callable[[Started], str] = _own_id
+    answer_id: Callable[[Started], str] = own_id
     """Names the answer to its client. Some dialects seal the upstream's name in it."""
     clock: Callable[[], int] | None = None
     """Unix seconds, for a dialect that says when an answer was complete; None: at `created`."""
