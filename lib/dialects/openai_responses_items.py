@@ -260,8 +260,9 @@ def _shell_action(arguments: str) -> _ShellAction:
     command, timeout_ms, folder = (given.get(key) for key in ("command", "timeout_ms", "working_directory"))
     if isinstance(command, str):
         command = ["bash", "-lc", command]  # models write a shell's line if a tool asks for a command
+    words = command if isinstance(command, list) else []
     return _ShellAction(
-        command=[word if isinstance(word, str) else str(word) for word in command or ()],
+        command=[word if isinstance(word, str) else str(word) for word in words],
         timeout_ms=timeout_ms if isinstance(timeout_ms, int) else None,
         working_directory=folder if isinstance(folder, str) else None,
     )

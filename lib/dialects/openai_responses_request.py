@@ -14,7 +14,7 @@ from lib.chat.request import ChatRequest, Effort, JsonFormat
 from lib.dialects.interface import Address
 from lib.dialects.json_body import convert, decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_responses_input import read_input
-from lib.dialects.openai_responses_tools import Toolbox, read_choice, read_tools
+from lib.dialects.openai_responses_tools import Toolbox, echoed_tools, read_choice, read_tools
 
 MAX_MODEL_CHARS = 256
 """The answer repeats the name in three events of a stream."""
@@ -256,7 +256,7 @@ def _echo(wire: _Body, chat: ChatRequest) -> Echo:
         temperature=_or(wire.temperature, 1.0),
         text=_EchoedText(_or(text.format, {"type": "text"}), _or(text.verbosity, "medium")),
         tool_choice=wire.tool_choice or "auto",
-        tools=[_echoed_tool(tool) for tool in wire.tools or ()],
+        tools=echoed_tools(wire.tools or ()),
         top_logprobs=_or(wire.top_logprobs, 0),
         top_p=_or(wire.top_p, 1.0),
         presence_penalty=_or(wire.presence_penalty, 0.0),
@@ -264,13 +264,6 @@ def _echo(wire: _Body, chat: ChatRequest) -> Echo:
         truncation=_or(wire.truncation, "disabled"),
         user=wire.user,
     )
-
-
-def _echoed_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """Repeat a tool as it came; a function has all of its documented keys."""
-    if tool.get("type") != "function":
-        return tool
-    return {"description": None, "parameters": None, "strict": None, **tool}
 
 
 def _or(value: Any, default: Any) -> Any:

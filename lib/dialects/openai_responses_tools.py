@@ -17,6 +17,7 @@ _FOREIGN_TOOLS = {
     "image_generation", "mcp", "shell", "tool_search",
 }  # fmt: skip
 """Types that OpenAI documents and nothing here runs. The log names these; others are a client's words."""
+_OWN_TOOLS = {"function", "custom", "namespace", "local_shell"}
 _LOCAL_SHELL = "local_shell"
 _LOCAL_SHELL_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -155,9 +156,26 @@ def read_choice(wire: str | dict[str, Any] | None, box: Toolbox) -> Chosen:
             raise invalid_value("tool_choice", "none, auto, required or an object", wire)
 
 
+def echoed_tools(wire: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Repeat the tools in OpenAI's form. A type that OpenAI does not document would break a strict reader."""
+    known = [tool for tool in wire if _is_documented(tool["type"])]
+    return [_echoed(tool) if tool["type"] == "function" else tool for tool in known]
+
+
 def is_web_search(kind: str) -> bool:
     """Tell OpenAI's search tools, of which some carry a date: `web_search_preview_2025_03_11`."""
     return kind.startswith("web_search")
+
+
+def _is_documented(kind: str) -> bool:
+    return kind in _OWN_TOOLS or kind in _FOREIGN_TOOLS or is_web_search(kind)
+
+
+def _echoed(tool: dict[str, Any]) -> dict[str, Any]:
+    """Give a function all of its documented keys."""
+    inner = tool.get("function")
+    flat = {"type": "function", **inner} if isinstance(inner, dict) else tool
+    return {"description": None, "parameters": None, "strict": None, **flat}
 
 
 def _inside(tool: _Tool, param: str, ignored: list[str]) -> Iterator[_Declared]:

@@ -49,12 +49,12 @@ def unseal(response_id: str, caller: Caller) -> NamedResponse | None:
         response = _decode(payload)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
-    tags = [_tag(payload, caller, secret) for secret in _secrets(caller)]
-    return response if any([hmac.compare_digest(tag, expected) for expected in tags]) else None
+    expected = [_tag(payload, caller, secret) for secret in _secrets(caller)]
+    return response if any(hmac.compare_digest(tag, one) for one in expected) else None
 
 
 def _secrets(caller: Caller) -> tuple[str, ...]:
-    """Return the secrets of which the first seals and any opens: another order of tokens is no other caller."""
+    """Return the secrets: the first seals, and any opens, so that the order of tokens may change."""
     return caller.refresh_tokens or ("",)
 
 

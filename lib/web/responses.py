@@ -55,7 +55,7 @@ async def delete_response(request: Request) -> Response:
 
 
 def continued(asked: AskedResponse, caller: Caller) -> AskedResponse:
-    """Put in the conversation that `previous_response_id` names. Raise ConversationNotFound if there is none."""
+    """Put in the conversation of `previous_response_id`. Raise ConversationNotFound if there is none."""
     if asked.previous_response_id is None:
         return asked
     previous = unseal(asked.previous_response_id, caller)
