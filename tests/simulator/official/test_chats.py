@@ -11,7 +11,7 @@ import pytest
 
 from simulator.official.app import Official
 from simulator.official.scenes import SCENES, SceneEntry
-from tests.harness.waiting import wait_until
+from tests.support.waiting import wait_until
 from tests.simulator.official.client import ADD, Client, code_of, said
 
 FAST = "s=0.01 gap=0.001 first=0.001"
