@@ -218,7 +218,7 @@ def _prefix(item: OutputItem) -> str:
 
 def _reasoning(item: ReasoningItem, name: str, asked: AskedResponse, status: Status) -> _Reasoning:
     has_content = status != "in_progress"
-    # Clients without `store` send this back in place of the reasoning, and some drop an item that has none.
+    # Clients without `store` send this back in place of the reasoning, and some drop an item without it.
     # No model here reads it: it holds the item's name.
     sealed = base64.urlsafe_b64encode(b"glm-gateway reasoning " + name.encode()).decode()
     return _Reasoning(

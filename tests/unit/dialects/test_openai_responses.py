@@ -240,33 +240,27 @@ def test_encrypted_reasoning_is_there_if_it_is_asked_for() -> None:
     assert done == item
 
 
+def placed(citation: Citation, start: int, end: int) -> dict[str, Any]:
+    place = {"start_index": start, "end_index": end}
+    return {"type": "url_citation", **place, "url": citation.url, "title": citation.title}
+
+
 def test_sources_are_annotations_and_a_search() -> None:
     reply: list[ReplyEvent] = [
         TextDelta("It rains"),
         ASIDE,
         PAGE,
         TextDelta("."),
+        PAGE,
         ImageMade("https://i.example/1.png"),
         Finished("stop", USAGE),
     ]
     searched = asked(tools=[{"type": "web_search"}], include=["web_search_call.action.sources"])
     told = events_of(stream([reply], searched))
-    page = {
-        "type": "url_citation",
-        "start_index": 8,
-        "end_index": 11,
-        "url": "https://a.example/",
-        "title": "Página",
-    }
-    aside = {
-        "type": "url_citation",
-        "start_index": 48,
-        "end_index": 48,
-        "url": "https://b.example/",
-        "title": "B",
-    }
-    text = "It rains[1].![image](https://i.example/1.png)\n"
-    page["end_index"], aside["start_index"], aside["end_index"] = 11, len(text), len(text)
+    text = "It rains[1].[1]![image](https://i.example/1.png)\n"
+    page = placed(PAGE, 8, 11)
+    again = placed(PAGE, 12, 15)
+    aside = placed(ASIDE, len(text), len(text))
     assert [brief(event) for event in told[4:-1]] == [
         ("output_text.delta", "It rains"),
         ("output_item.added", "web_search_call"),
@@ -276,18 +270,20 @@ def test_sources_are_annotations_and_a_search() -> None:
         ("output_text.delta", "[1]"),
         ("output_text.annotation.added", page),
         ("output_text.delta", "."),
+        ("output_text.delta", "[1]"),
+        ("output_text.annotation.added", again),
         ("output_text.delta", "![image](https://i.example/1.png)\n"),
         ("output_text.annotation.added", aside),
         ("output_text.done", text),
         (
             "content_part.done",
-            {"type": "output_text", "text": text, "annotations": [page, aside], "logprobs": []},
+            {"type": "output_text", "text": text, "annotations": [page, again, aside], "logprobs": []},
         ),
         ("output_item.done", "message"),
         ("output_item.done", "web_search_call"),
     ]
     places = [event["annotation_index"] for event in told if "annotation" in event]
-    assert places == [0, 1]
+    assert places == [0, 1, 2]
     answer = whole(reply, searched)
     assert answer == told[-1]["response"]
     assert answer["output"][1] == {

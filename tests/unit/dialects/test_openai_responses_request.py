@@ -199,6 +199,8 @@ def test_references_that_lead_somewhere() -> None:
     assert continued.chat.messages == (said("user", "Go on."),)
     here = asked([{"type": "message", "id": "msg_abc", "role": "assistant", "content": "A"}, REFERENCE, USER])
     assert here.chat.messages == (said("assistant", "A"), said("user", "Go on."))
+    untyped = asked([{"id": "msg_abc", "role": "assistant", "content": "A"}, REFERENCE, USER])
+    assert untyped.chat.messages == here.chat.messages
     reasoning = asked([{"id": "rs_1"}, {"type": "item_reference", "id": "ws_1"}, USER])
     assert reasoning.chat.messages == (said("user", "Go on."),)
 
@@ -531,6 +533,7 @@ SEARCH = {"type": "web_search"}
         ([{"type": "web_search_preview_2025_03_11", "search_context_size": "low"}], None, True),
         ([{"type": "web_search", "external_web_access": False}], None, False),
         ([{"type": "web_search", "external_web_access": False}, SEARCH], None, True),
+        ([SEARCH, {"type": "web_search", "external_web_access": False}], None, True),
         ([SEARCH, ADD], {"type": "function", "name": "add"}, True),
         ([SEARCH, ADD], {"type": "web_search_preview"}, True),
         ([SEARCH, ADD], {"type": "allowed_tools", "tools": [{"type": "function", "name": "add"}]}, False),
