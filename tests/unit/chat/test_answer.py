@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from lib.chat.answer import Answer, ReasoningItem, TextItem
-from lib.chat.events import Citation, ReasoningDelta, TextDelta
+from lib.chat.events import Citation, ReasoningDelta, ReplyEvent, TextDelta
 
 
 def test_an_empty_text_begins_no_item() -> None:
-    empty = [TextDelta(""), ReasoningDelta(""), TextDelta("a"), ReasoningDelta(""), TextDelta("b")]
+    empty: list[ReplyEvent] = [
+        TextDelta(""),
+        ReasoningDelta(""),
+        TextDelta("a"),
+        ReasoningDelta(""),
+        TextDelta("b"),
+    ]
     [item] = Answer(empty).items
     assert isinstance(item, TextItem)
     assert item.text == "ab"
