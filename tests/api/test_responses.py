@@ -203,6 +203,13 @@ def test_a_conversation_that_the_upstream_lost_is_not_found(client: Client, sim:
     )
 
 
+def test_a_conversation_goes_on_with_something_new(client: Client) -> None:
+    first = answer(client, store=True)
+    items = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+    refused = ask(client, items, previous_response_id=first["id"])
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
+
+
 def test_two_accounts_find_the_one_that_knows_the_conversation(
     client: Client,
     environment: pytest.MonkeyPatch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -216,6 +217,7 @@ def test_reasoning_comes_before_the_text_as_a_summary() -> None:
     ]
     assert {event["summary_index"] for event in told if "summary" in event["type"]} == {0}
     [reasoning, message] = whole(reply)["output"]
+    assert reasoning.pop("encrypted_content")
     assert reasoning == {
         "id": f"rs_{ITEM}0000",
         "type": "reasoning",
@@ -225,15 +227,15 @@ def test_reasoning_comes_before_the_text_as_a_summary() -> None:
     assert message["id"] == f"msg_{ITEM}0001"
 
 
-def test_encrypted_reasoning_is_there_if_it_is_asked_for() -> None:
-    with_sealed = asked(include=["reasoning.encrypted_content"])
+def test_encrypted_reasoning_comes_with_the_whole_item_and_holds_no_words() -> None:
     reply: list[ReplyEvent] = [ReasoningDelta("Hm."), Finished("stop", USAGE)]
-    [item] = whole(reply, with_sealed)["output"]
-    assert item["encrypted_content"]
-    assert "Hm." not in item["encrypted_content"]
+    [item] = whole(reply)["output"]
+    assert (
+        base64.urlsafe_b64decode(item["encrypted_content"]) == b"glm-gateway reasoning " + item["id"].encode()
+    )
     added, done = (
         event["item"]
-        for event in events_of(stream([reply], with_sealed))
+        for event in events_of(stream([reply]))
         if event["type"].startswith("response.output_item")
     )
     assert "encrypted_content" not in added
@@ -541,8 +543,13 @@ def test_an_unknown_conversation_is_named_as_this_dialect_names_it() -> None:
         "param": "previous_response_id",
         "code": "conversation_not_found",
     }
-    other = json.loads(error_body(InvalidRequest("No.", param="input")))["error"]
-    assert other["param"] == "input"
+    for neutral, ours in (
+        ("messages", "input"),
+        ("max_tokens", "max_output_tokens"),
+        ("text", "text"),
+        (None, None),
+    ):
+        assert json.loads(error_body(InvalidRequest("No.", param=neutral)))["error"]["param"] == ours
 
 
 def ask_sdk(answer: bytes) -> OpenAI:
@@ -707,8 +714,10 @@ def accumulated(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def check_done(item: dict[str, Any], done: dict[str, Any]) -> None:
-    """Hold an item made of deltas against the whole one; a shell's action comes with that alone."""
-    told = {"status": done["status"]} | ({"action": done["action"]} if "action" in done else {})
+    """Hold an item made of deltas against the whole one; some fields come with that alone."""
+    told: dict[str, Any] = {
+        key: done[key] for key in ("status", "action", "encrypted_content") if key in done
+    }
     assert {**item, **told} == done
 
 

@@ -372,11 +372,10 @@ def test_formats_of_the_answer() -> None:
     assert echoed(text={"format": form, "verbosity": "low"})["text"] == {"format": form, "verbosity": "low"}
 
 
-def test_include_says_what_items_hold() -> None:
+def test_sources_of_a_search_are_included_if_asked_for() -> None:
     one = asked(include=["reasoning.encrypted_content", "web_search_call.action.sources", "other"])
-    assert (one.has_encrypted_reasoning, one.has_search_sources) == (True, True)
-    none = asked(include=None)
-    assert (none.has_encrypted_reasoning, none.has_search_sources) == (False, False)
+    assert one.has_search_sources is True
+    assert asked(include=None).has_search_sources is False
 
 
 def test_a_kept_conversation() -> None:
@@ -645,7 +644,7 @@ def test_codex_is_understood() -> None:
     assert [message.role for message in one.chat.messages] == ["developer", "user", "assistant", "tool"]
     assert [tool.name for tool in one.chat.tools] == ["exec_command", "apply_patch", "spawn_agent"]
     assert one.chat.web_search is False, "no live page may be read"
-    assert (one.stream, one.chat.store, one.has_encrypted_reasoning, one.ignored) == (True, False, True, ())
+    assert (one.stream, one.chat.store, one.ignored) == (True, False, ())
     assert one.chat.json_format == JsonFormat(
         schema={"type": "object"}, name="codex_output_schema", strict=True
     )
