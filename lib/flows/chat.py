@@ -27,7 +27,9 @@ async def open_reply(
     earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
     """
     async with AsyncExitStack() as opened:
-        planner = planner or partial(plan, syntax=call.settings.tool_syntax)
+        planner = planner or partial(
+            plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
+        )
         reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
         await reply.open_next(refusal=None)
         yield reply

@@ -30,7 +30,9 @@ class Planned(msgspec.Struct, frozen=True):
     stages: Stage
 
 
-def plan(chat: ChatRequest, abilities: Abilities, *, syntax: ToolSyntax = "blocks") -> Planned:
+def plan(
+    chat: ChatRequest, abilities: Abilities, *, syntax: ToolSyntax = "blocks", is_streamed: bool = False
+) -> Planned:
     """Plan a chat for an upstream with these abilities. The stages serve one reply.
 
     `syntax` is the form in which the model is taught to call tools: `blocks`, `calls` or `dsml`.
@@ -39,7 +41,7 @@ def plan(chat: ChatRequest, abilities: Abilities, *, syntax: ToolSyntax = "block
     before: Iterator[Stage] = iter(())
     if not abilities.tools and _needs_words(chat):
         seen, box = _in_words(chat, syntax)
-        before = _readers(chat, box)
+        before = _readers(chat, box, is_streamed=is_streamed)
     return Planned(seen, Pipeline((*before, *_limits(seen, abilities))))
 
 
@@ -70,14 +72,14 @@ def _new_from(chat: ChatRequest) -> int:
     return known if known < len(chat.messages) else 0
 
 
-def _readers(chat: ChatRequest, box: Toolbox) -> Iterator[Stage]:
+def _readers(chat: ChatRequest, box: Toolbox, *, is_streamed: bool) -> Iterator[Stage]:
     from lib.tools.json_reader import JsonReader
     from lib.tools.reader import ToolReader
 
     if box.is_on:
         yield ToolReader(box, new_id=_new_call_id)
     if chat.json_format is not None:
-        yield JsonReader(chat.json_format)
+        yield JsonReader(chat.json_format, is_streamed=is_streamed)
 
 
 def _new_call_id() -> str:
