@@ -178,13 +178,13 @@ def _one(name: str, values: list[Any], *, is_list: bool) -> Any:
 def key_of(written: str, schema: Schema) -> str:
     """Return the declared argument that the model means; an unknown name stays as it is."""
     properties = properties_of(schema)
+    if written in properties or not properties:
+        return written
     name = written.strip()
-    if name in properties or not properties:
-        return name
     if name.startswith(ARGUMENT) and name.removeprefix(ARGUMENT) in properties:
         return name.removeprefix(ARGUMENT)
     alike = [known for known in properties if _fold(known) == _fold(name)]
-    return alike[0] if len(alike) == 1 else name
+    return alike[0] if len(alike) == 1 else written
 
 
 def _fold(name: str) -> str:

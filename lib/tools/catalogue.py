@@ -18,6 +18,7 @@ from lib.tools.schema import (
 from lib.tools.toolbox import Declared, encoded
 from lib.tools.values import kinds_of
 
+NO_DESCRIPTION = "(no description)"
 _LEFT_OUT = frozenset(("$schema", "title", "additionalProperties", "default", "$id", "$comment", "examples"))
 _BOUNDS = ("minimum", "maximum", "format")
 _MAX_INLINED = 6
@@ -55,7 +56,7 @@ def _line(tool: Declared, budgets: Budgets, share: float) -> str:
         {"input": "string, required"} if tool.is_freeform else _short(tool.schema, budgets.hint, share)
     )
     shown = encoded(arguments)
-    return f"{tool.shown}: {description} {shown}" if description.strip("…") else f"{tool.shown}: {shown}"
+    return f"{tool.shown}: {description.strip('…') or NO_DESCRIPTION} {shown}"
 
 
 def _shortest(tool: Declared, limit: int) -> str:
@@ -68,7 +69,7 @@ def _shortest(tool: Declared, limit: int) -> str:
 def _names_and_types(tool: Declared, names: tuple[str, ...]) -> str:
     required = required_of(tool.schema)
     arguments = {name: _flat(_part(tool.schema, name), name in required, "") for name in names}
-    return f"{tool.shown}: {encoded(arguments)}"
+    return f"{tool.shown}: {NO_DESCRIPTION} {encoded(arguments)}"
 
 
 def _part(schema: Schema, name: str) -> Schema:
@@ -141,12 +142,9 @@ def _compressed(schema: object, root: Schema, hint: int, depth: int) -> Any:
 # The example
 
 
-def example_of(tools: Sequence[Declared]) -> tuple[Declared, dict[str, Any]] | None:
-    """Choose the tool that is easiest to show, with values for its required arguments."""
-    if not tools:
-        return None
-    tool = min(tools, key=_difficulty)
-    return tool, sample_arguments(tool)
+def examples_of(tools: Sequence[Declared]) -> list[tuple[Declared, dict[str, Any]]]:
+    """Choose the two tools that are easiest to show, with values for their required arguments."""
+    return [(tool, sample_arguments(tool)) for tool in sorted(tools, key=_difficulty)[:2]]
 
 
 def _difficulty(tool: Declared) -> tuple[bool, bool, int]:

@@ -1,4 +1,4 @@
-"""JSON that is passed on while it grows. Small faults are mended on the way; a larger one stops the reading."""
+"""JSON that is passed on while it grows. Small faults are mended on the way; a larger one stops it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _At(Enum):
     AFTER_VALUE = "a comma or the end of the container"
     STRING = "within a string"
     ESCAPE = "behind a backslash"
-    TOKEN = "within a number or a word"
+    WORD = "within a number or a word"
     DONE = "behind the value"
     BROKEN = "behind something that only a second look can mend"
 
@@ -60,7 +60,7 @@ class CleanJson:
         return "".join(out)
 
     def close(self) -> str | None:
-        """Return the closers that are missing at a boundary; None: the text ends in the middle of something."""
+        """Return the closers that are missing at a boundary; None: the text ends inside something."""
         if self._at is _At.DONE:
             return ""
         if self._at not in (_At.AFTER_VALUE, _At.FIRST_ITEM, _At.FIRST_KEY, _At.KEY) or not self._open:
@@ -75,7 +75,7 @@ class CleanJson:
                 return self._in_string(text, place, out)
             case _At.ESCAPE:
                 return self._in_escape(text, place, out)
-            case _At.TOKEN:
+            case _At.WORD:
                 return self._in_token(text, place, out)
         if space := _SPACE.match(text, place):
             self._held += space[0]
@@ -110,7 +110,7 @@ class CleanJson:
             self._at = _At.FIRST_KEY if here == "{" else _At.FIRST_ITEM
             return place + 1
         if here in "-0123456789" or here in "tfnTFN":
-            self._token, self._at = "", _At.TOKEN
+            self._token, self._at = "", _At.WORD
             return place
         return self._break(place)
 

@@ -381,7 +381,7 @@ class MarkupReader:
 
     def _end_run(self, *, is_cut: bool = False) -> None:
         self._end_name()
-        if self._early_name.strip() and not self._name:
+        if self._early_name.strip():
             self._drafts.append(self._draft(self._early_name.strip(), (), ""))
         self._early_name = ""
         loose = "".join(self._loose)

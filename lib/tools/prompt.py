@@ -8,7 +8,7 @@ import msgspec
 
 from lib.chat.request import ChatRequest, JsonFormat, Message, ToolCall
 from lib.tools.budgets import Budgets
-from lib.tools.catalogue import example_of, list_tools
+from lib.tools.catalogue import examples_of, list_tools
 from lib.tools.history import tell
 from lib.tools.syntax import Replayed, Syntax, SyntaxName, syntax_named
 from lib.tools.toolbox import Declared, Toolbox, declared_tools, encoded
@@ -56,7 +56,7 @@ def describe(
     names = chat.tool_choice.names
     allowed = [tool for tool in tools if not names or tool.name in names]
     is_on = bool(allowed) and chat.tool_choice.mode != "none"
-    example = _example(allowed, form) if is_on else ""
+    examples = _examples(allowed, form) if is_on else [""]
     reminder = _reminder(chat, allowed, form) if is_on else ""
     box = Toolbox(
         tools,
@@ -67,12 +67,12 @@ def describe(
         is_looping=_is_looping(chat.messages),
         expects_json=chat.json_format is not None,
         unit=form.unit,
-        example=example,
+        example=examples[0],
         reminder=reminder,
     )
     return ToolPrompt(
         messages=messages,
-        actions=_actions(allowed, form, example, limits) if is_on else "",
+        actions=_actions(allowed, form, examples, limits) if is_on else "",
         output=_output(chat.json_format, form, has_tools=is_on) if chat.json_format is not None else "",
         reminder=reminder,
         toolbox=box,
@@ -90,20 +90,20 @@ def _arguments_of(message: Message) -> list[str]:
     return [f"{call.name} {call.arguments}" for call in message.tool_calls]
 
 
-def _actions(tools: Sequence[Declared], form: Syntax, example: str, budgets: Budgets) -> str:
+def _actions(tools: Sequence[Declared], form: Syntax, examples: list[str], budgets: Budgets) -> str:
     lines = [
         ACTIONS,
         "You work for a program that runs actions on the user's machine and sends you their results.",
         f"To run an action, write a {form.unit} like this, starting on a new line:",
         "",
-        example,
+        examples[-1],
         "",
         *(f"- {rule}" for rule in form.rules),
         "",
         "Example. The user asks for something that needs an action.",
         "Weak answer: I will now do that, and then tell you the result.",
         "Good answer:",
-        example,
+        examples[0],
         "",
         f"{LIST} (name, what it does, arguments as JSON Schema)",
         *list_tools(tools, budgets),
@@ -111,11 +111,9 @@ def _actions(tools: Sequence[Declared], form: Syntax, example: str, budgets: Bud
     return "\n".join(lines)
 
 
-def _example(tools: Sequence[Declared], form: Syntax) -> str:
-    found = example_of(tools)
-    assert found is not None
-    tool, arguments = found
-    return form.write(Replayed(tool.shown, arguments, tool))
+def _examples(tools: Sequence[Declared], form: Syntax) -> list[str]:
+    chosen = examples_of(tools)
+    return [form.write(Replayed(tool.shown, arguments, tool)) for tool, arguments in chosen]
 
 
 def _reminder(chat: ChatRequest, tools: Sequence[Declared], form: Syntax) -> str:

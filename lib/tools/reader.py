@@ -91,16 +91,27 @@ class ToolReader:
         self.repair: str | None = None
 
     def feed(self, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
+        if not self._box.is_on:
+            return list(events)
         self.repair = None
         out: list[ReplyEvent] = []
         for event in events:
             if self._is_over:
                 break
-            if type(event) is TextDelta and self._flows and self._turn.scanner.passes(event.text):
+            if type(event) is TextDelta and self._passes(event.text):
                 out.append(event)  # most of an answer
             else:
                 self._take(event, out)
         return out
+
+    def _passes(self, text: str) -> bool:
+        turn = self._turn
+        return (
+            self._flows
+            and turn.has_content
+            and turn.scanner.passes(text)
+            and not turn.interception.is_pending
+        )
 
     def _take(self, event: ReplyEvent, out: list[ReplyEvent]) -> None:
         turn = self._turn
@@ -237,9 +248,17 @@ class ToolReader:
             self._note_fault(fault, out)
             self._turn.scanner.cut()
 
+    def _tell_later(self, out: list[ReplyEvent]) -> None:
+        """Tell the calls that waited for a repair, except those that the repair turn made again."""
+        for call in self._turn.later:
+            is_known = any(self._is_same(call, known) for known in self._calls)
+            if not is_known and self._box.is_parallel and len(self._calls) < MAX_CALLS:
+                self._tell(call, out)
+
     def _stop(self, out: list[ReplyEvent]) -> None:
         """The reply is complete, whatever the upstream still says."""
         self.is_done = True
+        self._tell_later(out)
         self._end(Finished("tool_calls"), out)
 
     def _end(self, ending: Finished | Failed, out: list[ReplyEvent]) -> None:
@@ -257,6 +276,7 @@ class ToolReader:
         if self._is_over:
             return
         if self._calls:
+            self._tell_later(out)
             self._end(msgspec.structs.replace(event, reason="tool_calls"), out)
         elif not is_whole:
             self._give_up(event, out)
@@ -307,8 +327,7 @@ class ToolReader:
         turn = self._turn
         is_whole = event.reason != "length"
         if turn.later and is_whole:
-            for call in turn.later[:MAX_CALLS]:
-                self._tell(call, out)
+            self._tell_later(out)
             self._end(msgspec.structs.replace(event, reason="tool_calls"), out)
             return
         if is_whole and (self._box.is_forced or turn.fault is DESTROYED):
