@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
     web_search: bool = False
+    tool_syntax: str = "blocks"
     store: StoreSettings = MemorySettings()
     max_duration_s: float | None = None
     on_vercel: bool = False
@@ -189,6 +190,12 @@ def _header_value(text: str) -> str:
     return text
 
 
+def _tool_syntax(text: str) -> str:
+    if text.lower() not in ("blocks", "calls", "dsml"):
+        raise ValueError("must be blocks, calls or dsml")
+    return text.lower()
+
+
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
@@ -208,6 +215,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
+    "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),

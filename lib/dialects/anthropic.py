@@ -122,7 +122,7 @@ class MessageRenderer:
         return frames + self._blocks.take()
 
     def _opening(self, event: Started) -> bytes:
-        message_id = _message_id(event)
+        message_id = _message_id(event, self._how)
         self._blocks = BlockWriter(message_id)
         message = _Message(
             id=message_id,
@@ -182,7 +182,7 @@ def renderer(asked: AskedMessage, how: Rendering) -> MessageRenderer:
 def render(asked: AskedMessage, answer: Answer, how: Rendering) -> bytes:
     """Return the whole message. Raise the error of a reply that failed or has no ending."""
     finished = answer.finished()
-    message_id = _message_id(answer.started)
+    message_id = _message_id(answer.started, how)
     blocks = list(_blocks(answer.items, asked, message_id))
     sources = [placed.citation for placed in answer.sources()] if asked.chat.web_search else []
     return encode(
@@ -208,8 +208,8 @@ def count(asked: AskedMessage) -> bytes:
 
 
 def _blocks(items: list[Item], asked: AskedMessage, message_id: str) -> Iterator[AnswerBlock]:
-    """Make blocks as a stream makes them: nothing of an empty item, one of neighbours of one kind."""
-    shown = [item for item in items if not _is_empty(item) and not _is_hidden(item, asked)]
+    """Make blocks as a stream makes them: one of neighbours of one kind."""
+    shown = [item for item in items if not _is_hidden(item, asked)]
     index = 0
     for kind, group in groupby(shown, key=type):
         run = list(group)
@@ -223,18 +223,6 @@ def _blocks(items: list[Item], asked: AskedMessage, message_id: str) -> Iterator
             yield from (_call_block(item) for item in run if isinstance(item, CallItem))
             index += len(run) - 1
         index += 1
-
-
-def _is_empty(item: Item) -> bool:
-    match item:
-        case TextItem():
-            return not item.text and not item.track.sources()
-        case ReasoningItem():
-            return not item.text
-        case CallItem():
-            return False
-        case _:
-            assert_never(item)
 
 
 def _is_hidden(item: Item, asked: AskedMessage) -> bool:
@@ -259,8 +247,8 @@ def _object(arguments: str) -> bytes:
     return (arguments or "{}").encode() if is_object else encode({"arguments": arguments})
 
 
-def _message_id(started: Started | None) -> str:
-    return f"msg_{started.id if started else ''}"
+def _message_id(started: Started | None, how: Rendering) -> str:
+    return f"msg_{how.answer_id(started) if started else ''}"
 
 
 def _stop_reason(finished: Finished) -> StopReason:

@@ -93,6 +93,8 @@ class AskedMessage(msgspec.Struct, frozen=True, kw_only=True):
     chat: ChatRequest
     stream: bool = False
     reasoning: Shown = "whole"
+    ignored: tuple[str, ...] = ()
+    """Notices for the log."""
 
 
 def parse(body: bytes, _address: Address) -> AskedMessage:
@@ -100,7 +102,13 @@ def parse(body: bytes, _address: Address) -> AskedMessage:
     wire = decode_body(body, _decoder)
     if wire.mcp_servers:
         raise unsupported("mcp_servers", "the gateway calls no tools itself; give them as tools")
-    return AskedMessage(chat=_chat(wire), stream=bool(wire.stream), reasoning=_shown(wire.thinking))
+    ignored = sum(_is_server_tool(tool) and not _is_search(tool) for tool in wire.tools or ())
+    return AskedMessage(
+        chat=_chat(wire),
+        stream=bool(wire.stream),
+        reasoning=_shown(wire.thinking),
+        ignored=("ignored_tool",) * ignored,
+    )
 
 
 def _chat(wire: _Body) -> ChatRequest:
@@ -189,11 +197,11 @@ def _json_format(wire: _Body) -> JsonFormat | None:
 
 def _client_tools(tools: list[_Tool] | tuple[()]) -> list[Tool]:
     """Leave out the tools that Anthropic runs: the search is a switch here, and the others do not exist."""
-    return [
-        _tool(tool, f"tools[{index}]")
-        for index, tool in enumerate(tools)
-        if not (tool.type or "").startswith(_SERVER_TOOLS)
-    ]
+    return [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools) if not _is_server_tool(tool)]
+
+
+def _is_server_tool(tool: _Tool) -> bool:
+    return (tool.type or "").startswith(_SERVER_TOOLS)
 
 
 def _is_search(tool: _Tool) -> bool:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from lib.chat.answer import Answer
-from lib.chat.events import ReplyEvent
+from lib.chat.events import ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError
 
@@ -21,6 +21,11 @@ class Address(msgspec.Struct, frozen=True):
     query: Mapping[str, str] = {}
 
 
+def own_id(started: Started) -> str:
+    """Name an answer as the upstream does."""
+    return started.id
+
+
 class Rendering(msgspec.Struct, frozen=True):
     """The facts about an answer that no event carries."""
 
@@ -30,6 +35,13 @@ class Rendering(msgspec.Struct, frozen=True):
     """The model's name as the client wrote it, or the default model."""
     request_id: str = ""
     """The id that stands in the answer's headers; some dialects repeat it in their errors."""
+    answer_id: Callable[[Started], str] = own_id
+    """Names the answer to its client. Some dialects seal the upstream's name in it."""
+    clock: Callable[[], int] | None = None
+    """Unix seconds, for a dialect that says when an answer was complete; None: at `created`."""
+
+    def now(self) -> int:
+        return self.created if self.clock is None else self.clock()
 
 
 class ErrorForm(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from lib.chat.stages.pipeline import Pipeline
 from lib.chat.stages.silence import WithoutReasoning, WithoutSources
 from lib.chat.stages.stop import StopSearch
 from lib.chat.usage import prompt_tokens
+from lib.errors import InvalidRequest
 from lib.upstreams.interface import Abilities
 
 
@@ -26,6 +27,12 @@ class Planned(msgspec.Struct, frozen=True):
 
 def plan(chat: ChatRequest, abilities: Abilities) -> Planned:
     """Plan a chat for an upstream with these abilities. The stages serve one reply."""
+    if chat.expects_calls and not abilities.tools:
+        raise InvalidRequest("Tools cannot be called yet.", code="unsupported_parameter", param="tools")
+    if chat.json_format is not None and not abilities.json_schema:
+        raise InvalidRequest(
+            "JSON cannot be promised yet.", code="unsupported_parameter", param="response_format"
+        )
     return Planned(chat, Pipeline(_stages(chat, abilities)))
 
 

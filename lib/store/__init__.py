@@ -24,7 +24,7 @@ class StoreError(Exception):
 
 
 class Passing(Exception):
-    """Within a backend: what another attempt may not meet. `is_unheard`: the server did not act on it."""
+    """Within a backend: a failure that another attempt may not meet. `is_unheard`: the server did not act."""
 
     def __init__(self, what: str, *, is_unheard: bool = False) -> None:
         super().__init__(what)
@@ -40,18 +40,18 @@ class Store(Protocol):
     async def get(self, key: str) -> str | None: ...
 
     async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
-        """Write; with `instead_of` only where the entry still holds exactly that. Say whether it was written.
+        """Write; with `instead_of` only if the entry still holds exactly that. Return True if it was written.
 
-        This is how a lease is renewed: who lost it meanwhile is told so, and overwrites nobody's.
+        A lease is renewed so: a holder that lost it learns that, and does not overwrite another's.
         """
         ...
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-        """Write only where nothing is; say whether it was written. This is how a lease is taken."""
+        """Write only if there is no entry; return True if it was written. A lease is taken so."""
         ...
 
     async def remove(self, key: str, value: str) -> bool:
-        """Remove only what still holds `value`; say whether it did. This is how a lease is given back."""
+        """Remove the entry if it still holds `value`; return True if it did. A lease is given back so."""
         ...
 
     async def close(self) -> None: ...

@@ -1,7 +1,7 @@
-"""redis:// and rediss:// — a Redis of the owner's, by its own protocol.
+"""redis:// and rediss://: a Redis of the owner's, by its own protocol.
 
-Of redis-py only its connections are used: the pool and the retries of its client know neither one limit for
-all of an operation, nor that a repetition has to take what its first attempt wrote.
+Only the connections of redis-py are used. Its client has no time limit for a whole operation, and its retries
+do not accept the entry that the first attempt wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lib.store.settings import RedisSettings
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
-"""At once. The small plans of those who sell Redis take some 30, from all instances together."""
+"""So many at once. A provider's small plan takes some 30 connections, from all instances together."""
 
 
 class RedisError(StoreError):
@@ -37,12 +37,12 @@ class RedisStore(RedisCommands):
     error = RedisError
 
     def __init__(self, settings: RedisSettings, *, tls: ssl.SSLContext | None = None) -> None:
-        import redis.asyncio  # noqa: F401 - takes 0.1 s, which no operation's limit shall pay for
+        import redis.asyncio  # noqa: F401 - takes 0.1 s, which must not count against an operation's limit
 
         self._options = _options(settings)
         self._tls = tls
         if tls is None and settings.is_encrypted:
-            # Not the one that httpx has: it comes to offer HTTP by ALPN, which a strict server refuses.
+            # Not httpx's own context: it offers HTTP by ALPN, and a strict server refuses that.
             self._tls = httpx.create_ssl_context()
         self._kept: list[_Connection] = []
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -56,7 +56,7 @@ class RedisStore(RedisCommands):
                     await asyncio.gather(*(connection.disconnect() for connection in kept))
 
     def _attach(self) -> None:
-        """Leave behind what belongs to another loop: from this one it cannot be used, or even closed."""
+        """Leave another loop's connections behind: from this loop they can neither be used nor closed."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -93,7 +93,7 @@ class RedisStore(RedisCommands):
         while self._kept:
             connection = self._kept.pop()
             with suppress(Failure):
-                if not await connection.can_read():  # its end, or an answer that nobody waited for
+                if not await connection.can_read():  # Its end, or a late answer.
                     return connection
             await connection.disconnect(nowait=True)
         return None
@@ -111,9 +111,9 @@ class RedisStore(RedisCommands):
         return connection
 
     async def _settle(self, connection: _Connection, error: Exception) -> None:
-        """Keep the connection that brought a mere refusal; after anything else none is worth keeping.
+        """Keep the connection after a mere refusal; after any other failure drop all connections.
 
-        A restart or a freeze met the others as well; so did a fail-over, after which they lead to a replica.
+        A restart or a freeze met the others as well. After a fail-over they lead to a replica.
         """
         if _is_refusal(error):
             self._kept.append(connection)
@@ -138,7 +138,7 @@ class _Connection(Protocol):
 
 
 def _options(settings: RedisSettings) -> dict[str, Any]:
-    """Return where to connect, and as whom, in redis-py's words."""
+    """Return the address and the user, in redis-py's words."""
     named = {"username": settings.username, "password": settings.password}
     return {
         "host": settings.host,
@@ -156,7 +156,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _name_of(error: Exception) -> str:
-    """Name what happened in Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
+    """Name the failure by Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
     if code := getattr(error, "status_code", None):
         return str(code)
     if word := re.match(r"[A-Z]{2,20}\b", str(error)):

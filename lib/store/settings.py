@@ -1,4 +1,4 @@
-"""The settings of a store, typed, and the reading of STORE_URL with what else of the environment it needs."""
+"""The settings of a store, typed; read from STORE_URL and the variables that complete it."""
 
 from __future__ import annotations
 

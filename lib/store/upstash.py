@@ -1,6 +1,6 @@
-"""upstash:// — a Redis behind REST, as Vercel's marketplace and Upstash itself hand it out.
+"""upstash://: a Redis behind REST, as Vercel's marketplace and Upstash itself hand it out.
 
-One POST an operation, a command as a JSON array. Nothing but httpx is needed, which is there anyway.
+An operation is one POST of a command as a JSON array. It needs only httpx, and that is imported anyway.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import cast, overload
 
@@ -12,7 +13,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lib.chat.answer import Answer
-from lib.dialects.interface import Address, AskedT, CountingDialect, Dialect, ErrorForm, Rendering
+from lib.chat.events import Started
+from lib.dialects.interface import (
+    Address,
+    AskedT,
+    CountingDialect,
+    Dialect,
+    ErrorForm,
+    Rendering,
+    own_id,
+)
 from lib.flows.chat import open_reply
 from lib.settings import Settings
 from lib.upstreams.interface import Call
@@ -67,15 +77,21 @@ async def read_asked(request: Request, dialect: Dialect[AskedT]) -> tuple[Call, 
     """Raise GatewayError if the caller is unknown or the request is wrong."""
     call = call_of(request)
     body = await read_body(request, limit=call.settings.max_body_bytes)
-    return call, dialect.parse(body, Address(request.path_params, dict(request.query_params)))
+    asked = dialect.parse(body, Address(request.path_params, dict(request.query_params)))
+    call.trace.notices.update(getattr(asked, "ignored", ()))  # some dialects leave out a part of a request
+    return call, asked
 
 
-async def answer_chat(dialect: Dialect[AskedT], asked: AskedT, call: Call) -> Response:
+async def answer_chat(
+    dialect: Dialect[AskedT], asked: AskedT, call: Call, *, answer_id: Callable[[Started], str] = own_id
+) -> Response:
     settings = call.settings
     how = Rendering(
-        created=int(time.time()),
+        created=_unix_time(),
         model=asked.chat.model or settings.default_model,
         request_id=call.trace.request_id,
+        answer_id=answer_id,
+        clock=_unix_time,
     )
     patience_s = patience_of(settings) if asked.stream else None
     async with AsyncExitStack() as resources:
@@ -92,3 +108,7 @@ async def answer_chat(dialect: Dialect[AskedT], asked: AskedT, call: Call) -> Re
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
         return OwningResponse(content, reply_headers(reply.started), resources=resources.pop_all())
+
+
+def _unix_time() -> int:
+    return int(time.time())

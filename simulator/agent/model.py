@@ -10,7 +10,7 @@ from typing import Any
 from .conversation import Result
 from .directives import PlannedCall, PlannedStep, Task, Typed, fill_holes, read_directive
 from .examples import make_example
-from .prompt import Reading
+from .prompt import ASKS_AGAIN, Reading
 from .syntaxes import Call
 from .tasks import find_folder, plan_request, understand
 from .tools import Tool
@@ -48,13 +48,20 @@ def decide(reading: Reading) -> Move:
 
 
 def _find_task(reading: Reading) -> tuple[Task, list[Result]]:
-    """Find the newest task in the user's words, and the results since."""
+    """Find the newest task in the user's words, and the results since.
+
+    A directive counts however old it is. A plain request counts only in the newest turn of words: the texts
+    that clients put before it are full of files and commands.
+    """
+    is_newest, has_words = True, False
     for index in range(len(reading.items) - 1, -1, -1):
         item = reading.items[index]
         if item.kind == "words":
-            task = _directive_in(item.text) or _plain_task(item.text, reading)
+            task = _directive_in(item.text) or (_plain_task(item.text, reading) if is_newest else None)
             if task is not None:
                 return task, _results_since(reading, index)
+            has_words |= not ASKS_AGAIN.search(item.text)
+        is_newest &= not (has_words and item.kind == "assistant")
     return Task(()), _results_since(reading, _last_words(reading))
 
 

@@ -70,6 +70,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("CHATGLM_DRAWING_ASSISTANT_ID", "b" * 24, "drawing_assistant_id", "b" * 24),
         ("CHATGLM_DEFAULT_MODEL", "glm-6", "default_model", "glm-6"),
         ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
+        ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
         ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
         ("MAX_DURATION_S", "60", "max_duration_s", 60.0),
         ("CONNECT_TIMEOUT_S", "2.5", "connect_timeout_s", 2.5),
@@ -109,6 +110,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         "MAX_FILE_BYTES": "0",
         "LOG_LEVEL": "loud",
         "CHATGLM_WEB_SEARCH": "2",
+        "TOOL_SYNTAX": "xml",
     }
     message = mistakes(**wrong)
     for name in wrong:

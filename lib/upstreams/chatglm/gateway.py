@@ -55,7 +55,7 @@ class Gateway:
 
     @property
     def fetcher(self) -> Fetcher:
-        """The reader of the files that callers name. Most requests name none, and do without its import."""
+        """The reader of the files that callers name. Most requests name no file, and need no import."""
         if self._fetcher is None:
             from lib.files.fetcher import Fetcher
 

@@ -11,8 +11,8 @@ import pytest
 
 from simulator.official.app import Official
 from simulator.official.scenes import SCENES, SceneEntry
-from tests.harness.waiting import wait_until
 from tests.simulator.official.client import ADD, Client, code_of, said
+from tests.support.waiting import wait_until
 
 FAST = "s=0.01 gap=0.001 first=0.001"
 TASK = '[agent: add a=1 b=2; then answer "It is $last."]'

@@ -328,6 +328,7 @@ def test_tools_with_and_without_a_type() -> None:
     ]
     assert chat(tools=[WEATHER, own, shell, *known]).tools == (plain, strict, Tool(name="bash"))
     assert chat(tools=[WEATHER]).web_search is None
+    assert asked(tools=[WEATHER, SEARCH, *known]).ignored == ("ignored_tool", "ignored_tool")
 
 
 def test_the_search_is_a_switch() -> None:
