@@ -8,6 +8,7 @@ GatewayError
 ├── NoAccountAvailable 503
 ├── ShuttingDown 503            Overloaded 503
 └── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -NotReached · -Timeout 504
+                                InvalidModelOutput
 
 A message may reach any client: it holds no token. What may be logged is its `summary`, without a prompt.
 """
@@ -204,6 +205,13 @@ class UpstreamProtocolError(UpstreamError):
     """What came is not what the upstream speaks: HTML, broken JSON, a stream cut short."""
 
     retry: Retry = "again"
+
+
+class InvalidModelOutput(UpstreamError):
+    """The model's answer lacks the call, or is not the JSON, that the request insists on, asked twice."""
+
+    may_quote = True
+    code = "invalid_model_output"
 
 
 class UpstreamUnreachable(UpstreamError):

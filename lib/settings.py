@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -20,6 +20,10 @@ VERCEL_MAX_DURATION_S = 300.0
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
 """An entry of API_KEYS that is a key's hash: the key itself need not lie in the environment."""
+
+
+ToolSyntax = Literal["blocks", "calls", "dsml"]
+"""The form in which the model is taught to call tools (docs/tools.md)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
     web_search: bool = False
-    tool_syntax: str = "blocks"
+    tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()
     max_duration_s: float | None = None
     on_vercel: bool = False
@@ -190,10 +194,11 @@ def _header_value(text: str) -> str:
     return text
 
 
-def _tool_syntax(text: str) -> str:
-    if text.lower() not in ("blocks", "calls", "dsml"):
-        raise ValueError("must be blocks, calls or dsml")
-    return text.lower()
+def _tool_syntax(text: str) -> ToolSyntax:
+    for known in get_args(ToolSyntax):
+        if text.lower() == known:
+            return cast("ToolSyntax", known)
+    raise ValueError("must be blocks, calls or dsml")
 
 
 def _log_level(text: str) -> str:

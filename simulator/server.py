@@ -80,7 +80,7 @@ class ThreadServer:
         self.stop()
 
     def stop(self) -> None:
-        """End the server, which cancels open answers after a second; raise if it does not stop in time."""
+        """End the server; it cancels open answers after a second. Raise if it does not stop in time."""
         self._server.should_exit = True
         self._thread.join(STOP_TIMEOUT_S)
         self._listener.close()

@@ -173,8 +173,15 @@ def parse(body: bytes, _address: Address) -> AskedChat:
     """Raise InvalidRequest, and nothing else, for any mistake in the body."""
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
+    chat = _chat(wire)
+    if chat.tools or chat.json_format is not None or chat.tool_choice.mode == "required":
+        # Imported here: a chat without tools does not pay for it at its cold start.
+        from lib.tools.validation import check_request
+
+        inside = "" if wire.tools is None else "function."
+        check_request(chat, inside=inside, format_at="response_format.json_schema.schema")
     return AskedChat(
-        chat=_chat(wire),
+        chat=chat,
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
         uses_functions=bool(wire.functions) and not wire.tools,

@@ -43,9 +43,9 @@ from lib.dialects.openai_responses_items import (
     output_text,
     with_search,
 )
-from lib.dialects.openai_responses_object import ended, failed, is_complete, ongoing
+from lib.dialects.openai_responses_object import ended, failed, is_complete, ongoing, param_of
 from lib.dialects.openai_responses_request import AskedResponse, parse
-from lib.errors import ConversationNotFound, GatewayError
+from lib.errors import GatewayError
 
 __all__ = ["HEARTBEAT", "ResponseRenderer", "error_body", "parse", "render", "renderer"]
 
@@ -285,10 +285,7 @@ def render(asked: AskedResponse, answer: Answer, how: Rendering) -> bytes:
 
 
 def error_body(error: GatewayError) -> bytes:
-    """Name the id that this dialect knows a conversation by, where the error names the conversation."""
-    if isinstance(error, ConversationNotFound) and error.param == "conversation_id":
-        error = ConversationNotFound(error.message, param="previous_response_id")
-    return openai_errors.error_body(error)
+    return openai_errors.error_body(error, param=param_of(error))
 
 
 def _joined(events: Sequence[ReplyEvent]) -> Iterator[ReplyEvent]:

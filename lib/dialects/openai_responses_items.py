@@ -137,7 +137,7 @@ def built(item: OutputItem, name: str, asked: AskedResponse, status: Status) -> 
             content = [] if status == "in_progress" else [output_text(item)]
             return _Message(id=name, status=status, content=content)
         case ReasoningItem():
-            return _reasoning(item, name, asked, status)
+            return _reasoning(item, name, status)
         case CallItem():
             return _call(item, name, asked, status)
         case SearchItem():
@@ -216,16 +216,16 @@ def _prefix(item: OutputItem) -> str:
             assert_never(item)
 
 
-def _reasoning(item: ReasoningItem, name: str, asked: AskedResponse, status: Status) -> _Reasoning:
+def _reasoning(item: ReasoningItem, name: str, status: Status) -> _Reasoning:
     has_content = status != "in_progress"
-    # Clients without `store` send this back in place of the reasoning, and some drop an item that has none.
-    # No model here reads it: it holds the item's name.
+    # OpenAI gives this by default (its reference, 2026-11), and clients without `store` send it back in place
+    # of the reasoning. No model here reads it: it holds the item's name.
     sealed = base64.urlsafe_b64encode(b"glm-gateway reasoning " + name.encode()).decode()
     return _Reasoning(
         id=name,
         status=status,
         summary=[SummaryText(text=item.text)] if has_content else [],
-        encrypted_content=sealed if asked.has_encrypted_reasoning and has_content else UNSET,
+        encrypted_content=sealed if has_content else UNSET,
     )
 
 

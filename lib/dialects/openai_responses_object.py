@@ -60,6 +60,12 @@ class _Response(msgspec.Struct, kw_only=True):
     usage: _Usage | None = None
 
 
+_PARAMS = {
+    "conversation_id": "previous_response_id",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+}
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -100,6 +106,11 @@ def failed(
     return _response(asked, response)
 
 
+def param_of(error: GatewayError) -> str | None:
+    """Name the place of a mistake as this dialect does: an upstream knows the neutral words alone."""
+    return None if error.param is None else _PARAMS.get(error.param, error.param)
+
+
 def is_complete(end: Finished) -> bool:
     return _incomplete(end) is None
 
@@ -131,7 +142,7 @@ def _usage(usage: Usage) -> _Usage:
 
 
 def _error(error: GatewayError) -> _Error:
-    return _Error(_code(error), error.message, type_of(error), error.param, error.code)
+    return _Error(_code(error), error.message, type_of(error), param_of(error), error.code)
 
 
 def _code(error: GatewayError) -> str:

@@ -28,7 +28,6 @@ _EFFORTS: dict[str, Effort] = {
     "xhigh": "xhigh",
     "max": "max",
 }
-_ENCRYPTED = "reasoning.encrypted_content"
 _SOURCES = "web_search_call.action.sources"
 
 
@@ -141,7 +140,6 @@ class AskedResponse(msgspec.Struct, frozen=True, kw_only=True):
     previous_response_id: str | None = None
     """As the client wrote it. The chat names no conversation: only the gateway's edge can open this id."""
     toolbox: Toolbox = Toolbox()
-    has_encrypted_reasoning: bool = False
     has_search_sources: bool = False
     echo: bytes = b'"store":false'
     """The members of the answer that repeat the request: a stream says them three times."""
@@ -175,14 +173,12 @@ def parse(body: bytes, _address: Address) -> AskedResponse:
 
 
 def _asked(wire: _Body, chat: ChatRequest, box: Toolbox, ignored: Sequence[str]) -> AskedResponse:
-    include = wire.include or ()
     return AskedResponse(
         chat=chat,
         stream=bool(wire.stream),
         previous_response_id=wire.previous_response_id or None,
         toolbox=box,
-        has_encrypted_reasoning=_ENCRYPTED in include,
-        has_search_sources=_SOURCES in include,
+        has_search_sources=_SOURCES in (wire.include or ()),
         echo=msgspec.json.encode(_echo(wire, chat))[1:-1],
         ignored=(*box.ignored, *ignored),
     )

@@ -87,7 +87,7 @@ class WireTool(msgspec.Struct, frozen=True):
 
 
 class Toolbox(msgspec.Struct, frozen=True, kw_only=True):
-    """The tools of one request, by the names under which the model knows them."""
+    """The tools of one request, by the names that the model knows."""
 
     tools: tuple[Tool, ...] = ()
     wires: Mapping[str, WireTool] = {}
@@ -163,7 +163,7 @@ def echoed_tools(wire: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_web_search(kind: str) -> bool:
-    """Tell OpenAI's search tools, of which some carry a date: `web_search_preview_2025_03_11`."""
+    """Tell OpenAI's search tools; some carry a date, as in `web_search_preview_2025_03_11`."""
     return kind.startswith("web_search")
 
 

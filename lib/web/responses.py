@@ -1,4 +1,4 @@
-"""OpenAI's responses without a memory: an id is opened here, and what an id cannot tell is a 404."""
+"""OpenAI's responses without a memory: an id is opened here, and an answer that no id can give is a 404."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def get_response(request: Request) -> Response:
 
 
 async def delete_response(request: Request) -> Response:
-    """Answer for a response of which nothing is left."""
+    """Confirm that nothing is left of a response, if so."""
     if _named(request).is_kept:
         raise NotFound(
             "The conversation of this response is kept by the upstream, as store: true asked for; it can be "

@@ -145,7 +145,9 @@ def _forced(reading: Reading) -> Call:
 def _final_words(task: Task, reading: Reading, results: Sequence[Result]) -> str:
     answer = fill_holes(task.answer, [result.text for result in results], len(task.steps) + 1)
     if not reading.wants_json:
-        return _summary(results) if answer is None else answer if isinstance(answer, str) else _json(answer)
+        if answer is None:
+            return _summary(results)
+        return str(answer) if isinstance(answer, str) else _json(answer)
     if answer is None:
         answer = {"answer": _summary(results)} if reading.schema is None else make_example(reading.schema)
     return str(answer) if isinstance(answer, Typed) else _json(answer)

@@ -57,7 +57,7 @@ def _items_of(messages: list[Json]) -> Iterator[Item]:
         match message["role"]:
             case "tool":
                 name = names.get(str(message.get("tool_call_id")), "")
-                # Without its id the model sees an empty result, and nobody complains (2026-09-01).
+                # Without its id the model sees an empty result, without an error (req_llm#985, 2026-09-01).
                 shown = text if name else ""
                 yield Item("result", shown, Result(0, name, "", failed=False, text=shown))
             case "assistant":

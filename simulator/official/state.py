@@ -1,4 +1,4 @@
-"""The state of the simulated official API: keys, queued scenes, orders, and what was said before."""
+"""The state of the simulated official API: keys, queued scenes, orders, earlier reasoning."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class OfficialState(Journal):
     orders: dict[str, Order] = field(default_factory=dict)
     request_ids: set[str] = field(default_factory=set)
     reasonings: dict[str, str] = field(default_factory=dict)
-    """By the id of a call: the reasoning of its turn, which the client must send back."""
+    """By the id of a call: the reasoning of its turn. The client must send it back."""
     file_base: str = "https://sfile.chatglm.cn"
 
     def add_key(self, *, has_balance: bool = True, is_plan: bool = False, refused: str = "") -> str:

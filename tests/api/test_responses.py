@@ -138,6 +138,23 @@ def test_a_late_failure_is_an_event(client: Client, sim: Simulator) -> None:
     assert text_of(last["response"]).startswith("Half of an answer")
 
 
+def test_a_failure_before_any_content_of_a_begun_stream_is_a_failed_response(
+    client: Client, sim: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HEARTBEAT_S", "0.05")
+    environment.setenv("FIRST_CONTENT_TIMEOUT_S", "0.3")
+    sim.play("silence")
+    told = events(client)
+    assert [event["type"] for event in told] == [
+        "response.created",
+        "response.in_progress",
+        "response.failed",
+    ]
+    error = told[-1]["response"]["error"]
+    assert (error["code"], error["reason"]) == ("server_error", "upstream_timeout")
+    assert {event["response"]["id"] for event in told} == {told[0]["response"]["id"]}
+
+
 def test_a_conversation_goes_on_by_the_id_of_its_answer(
     client: Client, sim: Simulator, upstream: Upstream
 ) -> None:
@@ -201,6 +218,13 @@ def test_a_conversation_that_the_upstream_lost_is_not_found(client: Client, sim:
         "conversation_not_found",
         "previous_response_id",
     )
+
+
+def test_a_conversation_goes_on_with_something_new(client: Client) -> None:
+    first = answer(client, store=True)
+    items = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+    refused = ask(client, items, previous_response_id=first["id"])
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
 
 
 def test_two_accounts_find_the_one_that_knows_the_conversation(

@@ -303,14 +303,16 @@ SECRET = "s3cret"
 
 
 @pytest.mark.parametrize(
-    "store",
+    ("store", "scheme"),
     [
-        RedisSettings(host="host", username="u", password=SECRET),
-        UpstashSettings("https://kv.example", SECRET),
-        DynamoSettings(table="t", region="r", key_id="k", secret=SECRET, session_token=SECRET),
+        (RedisSettings(host="host", username="u", password=SECRET), "redis"),
+        (RedisSettings(host="host", password=SECRET, is_encrypted=True), "rediss"),
+        (UpstashSettings("https://kv.example", SECRET), "upstash"),
+        (DynamoSettings(table="t", region="r", key_id="k", secret=SECRET, session_token=SECRET), "dynamodb"),
     ],
 )
-def test_a_stores_secret_is_in_no_repr(store: StoreSettings) -> None:
+def test_a_store_outside_shows_its_scheme_and_no_secret(store: StoreSettings, scheme: str) -> None:
+    assert store.scheme == scheme
     for text in (repr(store), str(store), repr(Settings(store=store)), repr([store])):
         assert SECRET not in text
     assert not store.is_local

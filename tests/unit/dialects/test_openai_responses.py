@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -216,6 +217,7 @@ def test_reasoning_comes_before_the_text_as_a_summary() -> None:
     ]
     assert {event["summary_index"] for event in told if "summary" in event["type"]} == {0}
     [reasoning, message] = whole(reply)["output"]
+    assert reasoning.pop("encrypted_content")
     assert reasoning == {
         "id": f"rs_{ITEM}0000",
         "type": "reasoning",
@@ -225,19 +227,24 @@ def test_reasoning_comes_before_the_text_as_a_summary() -> None:
     assert message["id"] == f"msg_{ITEM}0001"
 
 
-def test_encrypted_reasoning_is_there_if_it_is_asked_for() -> None:
-    with_sealed = asked(include=["reasoning.encrypted_content"])
+def test_encrypted_reasoning_comes_with_the_whole_item_and_holds_no_words() -> None:
     reply: list[ReplyEvent] = [ReasoningDelta("Hm."), Finished("stop", USAGE)]
-    [item] = whole(reply, with_sealed)["output"]
-    assert item["encrypted_content"]
-    assert "Hm." not in item["encrypted_content"]
+    [item] = whole(reply)["output"]
+    assert (
+        base64.urlsafe_b64decode(item["encrypted_content"]) == b"glm-gateway reasoning " + item["id"].encode()
+    )
     added, done = (
         event["item"]
-        for event in events_of(stream([reply], with_sealed))
+        for event in events_of(stream([reply]))
         if event["type"].startswith("response.output_item")
     )
     assert "encrypted_content" not in added
     assert done == item
+
+
+def placed(citation: Citation, start: int, end: int) -> dict[str, Any]:
+    place = {"start_index": start, "end_index": end}
+    return {"type": "url_citation", **place, "url": citation.url, "title": citation.title}
 
 
 def test_sources_are_annotations_and_a_search() -> None:
@@ -246,27 +253,16 @@ def test_sources_are_annotations_and_a_search() -> None:
         ASIDE,
         PAGE,
         TextDelta("."),
+        PAGE,
         ImageMade("https://i.example/1.png"),
         Finished("stop", USAGE),
     ]
     searched = asked(tools=[{"type": "web_search"}], include=["web_search_call.action.sources"])
     told = events_of(stream([reply], searched))
-    page = {
-        "type": "url_citation",
-        "start_index": 8,
-        "end_index": 11,
-        "url": "https://a.example/",
-        "title": "Página",
-    }
-    aside = {
-        "type": "url_citation",
-        "start_index": 48,
-        "end_index": 48,
-        "url": "https://b.example/",
-        "title": "B",
-    }
-    text = "It rains[1].![image](https://i.example/1.png)\n"
-    page["end_index"], aside["start_index"], aside["end_index"] = 11, len(text), len(text)
+    text = "It rains[1].[1]![image](https://i.example/1.png)\n"
+    page = placed(PAGE, 8, 11)
+    again = placed(PAGE, 12, 15)
+    aside = placed(ASIDE, len(text), len(text))
     assert [brief(event) for event in told[4:-1]] == [
         ("output_text.delta", "It rains"),
         ("output_item.added", "web_search_call"),
@@ -276,18 +272,20 @@ def test_sources_are_annotations_and_a_search() -> None:
         ("output_text.delta", "[1]"),
         ("output_text.annotation.added", page),
         ("output_text.delta", "."),
+        ("output_text.delta", "[1]"),
+        ("output_text.annotation.added", again),
         ("output_text.delta", "![image](https://i.example/1.png)\n"),
         ("output_text.annotation.added", aside),
         ("output_text.done", text),
         (
             "content_part.done",
-            {"type": "output_text", "text": text, "annotations": [page, aside], "logprobs": []},
+            {"type": "output_text", "text": text, "annotations": [page, again, aside], "logprobs": []},
         ),
         ("output_item.done", "message"),
         ("output_item.done", "web_search_call"),
     ]
     places = [event["annotation_index"] for event in told if "annotation" in event]
-    assert places == [0, 1]
+    assert places == [0, 1, 2]
     answer = whole(reply, searched)
     assert answer == told[-1]["response"]
     assert answer["output"][1] == {
@@ -545,8 +543,13 @@ def test_an_unknown_conversation_is_named_as_this_dialect_names_it() -> None:
         "param": "previous_response_id",
         "code": "conversation_not_found",
     }
-    other = json.loads(error_body(InvalidRequest("No.", param="input")))["error"]
-    assert other["param"] == "input"
+    for neutral, ours in (
+        ("messages", "input"),
+        ("max_tokens", "max_output_tokens"),
+        ("text", "text"),
+        (None, None),
+    ):
+        assert json.loads(error_body(InvalidRequest("No.", param=neutral)))["error"]["param"] == ours
 
 
 def ask_sdk(answer: bytes) -> OpenAI:
@@ -711,8 +714,10 @@ def accumulated(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def check_done(item: dict[str, Any], done: dict[str, Any]) -> None:
-    """Hold an item made of deltas against the whole one; a shell's action comes with that alone."""
-    told = {"status": done["status"]} | ({"action": done["action"]} if "action" in done else {})
+    """Hold an item made of deltas against the whole one; some fields come with that alone."""
+    told: dict[str, Any] = {
+        key: done[key] for key in ("status", "action", "encrypted_content") if key in done
+    }
     assert {**item, **told} == done
 
 
