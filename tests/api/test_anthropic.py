@@ -170,6 +170,49 @@ def test_a_coding_agents_headers_and_query_are_taken(client: Client, header: str
     assert response.json()["content"] == [{"type": "text", "text": sample_text(9)}]
 
 
+# Tools
+
+READ = {
+    "name": "read_file",
+    "description": "Read a file.",
+    "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+}
+
+
+def one_turn(client: Client, messages: list[Any], *, is_stream: bool, **fields: Any) -> dict[str, Any]:
+    fields |= {"messages": messages, "tools": [READ]}
+    return stream(client, **fields).message if is_stream else answer(client, **fields)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_client_runs_its_tools_until_the_model_has_its_answer(client: Client, *, is_stream: bool) -> None:
+    task = "[scene:agent] [agent: read_file path=a & read_file path=b; then read_file path=c; then answer $3]"
+    messages: list[Any] = [{"role": "user", "content": task}]
+    paths = []
+    while (told := one_turn(client, messages, is_stream=is_stream))["stop_reason"] == "tool_use":
+        calls = [block for block in told["content"] if block["type"] == "tool_use"]
+        paths.append([call["input"]["path"] for call in calls])
+        results = [
+            {"type": "tool_result", "tool_use_id": call["id"], "content": f"text of {call['input']['path']}"}
+            for call in calls
+        ]
+        messages += [
+            {"role": "assistant", "content": told["content"]},
+            {"role": "user", "content": results},
+        ]
+        assert len(messages) < 9, "the loop does not end"
+    assert paths == [["a", "b"], ["c"]]
+    assert told["stop_reason"] == "end_turn"
+    assert told["content"][-1] == {"type": "text", "text": "text of c"}
+
+
+def test_a_tool_that_must_be_called_is_called_alone(client: Client) -> None:
+    choice = {"type": "tool", "name": "read_file", "disable_parallel_tool_use": True}
+    task = "[scene:agent] [agent: read_file path=a & read_file path=b; then answer done]"
+    told = one_turn(client, [{"role": "user", "content": task}], is_stream=False, tool_choice=choice)
+    assert [block["type"] for block in told["content"]] == ["tool_use"]
+
+
 # Counting
 
 

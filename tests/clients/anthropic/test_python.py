@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -180,3 +181,47 @@ def test_an_error_in_mid_stream_is_raised_after_what_was_said(sdk: Anthropic) ->
             said.extend(stream.text_stream)
         assert caught.value.type == "api_error"
     assert "".join(said) == "Half of an answer, "
+
+
+READ: Any = {
+    "name": "read_file",
+    "description": "Read a file.",
+    "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+}
+
+
+def turn(sdk: Anthropic, messages: list[Any], *, is_stream: bool) -> Any:
+    fields = asked("", tools=[READ]) | {"messages": messages}
+    if not is_stream:
+        return sdk.messages.create(**fields)
+    with sdk.messages.stream(**fields) as stream:
+        return stream.get_final_message()
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_loop_over_several_turns_comes_to_its_end(sdk: Anthropic, *, is_stream: bool) -> None:
+    task = "[scene:agent] [agent: read_file path=a & read_file path=b; then read_file path=c; then answer $3]"
+    messages: list[Any] = [{"role": "user", "content": task}]
+    paths: list[str] = []
+    message = turn(sdk, messages, is_stream=is_stream)
+    while message.stop_reason == "tool_use":
+        assert len(messages) < 9, "the loop does not end"
+        calls: list[Any] = [block for block in message.content if block.type == "tool_use"]
+        paths += [call.input["path"] for call in calls]
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": f"text of {call.input['path']}"}
+            for call in calls
+        ]
+        messages += [{"role": "assistant", "content": message.content}, {"role": "user", "content": results}]
+        message = turn(sdk, messages, is_stream=is_stream)
+    assert paths == ["a", "b", "c"]
+    assert (message.stop_reason, message.content[-1].type) == ("end_turn", "text")
+    assert message.content[-1].text == "text of c"
+
+
+def test_structured_output_is_read(sdk: Anthropic) -> None:
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    config = {"format": {"type": "json_schema", "schema": schema}}
+    [text] = sdk.messages.create(**asked("[scene:agent] Name a city.", output_config=config)).content
+    assert text.type == "text"
+    assert isinstance(json.loads(text.text)["name"], str)
