@@ -102,7 +102,7 @@ class Admission:
         self,
         app: ASGIApp,
         *,
-        refuse: Callable[[GatewayError], Response],
+        refuse: Callable[[GatewayError, Scope], Response],
         load: Load,
         open_paths: frozenset[str] = frozenset(),
     ) -> None:
@@ -119,7 +119,7 @@ class Admission:
             with self._load.admit(kept=self._kept_from(scope)) as scope[_SHARE]:
                 await self._app(scope, receive, send)
         except Overloaded as error:  # its own: the app inside answers its errors by itself
-            await self._refuse(error)(scope, receive, send)
+            await self._refuse(error, scope)(scope, receive, send)
 
     def _kept_from(self, scope: Scope) -> int:
         if self._load.requests < MOST_REQUESTS - KEPT_FOR_KEYS:
