@@ -62,7 +62,7 @@ async def resolve_by_system(host: str, port: int) -> list[str]:
 
 
 class Fetcher:
-    """Fetches files on one event loop. It has no cookies, credentials or proxies, and reuses no connection."""
+    """Fetches files on one event loop. No cookies, credentials or proxies; no connection is reused."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ WIDTH = 1440
 MAX_HEIGHT = 960
 MAX_PIXELS = 20_000_000
 """A larger picture may not fit in memory. At this size the peak is 90 MB for a PNG, 140 for a JPEG, 300 for a
-WebP (measured 2026-11)."""
+WebP (measured)."""
 BAND_PIXELS = 1_000_000
 """So many pixels are converted at once: there is never a second picture of full size."""
 JPEG_QUALITY = 92

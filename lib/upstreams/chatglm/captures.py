@@ -1,4 +1,4 @@
-"""Records the upstream's answers to chats in files, which a bug report and a replay need.
+"""Records the upstream's answers to chats in files, for a bug report and a replay.
 
 A file holds lines of JSON: the head of the answer, each piece of it, and its end (docs/observability.md). It
 is raw: it holds the owner's words. `scripts/redact` makes a copy without them, by code that is not deployed.
