@@ -1,4 +1,4 @@
-"""One handler file's ASGI application: its routes, and around them what every answer has."""
+"""The ASGI application of one handler file: its routes, and the layers around every answer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lib.web.overload import LOAD, Admission
 ErrorBody = Callable[[GatewayError], bytes]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-MOST_SHOWN_CHARS = 200
-"""Of a path or a method that nobody has."""
+MAX_SHOWN_CHARS = 200
+"""An error shows so much of an unknown path or method."""
 
 
 def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] = ()) -> Starlette:
-    """Make the app of one handler file; every route answers below `/api` too, the file's own path.
+    """Make the app of one handler file. Every route also answers below `/api`, the file's own path.
 
-    `open_paths` answer although the process takes no other request.
+    `open_paths` answer even if the process is full.
     """
 
     async def refuse(_: Request, error: Exception) -> Response:
@@ -57,7 +57,7 @@ def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] 
         routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
             Middleware(Edge, error_body=error_body),
-            # Any page may call, with its user's own key; no cookie is ever read, so no credentials.
+            # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],
@@ -70,7 +70,7 @@ def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] 
         ],
         exception_handlers={GatewayError: refuse, HTTPException: refuse_http},
     )
-    app.router.redirect_slashes = False  # a redirected POST loses its body with many clients
+    app.router.redirect_slashes = False  # Many clients lose the body of a redirected POST.
     return app
 
 
@@ -82,14 +82,14 @@ def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status == 408:
-        headers["connection"] = "close"  # else the server would wait for the rest of the body
+        headers["connection"] = "close"  # Without it the server would wait for the rest of the body.
     if error.status == 415:
         headers["accept-encoding"] = "identity"
     return Response(error_body(error), error.status, headers, media_type="application/json")
 
 
 def _to_the_end(route: Route) -> Route:
-    """Let it match nothing but its path: Starlette's `$` takes a line end after it, too (`/ping%0a`)."""
+    """Let the route match its path only. Starlette's `$` also accepts a line end after it (`/ping%0a`)."""
     route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
     return route
 
@@ -101,10 +101,10 @@ def _below_api(route: Route) -> Route:
 def _as_ours(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"{_shown(request.method)} is not allowed here; allowed: {allowed}.")
-    # Not request.url: it cannot be made of every Host that a stranger may send.
-    return NotFound(f"There is nothing at {_shown(request.scope['path'])!r}.")
+        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {allowed}.")
+    # Starlette cannot make request.url from every Host that a stranger may send.
+    return NotFound(f"Nothing is at {_shown(request.scope['path'])!r}. Check the path of your base URL.")
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= MOST_SHOWN_CHARS else text[:MOST_SHOWN_CHARS] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
