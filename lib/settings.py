@@ -1,4 +1,4 @@
-"""The only reader of the environment. Names and meanings: docs/configuration.md."""
+"""Read the environment. No other module does. docs/configuration.md explains every name."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lib.errors import ConfigurationError
 
 MIB = 1024 * 1024
 VERCEL_MAX_DURATION_S = 300.0
-"""The Hobby plan's longest function; a paid plan's owner sets MAX_DURATION_S."""
+"""The Hobby plan ends a function after this time. The owner of a paid plan sets MAX_DURATION_S."""
 
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
-"""An entry of API_KEYS that is a key's hash: the key itself need not lie in the environment."""
+"""An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, typed; hashable, so that what is built from it can be kept by it."""
+    """Every setting, typed. It is hashable, so a cache can use it as a key."""
 
     refresh_tokens: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
     allow_passthrough: bool = True
     base_url: str = "https://chatglm.cn/chatglm"
-    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - public, in every copy of the web application
+    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - It is public, in every copy of the web app.
     app_version: str = "0.0.1"
     user_agent: str = (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
-    """AWS Lambda tells each invocation's own deadline; its header is believed only there."""
+    """AWS Lambda sends each invocation's deadline in a header. We trust this header only there."""
     connect_timeout_s: float = 10.0
     first_content_timeout_s: float = 60.0
     idle_timeout_s: float = 120.0
@@ -60,15 +60,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone.
+        """Read every setting. Raise a `ConfigurationError` that names all wrong settings at once.
 
-        It quotes no value, not even a number's: anybody may read it, and a key may stand in the wrong place.
+        It quotes no value, not even a number: strangers may read it, and a key may stand in the wrong place.
         """
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
             "on_vercel": bool(environ.get("VERCEL")),
-            # Vercel runs on Lambda, and has its names; but nobody there takes that header off a request.
+            # Vercel runs on Lambda and sets its names, but a client could send the deadline's header there.
             "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not environ.get("VERCEL"),
         }
         mistakes: list[str] = []
@@ -90,29 +90,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**values)
 
     def gaps(self) -> list[str]:
-        """What is configured in a way that its owner will wonder about, a sentence each."""
+        """Describe each setting that the owner probably does not want, in one sentence each."""
         found: list[str] = []
         if self.refresh_tokens and not self.api_keys:
             found.append(
-                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: nobody can use the owner's accounts until "
-                "API_KEYS names at least one key."
+                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
+                "API_KEYS to at least one key."
             )
         if self.api_keys and not self.refresh_tokens:
             found.append(
-                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: there is no account behind the keys."
+                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
+                "CHATGLM_REFRESH_TOKENS."
             )
         if not self.refresh_tokens and not self.allow_passthrough:
-            found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
+            found.append(
+                "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
+                "one of them."
+            )
         if self.store_url.startswith("memory:"):
             found.append(
-                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and "
-                "instances do not know of each other's use of an account."
+                "STORE_URL is memory://: this process loses a rotated refresh token when it ends, and two "
+                "processes may use one account at the same time."
             )
         return found
 
 
 def current() -> Settings:
-    """Return the settings of the environment as it is now; parsed again only when a value changed."""
+    """Return the settings of the present environment. It is parsed again only if a value changed."""
     environ = os.environ
     return _parsed(tuple(environ.get(name) for name in _NAMES))
 
@@ -131,10 +135,11 @@ def _names(text: str) -> tuple[str, ...]:
 def _keys(text: str) -> tuple[str, ...]:
     keys = _names(text)
     for place, key in enumerate(keys, 1):
-        # A hash with a mistake in it must not become a clear key: whoever reads it could use it.
+        # A hash with a mistake must not become a clear key: a reader of the hash could use it.
         if key.lower().startswith("sha256") and not HASHED_KEY.fullmatch(key):
             raise ValueError(
-                f"must hold keys, or sha256: with the 64 hexadecimal digits of one; entry {place} is neither"
+                "must hold keys, or sha256: and the 64 hexadecimal digits of a key's hash; "
+                f"entry {place} is neither"
             )
     return keys
 
@@ -168,13 +173,13 @@ def _seconds_from_zero(text: str) -> float:
     except ValueError:
         raise ValueError("must be a number of seconds, such as 30 or 2.5") from None
     if not 0 <= seconds < float("inf"):
-        raise ValueError("must be a number of seconds, 0 or more, and finite")
+        raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise ValueError("must be a whole number of bytes, 1 or more, in digits alone")
+        raise ValueError("must be a whole number of bytes, 1 or more, with digits only")
     return int(text)
 
 
@@ -186,7 +191,7 @@ def _http_url(text: str) -> str:
 
 def _header_value(text: str) -> str:
     if not text.isascii() or not text.isprintable():
-        raise ValueError("must be printable ASCII, since it is sent in a header")
+        raise ValueError("must be printable ASCII, because it is sent in a header")
     return text
 
 
@@ -194,7 +199,9 @@ def _store_url(text: str) -> str:
     if text.startswith(("redis://", "rediss://")):
         match = _REDIS_URL.fullmatch(text)
         if not match or int(match["port"] or 0) > 65535:
-            raise ValueError("must be redis[s]://[user:password@]host[:port][/number], odd characters as %XX")
+            raise ValueError(
+                "must be redis[s]://[user:password@]host[:port][/number]; write special characters as %XX"
+            )
     elif not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
         known = "sqlite:///path, redis://, rediss://, upstash://, dynamodb://table?region=region"
         raise ValueError(f"must be memory:// or one of {known}")
@@ -202,7 +209,7 @@ def _store_url(text: str) -> str:
 
 
 def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete dynamodb://table?region=… with the function's own credentials, under AWS's names for them."""
+    """Complete dynamodb://table?region=… with the credentials in AWS's own variables."""
     if not store_url.startswith("dynamodb://"):
         return {}
     from urllib.parse import parse_qsl, quote, urlencode
@@ -218,16 +225,16 @@ def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
     }
     access = [environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not found["region"]:
-        raise ValueError("must be dynamodb://table?region=region, or AWS_REGION must be set")
+        raise ValueError("must be dynamodb://table?region=region; or set AWS_REGION")
     if not all(access):
-        raise ValueError("is dynamodb://…, which needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise ValueError("is dynamodb://…: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too")
     key_id, secret = (quote(text, safe="") for text in access)
     more = urlencode({name: value for name, value in found.items() if value})
     return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
 
 
 def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete upstash:// with what its integrations set, and choose it where nothing else is chosen."""
+    """Complete upstash:// with the variables of its integrations. Choose it if STORE_URL is not set."""
     if store_url not in (None, "upstash://"):
         return {}
     for url_name, token_name in _UPSTASH:
@@ -237,12 +244,14 @@ def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[s
 
             scheme, _, address = url.rstrip("/").partition("://")
             if scheme not in ("http", "https") or not token.isascii():
-                raise ValueError(f"is upstash://, which needs https://… in {url_name}, ASCII in {token_name}")
+                raise ValueError(
+                    f"is upstash://: {url_name} must be an https:// URL, and {token_name} must be ASCII"
+                )
             more = "?scheme=http" if scheme == "http" else ""
             return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
     if store_url is None:
         return {}
-    raise ValueError(f"is upstash://, which needs {' and '.join(_UPSTASH[0])}")
+    raise ValueError(f"is upstash://: set {' and '.join(_UPSTASH[0])} too")
 
 
 def _log_level(text: str) -> str:
@@ -295,7 +304,7 @@ _AWS = (
     "AWS_ENDPOINT_URL_DYNAMODB",
 )
 _UPSTASH = (
-    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # as Vercel's integration names them
+    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # Vercel's integration uses these names.
     ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
 )
 _NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS, *chain(*_UPSTASH))

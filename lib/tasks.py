@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end although the caller is cancelled; raise the cancellation afterwards.
+    """Run `work` to its end even if the caller is cancelled. Raise the cancellation afterwards.
 
-    `asyncio.shield` alone would let the caller go on while the work still runs, and a serverless host
-    may freeze the process right after. The work bounds its own time.
+    With `asyncio.shield` alone, the caller would go on while the work still runs, and a serverless host could
+    freeze the process before the work is done. The work must limit its own time.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
@@ -29,7 +29,7 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Tasks:
-    """Tasks that outlive the request that starts them, as no TaskGroup allows; asyncio holds them weakly."""
+    """Tasks that outlive their request. A TaskGroup does not allow that, and asyncio holds tasks weakly."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -42,7 +42,7 @@ class Tasks:
 
 
 class Locks:
-    """A lock for each name, as long as a task holds it or waits for it; serves one event loop."""
+    """A lock for each name. It lives as long as a task holds it or waits for it. One event loop uses it."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -1,7 +1,7 @@
-"""What is learnt of one request on its way: for its line in the log, and for its Server-Timing.
+"""The facts about one request, for its line in the log and for its `server-timing`.
 
-A context variable, so that each layer notes what it alone knows, and none has to hand it up. Nothing that a
-caller wrote and nothing secret belongs in it.
+A context variable holds them, so each layer adds its own facts and passes nothing up. It must not hold the
+caller's words or a secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lib.errors import GatewayError
 
 
 class Trace:
-    """One request's; whoever serves it writes, and the edge reads when all is done."""
+    """The facts about one request. The layers that serve it write; the edge reads at the end."""
 
     __slots__ = (
         "account",
@@ -36,22 +36,22 @@ class Trace:
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.account = ""
-        """The label of the account that was tried last."""
+        """The label of the last account."""
         self.model = ""
-        """What served, in the upstream's words."""
+        """The upstream's name of the model."""
         self.attempts = 0
-        """How often an account was leased for an answer."""
+        """The number of account leases."""
         self.events = 0
-        """How many neutral events the replies consisted of."""
+        """The number of neutral events in all replies."""
         self.finish = ""
         self.notices: Counter[str] = Counter()
         self.timings: dict[str, float] = {}
-        """Seconds, by what they were spent on: `wait`, `token`, `files`, `first`."""
+        """Seconds for each of `wait`, `token`, `files`, `first`."""
         self.code = ""
-        """Ours, of what the caller was told in place of (the rest of) an answer."""
+        """Our code of the error that the caller got in place of (the rest of) the answer."""
         self.failure_status = 0
         self.upstream_code: int | None = None
-        """The number that the upstream refused with, also where another attempt then succeeded."""
+        """The number of the upstream's last refusal, even if a later attempt succeeded."""
         self.upstream_status: int | None = None
 
     def tried(self, account: str) -> None:
@@ -59,13 +59,13 @@ class Trace:
         self.attempts += 1
 
     def spend(self, on: str, seconds: float) -> None:
-        """Add up: an account that refused has taken its time, too."""
+        """Add the seconds: every refused attempt took time, too."""
         self.timings[on] = self.timings.get(on, 0.0) + seconds
 
     def take(self, events: Sequence[ReplyEvent]) -> None:
         self.events += len(events)
         for event in events:
-            kind = type(event)  # the cheapest question: there is one of these for every few characters
+            kind = type(event)  # `isinstance` is slower, and an event comes for every few characters.
             if kind is Notice or kind is Finished:
                 self._note(event)
 
@@ -77,12 +77,12 @@ class Trace:
             self.finish = event.reason
 
     def refused(self, error: GatewayError) -> None:
-        """Note what the upstream itself said, if it was the upstream that refused."""
+        """Note the upstream's number and status, if the upstream refused."""
         if error.number is not None or error.http_status is not None:
             self.upstream_code, self.upstream_status = error.number, error.http_status
 
     def failed(self, error: GatewayError) -> None:
-        """Note what the caller is told, as a status or after one."""
+        """Note the caller's error, as a status or in a stream."""
         self.refused(error)
         self.code, self.failure_status = error.code, error.status
 
@@ -91,13 +91,13 @@ _current: ContextVar[Trace] = ContextVar("glm_gateway_trace")
 
 
 def current_trace() -> Trace:
-    """Return the request's; outside of any request one that nobody reads."""
+    """Return the request's trace. Outside of a request, return a new one that is not read."""
     return _current.get(None) or Trace()
 
 
 @contextmanager
 def traced(request_id: str) -> Iterator[Trace]:
-    """Have one trace for all that this task does meanwhile, and for all that it starts."""
+    """Use one trace for this task and for the tasks that it starts inside the block."""
     trace = Trace(request_id)
     token = _current.set(trace)
     try:
