@@ -55,7 +55,7 @@ AskedT = TypeVar("AskedT", bound=Asked)
 
 
 class Dialect(Protocol[AskedT]):
-    """One client's protocol for chats. A module is one: mypy checks it where it is handed over."""
+    """One client's protocol for chats. A module satisfies it, and mypy checks this at each use."""
 
     HEARTBEAT: bytes
     """A frame that every client of this dialect ignores; it fills silences."""

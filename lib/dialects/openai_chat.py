@@ -42,7 +42,7 @@ _REASONING = b'"reasoning_content":'
 
 class _UrlCitation(msgspec.Struct):
     start_index: int
-    """In characters of the answer's text. Both are its length if the source has no place in it."""
+    """Both indexes count characters of the answer's text. A source without a place has its length in both."""
     end_index: int
     url: str
     title: str
@@ -154,7 +154,7 @@ class ChunkRenderer:
         return b"".join(frames)
 
     def _opening(self, event: Started) -> bytes:
-        # A stream has a chunk for every few characters, and most of its bytes are the same each time.
+        # A stream has a chunk for every few characters, and most bytes of a chunk never change.
         self._head = (
             b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":['
             % (_json(event.id), self._how.created, _json(self._how.model))

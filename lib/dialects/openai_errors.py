@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: one object with four keys, of which `param` and `code` may be null."""
+"""Errors in OpenAI's shape: one object with four keys. `param` and `code` may be null."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def error_event(error: GatewayError) -> bytes:
-    """Tell a stream's reader, whose status is long sent; nothing may follow it, not even [DONE]."""
+    """Make a stream's error event. It is the last event of the stream: not even [DONE] follows."""
     return sse.encode_data(error_body(error))
 
 

@@ -35,7 +35,7 @@ def test_the_figures_are_those_of_the_code() -> None:
         f"a boundary of {form.MAX_BOUNDARY_CHARS} characters",
         f"{bounded_http.MAX_HEAD_BYTES // 1024} KiB, {bounded_http.PATIENCE_S:g} s",
         f"After {streaming.SEND_TIMEOUT_S:g} s in which it takes nothing",
-        f"{json_body.MOST_CONTAINERS:,} objects and arrays, or {json_body.MOST_VALUES:,} commas",
+        f"{json_body.LIMITS.max_containers:,} objects and arrays, or {json_body.LIMITS.max_values:,} commas",
     ):
         assert figure in text, figure
 
