@@ -1,7 +1,7 @@
 """The table of routes: the file of api/ that answers each path, on every host.
 
-`scripts/support/write-routes` makes of it the rewrites of vercel.json and the events of hosts/aws/routes.yml.
-hosts/box needs no table: it asks the files themselves.
+From this table, `scripts/support/write-routes` writes the rewrites of vercel.json and the events of
+hosts/aws/routes.yml. hosts/box needs no table: it reads the files' own routes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     file: str
     function: str
-    """Its name on AWS Lambda."""
+    """The function's name on AWS Lambda."""
     paths: tuple[str, ...]
-    """Each is also below /api; `*` at the end stands for every path below it."""
+    """Each path also exists below /api. `*` at the end stands for every path below it."""
     streams: bool = False
-    """On AWS Lambda it runs behind the Web Adapter (run.sh), and not under Mangum (handlers.py)."""
+    """On AWS Lambda, a streaming function runs behind the Web Adapter (run.sh), not under Mangum."""
 
     @property
     def module(self) -> str:
@@ -30,7 +30,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 ENDPOINTS = (
-    # The page, /ping, and the 404 of all else.
+    # This file has the page, /ping, and the 404 of all other paths.
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
     Endpoint("api/token.py", "token", ("/token/check",)),
