@@ -36,6 +36,7 @@ ENDPOINTS = (
     Endpoint("api/token.py", "token", ("/token/check",)),
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1/chat/completions.py", "chatCompletions", ("/v1/chat/completions",), streams=True),
+    Endpoint("api/v1/responses.py", "responses", ("/v1/responses", "/v1/responses/*"), streams=True),
     Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),
     Endpoint("api/v1/videos.py", "videos", ("/v1/videos", "/v1/videos/*"), streams=True),
 )

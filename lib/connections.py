@@ -9,14 +9,12 @@ a limit of connections: it wakes no request that waits for one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
-_closing: set[asyncio.Task[None]] = set()
-"""The event loop holds its tasks weakly, so this set keeps them."""
+from lib.tasks import forget_result, start
 
 
 class AsyncClient(httpx.AsyncClient):
@@ -87,12 +85,4 @@ def _tidy(pool: Any, request: httpx.Request) -> None:
         # A connection is idle between requests. During a request, an entry uses it.
         if not connection.is_idle() and not connection.is_closed() and id(connection) not in used:
             connections.remove(connection)
-            closing = asyncio.ensure_future(connection.aclose())
-            _closing.add(closing)
-            closing.add_done_callback(_forget)
-
-
-def _forget(closing: asyncio.Task[None]) -> None:
-    _closing.discard(closing)
-    if not closing.cancelled():
-        closing.exception()  # The connection was already broken. asyncio logs only errors that are not read.
+            start(connection.aclose()).add_done_callback(forget_result)

@@ -8,6 +8,7 @@ GatewayError
 ├── NoAccountAvailable 503
 ├── ShuttingDown 503            Overloaded 503
 └── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -NotReached · -Timeout 504
+                                InvalidModelOutput
 
 A message may reach any client, so it holds no token. The log holds only the `summary`, without a prompt.
 """
@@ -204,6 +205,13 @@ class UpstreamProtocolError(UpstreamError):
     """The upstream's answer breaks its own protocol: HTML, broken JSON, a stream without its end."""
 
     retry: Retry = "again"
+
+
+class InvalidModelOutput(UpstreamError):
+    """The request requires a call or JSON. The model's answer does not have it, even in a second turn."""
+
+    may_quote = True
+    code = "invalid_model_output"
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import chain
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
 VERCEL_MAX_DURATION_S = 300.0
@@ -20,6 +20,10 @@ VERCEL_MAX_DURATION_S = 300.0
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
 """An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
+
+
+ToolSyntax = Literal["blocks", "calls", "dsml"]
+"""The form in which the model is taught to call tools (docs/tools.md)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
     web_search: bool = False
-    store_url: str = "memory://"
+    tool_syntax: ToolSyntax = "blocks"
+    store: StoreSettings = MemorySettings()
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
@@ -81,8 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
         try:
-            values.update(_aws_access(values.get("store_url", ""), environ))
-            values.update(_upstash_access(values.get("store_url"), environ))
+            values["store"] = read_store_settings(environ)
         except ValueError as error:
             mistakes.append(f"STORE_URL {error}")
         if mistakes:
@@ -107,7 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
                 "one of them."
             )
-        if self.store_url.startswith("memory:"):
+        if isinstance(self.store, MemorySettings):
             found.append(
                 "STORE_URL is memory://: this process loses a rotated refresh token when it ends, and two "
                 "processes may use one account at the same time."
@@ -195,63 +199,11 @@ def _header_value(text: str) -> str:
     return text
 
 
-def _store_url(text: str) -> str:
-    if text.startswith(("redis://", "rediss://")):
-        match = _REDIS_URL.fullmatch(text)
-        if not match or int(match["port"] or 0) > 65535:
-            raise ValueError(
-                "must be redis[s]://[user:password@]host[:port][/number]; write special characters as %XX"
-            )
-    elif not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
-        known = "sqlite:///path, redis://, rediss://, upstash://, dynamodb://table?region=region"
-        raise ValueError(f"must be memory:// or one of {known}")
-    return text
-
-
-def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete dynamodb://table?region=… with the credentials in AWS's own variables."""
-    if not store_url.startswith("dynamodb://"):
-        return {}
-    from urllib.parse import parse_qsl, quote, urlencode
-
-    table, _, query = store_url.removeprefix("dynamodb://").partition("?")
-    options = dict(parse_qsl(query))
-    found = {
-        "region": options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
-        "session_token": environ.get("AWS_SESSION_TOKEN"),
-        "endpoint": options.get("endpoint")
-        or environ.get("AWS_ENDPOINT_URL_DYNAMODB")
-        or environ.get("AWS_ENDPOINT_URL"),
-    }
-    access = [environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not found["region"]:
-        raise ValueError("must be dynamodb://table?region=region; or set AWS_REGION")
-    if not all(access):
-        raise ValueError("is dynamodb://…: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too")
-    key_id, secret = (quote(text, safe="") for text in access)
-    more = urlencode({name: value for name, value in found.items() if value})
-    return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
-
-
-def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete upstash:// with the variables of its integrations. Choose it if STORE_URL is not set."""
-    if store_url not in (None, "upstash://"):
-        return {}
-    for url_name, token_name in _UPSTASH:
-        url, token = environ.get(url_name, "").strip(), environ.get(token_name, "").strip()
-        if url and token:
-            from urllib.parse import quote
-
-            scheme, _, address = url.rstrip("/").partition("://")
-            if scheme not in ("http", "https") or not token.isascii():
-                raise ValueError(
-                    f"is upstash://: {url_name} must be an https:// URL, and {token_name} must be ASCII"
-                )
-            more = "?scheme=http" if scheme == "http" else ""
-            return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
-    if store_url is None:
-        return {}
-    raise ValueError(f"is upstash://: set {' and '.join(_UPSTASH[0])} too")
+def _tool_syntax(text: str) -> ToolSyntax:
+    for known in get_args(ToolSyntax):
+        if text.lower() == known:
+            return cast("ToolSyntax", known)
+    raise ValueError("must be blocks, calls or dsml")
 
 
 def _log_level(text: str) -> str:
@@ -261,13 +213,6 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
-_REDIS_URL = re.compile(
-    r"rediss?://"
-    r"([^\s/?#@]*@)?"
-    r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
-    r"(:(?P<port>[0-9]{1,5}))?"
-    r"(/[0-9]{0,9})?"
-)
 _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "refresh_tokens": ("CHATGLM_REFRESH_TOKENS", _names),
     "api_keys": ("API_KEYS", _keys),
@@ -280,7 +225,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
-    "store_url": ("STORE_URL", _store_url),
+    "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),
@@ -293,18 +238,4 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_AWS = (
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-)
-_UPSTASH = (
-    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # Vercel's integration uses these names.
-    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
-)
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS, *chain(*_UPSTASH))
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", *ENVIRONMENT_NAMES)

@@ -1,7 +1,7 @@
 """The facts about one request, for its line in the log and for its `server-timing`.
 
-A context variable holds them, so each layer adds its own facts and passes nothing up. It must not hold the
-caller's words or a secret.
+The edge makes a trace and hands it down in the `Call`. A context variable holds it too, for log lines and for
+the few places without a call. It must not hold the caller's words or a secret.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import msgspec
+
 from lib.chat.events import Finished, Notice, ReplyEvent
 from lib.errors import GatewayError
 
 
-class Trace:
-    """The facts about one request. The layers that serve it write; the edge reads at the end."""
+class Refusal(msgspec.Struct, frozen=True):
+    """The upstream's last refusal, even if a later attempt succeeded."""
 
-    __slots__ = (
-        "account",
-        "attempts",
-        "code",
-        "events",
-        "failure_status",
-        "finish",
-        "model",
-        "notices",
-        "request_id",
-        "timings",
-        "upstream_code",
-        "upstream_status",
-    )
+    code: int | None = None
+    status: int | None = None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The error that the caller got in place of an answer, or of the rest of it."""
+
+    code: str = ""
+    status: int = 0
+
+
+class Trace:
+    """The facts about one request. Each layer writes its own facts; the edge reads them at the end."""
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
@@ -47,12 +48,8 @@ class Trace:
         self.notices: Counter[str] = Counter()
         self.timings: dict[str, float] = {}
         """Seconds for each of `wait`, `token`, `files`, `first`."""
-        self.code = ""
-        """Our code of the error that the caller got in place of (the rest of) the answer."""
-        self.failure_status = 0
-        self.upstream_code: int | None = None
-        """The number of the upstream's last refusal, even if a later attempt succeeded."""
-        self.upstream_status: int | None = None
+        self.failure = Failure()
+        self.refusal = Refusal()
 
     def tried(self, account: str) -> None:
         self.account = account
@@ -69,22 +66,22 @@ class Trace:
             if kind is Notice or kind is Finished:
                 self._note(event)
 
+    def refused(self, error: GatewayError) -> None:
+        """Note the upstream's number and status, if the upstream refused."""
+        if error.number is not None or error.http_status is not None:
+            self.refusal = Refusal(error.number, error.http_status)
+
+    def failed(self, error: GatewayError) -> None:
+        """Note the caller's error, as a status or in a stream."""
+        self.refused(error)
+        self.failure = Failure(error.code, error.status)
+
     def _note(self, event: ReplyEvent) -> None:
         if isinstance(event, Notice):
             self.notices[event.kind] += 1
         else:
             assert isinstance(event, Finished)
             self.finish = event.reason
-
-    def refused(self, error: GatewayError) -> None:
-        """Note the upstream's number and status, if the upstream refused."""
-        if error.number is not None or error.http_status is not None:
-            self.upstream_code, self.upstream_status = error.number, error.http_status
-
-    def failed(self, error: GatewayError) -> None:
-        """Note the caller's error, as a status or in a stream."""
-        self.refused(error)
-        self.code, self.failure_status = error.code, error.status
 
 
 _current: ContextVar[Trace] = ContextVar("glm_gateway_trace")

@@ -24,7 +24,7 @@ from lib import errors, settings
 from lib.dialects.openai_errors import type_of
 from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDEO_STYLES
 from lib.errors import GatewayError
-from lib.store import SCHEMES
+from lib.store.settings import SCHEMES
 from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.live import LiveGateway
@@ -108,6 +108,7 @@ def test_every_setting_is_described_with_its_default_and_no_other_is() -> None:
     assert described.pop("`ALLOW_PASSTHROUGH`") == "`true` without `API_KEYS`, else `false`"
     assert not settings.Settings.from_env({"API_KEYS": "k"}).allow_passthrough
     assert expected.pop("`ALLOW_PASSTHROUGH`") == "`true`"
+    expected["`STORE_URL`"] = f"`{settings.Settings().store.scheme}://`"
     assert described == expected
 
 
@@ -123,11 +124,10 @@ def test_a_readme_names_only_settings_that_exist(readme: Path) -> None:
 
 
 def test_every_store_is_described_and_no_other_is() -> None:
-    schemes = re.findall(r"\w+(?=://)", SCHEMES)
     described = [cell.strip("`").partition("://") for (cell,) in coded_rows("README.md") if "://" in cell]
-    assert sorted(scheme for scheme, _, _ in described) == sorted(schemes)
+    assert sorted(scheme for scheme, _, _ in described) == sorted(SCHEMES)
     text = prose(ROOT / "docs/configuration.md")
-    assert [scheme for scheme in schemes if f"* `{scheme}://" not in text] == []
+    assert [scheme for scheme in SCHEMES if f"* `{scheme}://" not in text] == []
 
 
 def error_classes(cls: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:

@@ -43,28 +43,31 @@ def _room(ours: str = "", theirs: str = "", lazily: str = "") -> Room:
 ROOMS = {
     "errors": _room(theirs="msgspec"),
     "patience": _room(),
-    "connections": _room(theirs="httpx"),
+    "connections": _room("tasks", "httpx"),
     "sse": _room("errors", "msgspec"),
-    "settings": _room("errors", "msgspec"),
+    "settings": _room("errors store", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
-    "trace": _room("chat errors"),
-    "dialects": _room("chat errors sse", "msgspec"),
-    "files": _room("connections errors", "httpx msgspec", "PIL"),
-    "store": _room("connections errors patience", "httpx msgspec", "redis cryptography"),
+    "tools": _room("chat errors", "msgspec"),
+    "trace": _room("chat errors", "msgspec"),
+    "dialects": _room("chat errors sse tools", "msgspec"),
+    "files": _room("connections errors tasks", "httpx msgspec", "PIL"),
+    "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
     "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
         "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat errors settings trace upstreams", "msgspec"),
-    "web": _room("chat dialects errors flows settings sse trace upstreams", "starlette msgspec", "multipart"),
+    "flows": _room("chat errors settings tools trace upstreams", "msgspec"),
+    "web": _room(
+        "chat dialects errors flows settings sse tasks trace upstreams", "starlette msgspec", "multipart"
+    ),
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
     "hosts/box": _room("errors settings simulator upstreams web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
-PURE = ("errors", "sse", "chat", "dialects")
+PURE = ("errors", "sse", "chat", "tools", "dialects")
 """Protocol code: it never awaits, never logs, reads neither clock nor chance."""
 PURE_FILES = ("lib/upstreams/chatglm/decoder/", "lib/files/kinds.py", "lib/files/frames.py")
 """The same holds for these paths in rooms that do I/O elsewhere."""

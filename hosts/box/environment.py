@@ -23,7 +23,7 @@ def use_local_store(environ: MutableMapping[str, str]) -> None:
 
 def require_shared_store(settings: Settings) -> None:
     """Raise ConfigurationError if each of several processes would have a store of its own."""
-    if settings.store_url.startswith("memory:"):
+    if settings.store.scheme == "memory":
         raise ConfigurationError(
             "--workers needs a store that the processes share, but STORE_URL is memory://. "
             "Do not set STORE_URL, or name a file: sqlite:///state.db"

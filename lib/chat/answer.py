@@ -73,8 +73,10 @@ class TextItem:
         self.track = TextTrack()
         self._pieces: list[str] = []
 
-    def add(self, event: TextDelta | Citation | ImageMade | Withdrawn) -> None:
-        self._pieces.append(self.track.add(event))
+    def add(self, event: TextDelta | Citation | ImageMade | Withdrawn) -> str:
+        """Return the words that the event adds."""
+        self._pieces.append(words := self.track.add(event))
+        return words
 
     @property
     def text(self) -> str:
@@ -137,6 +139,8 @@ class Answer:
         match event:
             case Started():
                 self.started = event
+            case TextDelta(text="") | ReasoningDelta(text=""):
+                pass  # an item begins with its first word
             case TextDelta() | Citation() | ImageMade():
                 self._text_item().add(event)
                 if isinstance(event, ImageMade):

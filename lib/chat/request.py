@@ -107,6 +107,13 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
     json_format: JsonFormat | None = None
+    closing: str = ""
+    """The gateway's own words after the messages: tools, the form of the answer, a reminder (lib/tools)."""
+
+    @property
+    def expects_calls(self) -> bool:
+        """The model may call a tool of the client's."""
+        return bool(self.tools) and self.tool_choice.mode != "none"
 
     @property
     def keeps_conversation(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from lib.chat.answer import Answer
-from lib.chat.events import ReplyEvent
+from lib.chat.events import ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError
 
@@ -21,6 +21,11 @@ class Address(msgspec.Struct, frozen=True):
     query: Mapping[str, str] = {}
 
 
+def own_id(started: Started) -> str:
+    """Return the upstream's own id of the answer."""
+    return started.id
+
+
 class Rendering(msgspec.Struct, frozen=True):
     """The facts about an answer that no event carries."""
 
@@ -28,6 +33,13 @@ class Rendering(msgspec.Struct, frozen=True):
     """Unix seconds."""
     model: str
     """The model's name as the client wrote it, or the default model."""
+    answer_id: Callable[[Started], str] = own_id
+    """Makes the answer's id for the client. Some dialects seal the upstream's id in it."""
+    clock: Callable[[], int] | None = None
+    """Unix seconds, for a dialect that sends the time of an answer's end. None means `created`."""
+
+    def now(self) -> int:
+        return self.created if self.clock is None else self.clock()
 
 
 class Asked(Protocol):

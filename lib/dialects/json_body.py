@@ -51,6 +51,14 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], limits: JsonLimit
         raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
 
 
+def convert(value: object, kind: type[T], param: str) -> T:
+    """Read a part of a body that was decoded without a struct. Raise InvalidRequest as `decode_body` does."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error), param) from error
+
+
 def missing_field(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required field '{param}'.", code="missing_field", param=param)
 
@@ -71,12 +79,13 @@ def shown(value: str | int | None) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
-def _invalid(message: str) -> InvalidRequest:
+def _invalid(message: str, within: str = "") -> InvalidRequest:
     """Translate msgspec's words: "Expected `str`, got `int` - at `$.messages[0].role`"."""
     match = _MSGSPEC_ERROR.fullmatch(message)
     assert match is not None  # Every text matches.
     reason, path = match["reason"], match["path"] or ""
     path = path.partition("[...]")[0]  # It marks a key of an object that has no struct.
+    path = f"{within}.{path}" if within and path and not path.startswith("[") else within + path
     if missing := _MSGSPEC_MISSING.fullmatch(reason):
         return missing_field(f"{path}.{missing['field']}" if path else missing["field"])
     for python, json in _JSON_NAMES.items():

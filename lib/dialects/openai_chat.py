@@ -58,12 +58,28 @@ class _Function(msgspec.Struct, kw_only=True):
     arguments: str
 
 
+class _Custom(msgspec.Struct, kw_only=True):
+    name: str
+    input: str
+
+
 class _ToolCall(msgspec.Struct, kw_only=True):
     index: int | UnsetType = UNSET
     """Only in deltas."""
     id: str | UnsetType = UNSET
-    type: Literal["function"] | UnsetType = UNSET
-    function: _Function
+    type: Literal["function", "custom"] | UnsetType = UNSET
+    function: _Function | UnsetType = UNSET
+    custom: _Custom | UnsetType = UNSET
+    """A call of a free-form tool."""
+
+
+class _Freeform(msgspec.Struct):
+    """The arguments of a free-form call inside the gateway."""
+
+    input: str
+
+
+_decode_freeform = msgspec.json.Decoder(_Freeform).decode
 
 
 class _PromptDetails(msgspec.Struct):
@@ -89,12 +105,14 @@ class _Message(msgspec.Struct, kw_only=True):
     refusal: None = None
     annotations: list[_Annotation]
     tool_calls: list[_ToolCall] | UnsetType
+    function_call: _Function | UnsetType = UNSET
+    """The form before 2023-11, for a request with `functions`."""
 
 
 class _Choice(msgspec.Struct, kw_only=True):
     index: int = 0
     message: _Message
-    finish_reason: FinishReason
+    finish_reason: FinishReason | Literal["function_call"]
     logprobs: None = None
 
 
@@ -112,7 +130,9 @@ class ChunkRenderer:
 
     def __init__(self, asked: AskedChat, how: Rendering) -> None:
         self._how = how
-        self._include_usage = asked.include_usage
+        self._asked = asked
+        self._freeform: dict[int, ToolCallDelta] = {}
+        """Calls of free-form tools with incomplete arguments."""
         self._tail = b',"usage":null}\n\n' if asked.include_usage else b"}\n\n"
         self._delta_tail = b'},"finish_reason":null}]' + self._tail
         self._head = self._delta = b""
@@ -166,15 +186,38 @@ class ChunkRenderer:
         return self._delta + field + _json(text) + self._delta_tail if text else b""
 
     def _calling(self, event: ToolCallDelta) -> bytes:
-        return self._delta + b'"tool_calls":[' + _json(_call_delta(event)) + b"]" + self._delta_tail
+        if self._asked.uses_functions:
+            function = _Function(name=UNSET if event.name is None else event.name, arguments=event.arguments)
+            return self._delta + b'"function_call":' + _json(function) + self._delta_tail
+        call = self._custom_call(event) if self._is_freeform(event) else _call_delta(event)
+        return (
+            b"" if call is None else self._delta + b'"tool_calls":[' + _json(call) + b"]" + self._delta_tail
+        )
+
+    def _is_freeform(self, event: ToolCallDelta) -> bool:
+        return event.index in self._freeform or event.name in _freeform_names(self._asked)
+
+    def _custom_call(self, event: ToolCallDelta) -> _ToolCall | None:
+        """Return the call as soon as its arguments, JSON around a text, are complete."""
+        begun = self._freeform.get(event.index)
+        if begun is not None:
+            event = msgspec.structs.replace(begun, arguments=begun.arguments + event.arguments)
+        text = _freeform_text(event.arguments)
+        if text is None:
+            self._freeform[event.index] = event
+            return None
+        self._freeform.pop(event.index, None)
+        custom = _Custom(name=event.name or "", input=text)
+        return _ToolCall(index=event.index, id=event.id or "", type="custom", custom=custom)
 
     def _end(self, event: Finished | Failed) -> bytes:
         if isinstance(event, Failed):
             return error_event(event.error)
         annotations = _annotations(self._track.sources())
         sources = b'"annotations":' + _json(annotations) if annotations else b""
-        last = self._delta + sources + b'},"finish_reason":' + _json(event.reason) + b"}]" + self._tail
-        if self._include_usage:
+        reason = _json(_reason(self._asked, event))
+        last = self._delta + sources + b'},"finish_reason":' + reason + b"}]" + self._tail
+        if self._asked.include_usage:
             last += self._head + b'],"usage":' + _json(_usage(event.usage)) + b"}\n\n"
         return last + sse.DONE
 
@@ -183,10 +226,10 @@ def renderer(asked: AskedChat, how: Rendering) -> ChunkRenderer:
     return ChunkRenderer(asked, how)
 
 
-def render(_asked: AskedChat, answer: Answer, how: Rendering) -> bytes:
+def render(asked: AskedChat, answer: Answer, how: Rendering) -> bytes:
     """Return the whole answer. Raise the error of a reply that failed or has no ending."""
     finished = answer.finished()
-    choice = _Choice(message=_message(answer), finish_reason=finished.reason)
+    choice = _Choice(message=_message(asked, answer), finish_reason=_reason(asked, finished))
     return _encode(
         _Completion(
             id=answer.started.id if answer.started else "",
@@ -198,8 +241,22 @@ def render(_asked: AskedChat, answer: Answer, how: Rendering) -> bytes:
     )
 
 
-def _message(answer: Answer) -> _Message:
-    calls, text = [_call(call) for call in answer.calls], answer.text
+def _reason(asked: AskedChat, finished: Finished) -> FinishReason | Literal["function_call"]:
+    return "function_call" if asked.uses_functions and finished.reason == "tool_calls" else finished.reason
+
+
+def _message(asked: AskedChat, answer: Answer) -> _Message:
+    freeform = _freeform_names(asked)
+    calls, text = [_call(call, freeform) for call in answer.calls], answer.text
+    if calls and asked.uses_functions:
+        function = calls[0].function
+        return _Message(
+            content=text or None,
+            reasoning_content=answer.reasoning or UNSET,
+            annotations=_annotations(answer.sources()),
+            tool_calls=UNSET,
+            function_call=function,
+        )
     return _Message(
         content=None if calls and not text else text,
         reasoning_content=answer.reasoning or UNSET,
@@ -224,7 +281,10 @@ def _call_delta(event: ToolCallDelta) -> _ToolCall:
     return _ToolCall(index=event.index, id=event.id, type="function", function=function)
 
 
-def _call(call: CallItem) -> _ToolCall:
+def _call(call: CallItem, freeform: frozenset[str]) -> _ToolCall:
+    text = _freeform_text(call.arguments) if call.name in freeform else None
+    if text is not None:
+        return _ToolCall(id=call.id, type="custom", custom=_Custom(name=call.name, input=text))
     return _ToolCall(
         id=call.id, type="function", function=_Function(name=call.name, arguments=call.arguments)
     )
@@ -242,3 +302,15 @@ def _usage(usage: Usage) -> _Usage:
 
 def _json(value: object) -> bytes:
     return sse.line_safe(_encode(value))
+
+
+def _freeform_names(asked: AskedChat) -> frozenset[str]:
+    return frozenset(tool.name for tool in asked.chat.tools if tool.is_freeform)
+
+
+def _freeform_text(arguments: str) -> str | None:
+    """Take the text of a free-form call out of its JSON. Return None if the JSON is not complete."""
+    try:
+        return _decode_freeform(arguments).input
+    except msgspec.DecodeError:
+        return None

@@ -15,6 +15,7 @@ from lib.chat.request import (
     Effort,
     FilePart,
     ImagePart,
+    JsonFormat,
     Message,
     Part,
     Role,
@@ -23,6 +24,16 @@ from lib.chat.request import (
 )
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
+from lib.dialects.openai_chat_tools import (
+    FunctionChoice,
+    WireChoice,
+    WireFunction,
+    WireTool,
+    read_choice,
+    read_function_call,
+    read_functions,
+    read_tools,
+)
 from lib.errors import InvalidRequest
 
 MAX_MODEL_CHARS = 256
@@ -78,9 +89,15 @@ class _Function(msgspec.Struct):
     arguments: str = ""
 
 
+class _Custom(msgspec.Struct):
+    name: str
+    input: str = ""
+
+
 class _ToolCall(msgspec.Struct):
-    id: str
-    function: _Function
+    id: str = ""
+    function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Message(msgspec.Struct):
@@ -102,8 +119,15 @@ class _WebSearchOptions(msgspec.Struct):
     """The parser ignores every field. The object itself asks for the web search."""
 
 
+class _JsonSchema(msgspec.Struct):
+    name: str = ""
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
 class _ResponseFormat(msgspec.Struct):
     type: str
+    json_schema: _JsonSchema | None = None
 
 
 class _Body(msgspec.Struct):
@@ -121,8 +145,11 @@ class _Body(msgspec.Struct):
     store: bool | None = None
     conversation_id: str | None = None
     n: int | None = None
-    tools: list[msgspec.Raw] | None = None
-    functions: list[msgspec.Raw] | None = None
+    tools: list[WireTool] | None = None
+    tool_choice: str | WireChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[WireFunction] | None = None
+    function_call: FunctionChoice = None
     response_format: _ResponseFormat | None = None
     modalities: list[str] | None = None
     audio: Any = None
@@ -138,16 +165,26 @@ class AskedChat(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     """The stream ends with a chunk that holds the usage."""
+    uses_functions: bool = False
+    """The request has `functions`: a call is answered as `function_call`, without an id."""
 
 
 def parse(body: bytes, _address: Address) -> AskedChat:
     """Raise InvalidRequest, and nothing else, for any mistake in the body."""
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
+    chat = _chat(wire)
+    if chat.tools or chat.json_format is not None or chat.tool_choice.mode == "required":
+        # Imported here: a chat without tools does not pay for it at its cold start.
+        from lib.tools.validation import check_request
+
+        inside = "" if wire.tools is None else "function."
+        check_request(chat, inside=inside, format_at="response_format.json_schema.schema")
     return AskedChat(
-        chat=_chat(wire),
+        chat=chat,
         stream=bool(wire.stream),
         include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
+        uses_functions=bool(wire.functions) and not wire.tools,
     )
 
 
@@ -161,7 +198,39 @@ def _chat(wire: _Body) -> ChatRequest:
         web_search=None if wire.web_search_options is None else True,
         conversation_id=wire.conversation_id,
         store=bool(wire.store),
+        **_tools(wire),
+        json_format=_json_format(wire.response_format),
     )
+
+
+def _tools(wire: _Body) -> dict[str, Any]:
+    if wire.functions and not wire.tools:
+        return {
+            "tools": read_functions(wire.functions),
+            "tool_choice": read_function_call(wire.function_call),
+            "parallel_tool_calls": False,
+        }
+    if not wire.tools:
+        return {}  # A choice among no tools asks for nothing.
+    return {
+        "tools": read_tools(wire.tools),
+        "tool_choice": read_choice(wire.tool_choice),
+        "parallel_tool_calls": wire.parallel_tool_calls is not False,
+    }
+
+
+def _json_format(wire: _ResponseFormat | None) -> JsonFormat | None:
+    match wire:
+        case None | _ResponseFormat(type="text" | ""):
+            return None
+        case _ResponseFormat(type="json_object"):
+            return JsonFormat()
+        case _ResponseFormat(type="json_schema", json_schema=_JsonSchema(schema=dict() as schema) as named):
+            return JsonFormat(schema=schema, name=named.name, strict=bool(named.strict))
+        case _ResponseFormat(type="json_schema"):
+            raise missing_field("response_format.json_schema.schema")
+        case _:
+            raise invalid_value("response_format.type", "'text', 'json_object' or 'json_schema'", wire.type)
 
 
 def _model(name: str | None) -> str:
@@ -174,12 +243,6 @@ def _refuse_unsupported(wire: _Body) -> None:
     """Refuse fields that change the answer's form. The client could not see that we ignore them."""
     if wire.n is not None and wire.n != 1:
         raise unsupported("n", "a request makes one choice; send 1, or send several requests")
-    if wire.tools:
-        raise unsupported("tools", "the gateway cannot call tools yet; leave it out")
-    if wire.functions:
-        raise unsupported("functions", "the gateway cannot call functions yet; leave it out")
-    if wire.response_format is not None and wire.response_format.type != "text":
-        raise unsupported("response_format", "the gateway takes only the type 'text' yet")
     if wire.modalities is not None and "audio" in wire.modalities:
         raise unsupported("modalities", "the answer is text and has no audio; leave it out")
     if wire.audio is not None:
@@ -210,7 +273,7 @@ def _message(wire: _Message, param: str) -> Message:
             raise missing_field(f"{param}.content")
         if wire.content is None:
             raise invalid_value(f"{param}.content", "a string or an array of parts", None)
-    calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in wire.tool_calls or ()]
+    calls = [_call(call, f"{param}.tool_calls[{index}]") for index, call in enumerate(wire.tool_calls or ())]
     if wire.function_call is not None:
         calls.append(ToolCall("", wire.function_call.name, wire.function_call.arguments))
     return Message(
@@ -220,6 +283,14 @@ def _message(wire: _Message, param: str) -> Message:
         tool_call_id=wire.tool_call_id,
         name=wire.name,
     )
+
+
+def _call(wire: _ToolCall, param: str) -> ToolCall:
+    if wire.custom is not None:
+        return ToolCall(wire.id, wire.custom.name, wire.custom.input, is_freeform=True)
+    if wire.function is None:
+        raise missing_field(f"{param}.function")
+    return ToolCall(wire.id, wire.function.name, wire.function.arguments)
 
 
 def _parts(content: str | list[_Part], param: str) -> tuple[Part, ...]:

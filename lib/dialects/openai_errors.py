@@ -19,8 +19,10 @@ class _Body(msgspec.Struct):
     error: _Error
 
 
-def error_body(error: GatewayError) -> bytes:
-    return msgspec.json.encode(_Body(_Error(error.message, type_of(error), error.param, error.code)))
+def error_body(error: GatewayError, *, param: str | None = None) -> bytes:
+    """Write the error. `param` replaces the error's own place, for a dialect with other field names."""
+    param = error.param if param is None else param
+    return msgspec.json.encode(_Body(_Error(error.message, type_of(error), param, error.code)))
 
 
 def error_event(error: GatewayError) -> bytes:

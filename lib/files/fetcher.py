@@ -21,6 +21,7 @@ from lib.files.inflate import BrokenCompression, Inflater
 from lib.files.inline import decode_base64_file, is_data_url, unavailable
 from lib.files.names import name_of
 from lib.files.spool import SPOOL_BYTES, FetchedFile, Spool
+from lib.tasks import start
 
 __all__ = ["FetchedFile", "Fetcher", "Resolve", "decode_base64_file", "is_data_url"]
 
@@ -239,9 +240,7 @@ async def _unpacked(response: httpx.Response, url: httpx.URL, spool: Spool) -> A
 async def _decoded(url: str, max_bytes: int) -> FetchedFile:
     if len(url) <= SPOOL_BYTES:
         return decode_base64_file(url, name=None, max_bytes=max_bytes)
-    decoding = asyncio.ensure_future(
-        asyncio.to_thread(decode_base64_file, url, name=None, max_bytes=max_bytes)
-    )
+    decoding = start(asyncio.to_thread(decode_base64_file, url, name=None, max_bytes=max_bytes))
     try:
         return await asyncio.shield(decoding)
     except asyncio.CancelledError:

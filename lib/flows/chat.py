@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
@@ -17,7 +19,7 @@ Planner = Callable[[ChatRequest, Abilities], Planned]
 
 @asynccontextmanager
 async def open_reply(
-    chat: ChatRequest, call: Call, *, patience_s: float | None = None, planner: Planner = plan
+    chat: ChatRequest, call: Call, *, patience_s: float | None = None, planner: Planner | None = None
 ) -> AsyncIterator[ShapedReply]:
     """Open the first upstream that serves the chat; go on to the next until content has begun.
 
@@ -25,6 +27,9 @@ async def open_reply(
     earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
     """
     async with AsyncExitStack() as opened:
+        planner = planner or partial(
+            plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
+        )
         reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
         await reply.open_next(refusal=None)
         yield reply
@@ -69,10 +74,16 @@ class ShapedReply:
         shaped: list[ReplyEvent] = []
         while not shaped:
             if (words := self._stages.repair) is not None:
-                self._events = await self._reply.again(words)
+                await self._ask_again(words)
             shaped = self._shape(await self._next_batch())
         self._call.trace.take(shaped)
         return shaped
+
+    async def _ask_again(self, words: str) -> None:
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
+        self._events = await self._reply.again(words)
+        self._call.trace.spend("repair", clock() - began_at)
 
     async def open_next(self, refusal: GatewayError | None) -> None:
         """Open the next upstream that serves the chat. Raise the last refusal if there is none."""

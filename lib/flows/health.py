@@ -56,7 +56,7 @@ class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
 async def look(services: Services) -> Health:
     """Tell the configuration, and whether the store works: soon, and without asking an upstream."""
     settings = services.settings
-    scheme = settings.store_url.partition(":")[0]
+    scheme = settings.store.scheme
     problem = None if scheme == "memory" else await services.accounts.store_problem(PROBE_TIMEOUT_S)
     notes = settings.gaps()
     if problem is not None:

@@ -1,4 +1,4 @@
-"""The seal on the values of a store outside this machine, which gets to see ciphertext alone.
+"""The seal on the values of a store outside this machine: such a store sees ciphertext alone.
 
 The key is derived from a secret that is itself never stored: for most entries the refresh token that the
 account's owner gave. A copy of the store tells nothing without it. A value is bound to its place: one entry's
@@ -16,7 +16,7 @@ import msgspec
 VERSION = b"\x02"
 """AES-256-SIV (RFC 5297) under a key by HKDF-SHA256 (RFC 5869); a record is base64 of version and ciphertext.
 
-Version 1, which no release had, was AES-GCM with a nonce made of the text.
+Version 1 was AES-GCM with a nonce made of the text; it was never released.
 """
 KEY_BYTES = 64
 """Two keys of AES-256: one authenticates, one encrypts."""
@@ -24,7 +24,7 @@ PURPOSE = b"glm-gateway: store"
 
 
 class Place(msgspec.Struct, frozen=True):
-    """An entry of the store, and the secret without which strangers see nothing of it."""
+    """An entry of the store, and the secret that opens it."""
 
     name: str
     secret: str = ""
@@ -89,7 +89,7 @@ class _Cipher(Protocol):
 
 
 def _cipher(place: Place) -> _Cipher:
-    # Imported here: this costs a cold start 12 ms, and a store within the machine needs none of it.
+    # Imported here: this costs a cold start 12 ms, and a store within the machine does not need it.
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

@@ -1,4 +1,4 @@
-"""The store as accounts use it: what it cannot do is done within this process."""
+"""The store as accounts use it: if it fails, this process goes on by itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import msgspec
 from lib.patience import patience
 from lib.store import Store
 from lib.store.seal import Place, Seal, Unsealed
+from lib.tasks import start
 
 MAX_COPIES = 4_000
-"""Of records of some 2 kB: 8 MB. Beyond it the one not touched for longest goes."""
+"""So many records of some 2 kB are 8 MB. Beyond it the copy that was not touched for longest goes."""
 RETRY_EVERY_S = 30.0
-"""How often a copy that the store could not take is offered again by those who need not wait for it."""
+"""A copy that the store could not take is offered again so often, by requests that need not wait for it."""
 OPERATION_TIMEOUT_S = 2.5
 """A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
 REST_S = 10.0
 """A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
 OVERTAKEN_TIMES = 3
-"""Of a value that is written over what was read; then something is odd, and it is simply written."""
+"""A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
 
 T = TypeVar("T")
@@ -31,14 +32,14 @@ log = logging.getLogger("glm_gateway")
 
 
 Rank = Callable[[str], float]
-"""Of two values of an entry the one of higher rank is the newer, whoever has written last."""
+"""Ranks two values of one entry: the higher is the newer, in whatever order they were written."""
 
 
 class _Copy(msgspec.Struct, frozen=True):
     place: Place
     value: str
     expires_at: float | None = None
-    """Known of what this process wrote itself."""
+    """Known if this process wrote the value itself."""
     refused_at: float | None = None
     """When the store last failed to take it; None: the store has it."""
     rank: Rank | None = None
@@ -52,10 +53,10 @@ class _Copy(msgspec.Struct, frozen=True):
 
 
 class SharedState:
-    """A store that cannot fail, with a copy of what this process last wrote to it or read from it.
+    """A store that cannot fail: this process keeps a copy of each entry that it wrote or read.
 
-    A lost store costs what other processes would have told, never what this one knows. What leaves the
-    process is sealed.
+    If the store is lost, the process misses the news of other processes, but nothing that it knows itself.
+    Every value that leaves the process is sealed.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class SharedState:
         return self._writes.problem or self._reads.problem
 
     async def probe(self) -> str | None:
-        """Return what is wrong with the store, by a write and a read unless they were tried just now."""
+        """Return the store's problem; write and read to find it, unless that was done just now."""
         if self.problem is not None or not 0 <= self._now() - self._probed_at < REST_S:
             self._probed_at = self._now()
             await self._writes.attempt(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
@@ -94,7 +95,7 @@ class SharedState:
         """Probe, and wait no longer than `timeout_s`; a probe under way is not begun a second time."""
         if self._probing is None or self._probing.done():
             # In no TaskGroup: it comes to its own end, and remembers the result, although the caller goes on.
-            self._probing = asyncio.create_task(self.probe())
+            self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
         return probing.result() if done else "does not answer"
@@ -102,9 +103,9 @@ class SharedState:
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
     ) -> str | None:
-        """Ask the store; where it fails, or has not taken our last word yet, answer from the copy.
+        """Ask the store; if it fails, or has not taken our last value yet, answer from the copy.
 
-        With `rank` the newer of copy and store counts, and a store that has none, or an older one, is given
+        With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
         the copy again, for `ttl_s`.
         """
         copy = self._copies.get(place.name)
@@ -114,7 +115,7 @@ class SharedState:
             return copy.value
         worked, sealed = await self._reads.attempt(self._store.get, place.name)
         latest = self._copies.get(place.name)
-        if latest is not copy:  # written meanwhile, and newer than what was read
+        if latest is not copy:  # Written meanwhile, and newer than the value that was read.
             return None if latest is None else latest.value
         if not worked:
             return None if copy is None or self._is_over(copy) else copy.value
@@ -130,14 +131,14 @@ class SharedState:
     ) -> None:
         """Write to the copy first, so that no failure or cancellation loses it, then to the store.
 
-        With `rank` what is newer stays there, and becomes the copy. What is vital is offered to a store that
-        rests from a failure, too.
+        With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
+        store that rests from a failure.
         """
         now = self._now()
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank)
         self._remember(place, unsaved)
         if rank is None:
-            sealed = self._closed(place, value)
+            sealed = self._seal.close(place, value)
             worked, _ = await self._writes.attempt(self._store.put, place.name, sealed, ttl_s=ttl_s)
             newest = value
         else:
@@ -148,8 +149,8 @@ class SharedState:
     async def _keep_newest(
         self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
     ) -> tuple[bool, str]:
-        """Write over what was read and nothing else; return whether that worked, and what is there now."""
-        sealed = self._closed(place, value)
+        """Write over the value that was read and no other; return if that worked, and the value there now."""
+        sealed = self._seal.close(place, value)
         for _ in range(OVERTAKEN_TIMES):
             worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
             if not worked:
@@ -172,7 +173,7 @@ class SharedState:
         return worked, value
 
     async def flush(self) -> None:
-        """Offer the store once more what is known to nobody but this process, which is about to end."""
+        """Offer the store once more the values that only this process has, before it ends."""
         for copy in [copy for copy in self._copies.values() if copy.is_nowhere_else]:
             assert copy.expires_at is not None
             ttl_s = copy.expires_at - self._now()
@@ -183,7 +184,7 @@ class SharedState:
         await self._store.close()
 
     async def drop(self, place: Place) -> None:
-        """Remove what the copy holds, unless another process has written something else since."""
+        """Remove the copy's value, unless another process has written another one since."""
         copy = self._copies.pop(place.name, None)
         if copy is not None:
             await self.remove(place, copy.value)
@@ -200,20 +201,20 @@ class SharedState:
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
 
     async def holds(self, place: Place) -> bool:
-        """Whether anything is there, though it be sealed by somebody else; a failing store holds nothing."""
+        """Tell if there is an entry, even under another seal; a failing store holds nothing."""
         _, sealed = await self._reads.attempt(self._store.get, place.name)
         return sealed is not None
 
     async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
-        """Write where nothing is; with a failing store we are alone, and nothing ever is."""
+        """Write if there is no entry. With a failing store this process is alone, and there never is one."""
         worked, added = await self._writes.attempt(
-            self._store.add, place.name, self._closed(place, value), ttl_s=ttl_s
+            self._store.add, place.name, self._seal.close(place, value), ttl_s=ttl_s
         )
         return not worked or added is True
 
     async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
-        """Write again what is there, as long as it is this value; with a failing store nobody replaces it."""
-        sealed = self._closed(place, value)
+        """Prolong the entry while it holds this value. With a failing store no other process replaces it."""
+        sealed = self._seal.close(place, value)
         worked, written = await self._writes.attempt(
             self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
         )
@@ -221,11 +222,8 @@ class SharedState:
 
     async def remove(self, place: Place, value: str) -> bool:
         """Say whether it is certain that the entry does not hold the value any more."""
-        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._closed(place, value))
+        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._seal.close(place, value))
         return worked
-
-    def _closed(self, place: Place, value: str) -> str:
-        return self._seal.close(place, value)
 
     def _opened(self, place: Place, sealed: str | None) -> str | None:
         return None if sealed is None else self._seal.open(place, sealed)
@@ -259,7 +257,7 @@ class _Circuit:
         is_vital: bool = False,
         **options: object,
     ) -> tuple[bool, T | None]:
-        """Return whether it worked, and what it returned."""
+        """Return if it worked, and its result."""
         if self.problem is not None and not is_vital:
             if 0 <= self._now() - self._tried_at < REST_S:
                 return False, None
@@ -267,7 +265,7 @@ class _Circuit:
         try:
             async with patience(OPERATION_TIMEOUT_S):
                 result = await operation(*args, **options)
-        except Exception as error:  # noqa: BLE001 - a backend's errors are its own, and none may spoil an answer
+        except Exception as error:  # noqa: BLE001 - a backend has errors of its own, and no error may spoil an answer
             self._note_failure(type(error).__name__)
             return False, None
         if self.problem is not None:

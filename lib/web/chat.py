@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from starlette.applications import Starlette
@@ -11,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lib.chat.answer import Answer
-from lib.dialects.interface import Address, AskedT, Dialect, Rendering
+from lib.chat.events import Started
+from lib.dialects.interface import Address, AskedT, Dialect, Rendering, own_id
 from lib.flows.chat import open_reply
 from lib.settings import Settings
 from lib.upstreams.interface import Call
@@ -46,9 +48,12 @@ def chat_app(path: str, dialect: Dialect[AskedT]) -> Starlette:
     return create_app(Route(path, create, methods=["POST"]), error_body=dialect.error_body)
 
 
-async def answer_chat(dialect: Dialect[AskedT], asked: AskedT, call: Call) -> Response:
+async def answer_chat(
+    dialect: Dialect[AskedT], asked: AskedT, call: Call, *, answer_id: Callable[[Started], str] = own_id
+) -> Response:
     settings = call.settings
-    how = Rendering(created=int(time.time()), model=asked.chat.model or settings.default_model)
+    model = asked.chat.model or settings.default_model
+    how = Rendering(created=_unix_time(), model=model, answer_id=answer_id, clock=_unix_time)
     patience_s = patience_of(settings) if asked.stream else None
     async with AsyncExitStack() as resources:
         opened = open_reply(asked.chat, call, patience_s=patience_s)
@@ -64,3 +69,7 @@ async def answer_chat(dialect: Dialect[AskedT], asked: AskedT, call: Call) -> Re
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
         return OwningResponse(content, reply_headers(reply.started), resources=resources.pop_all())
+
+
+def _unix_time() -> int:
+    return int(time.time())

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.errors import ConfigurationError, GatewayError, ShuttingDown
 from lib.settings import current
+from lib.tasks import start
 from lib.trace import traced
 from lib.web.ending import told_as_error, under_way
 from lib.web.headers import printable_model, server_timing
@@ -61,6 +62,16 @@ class Edge:
         await _Exchange(scope, receive, send, self._error_body).run(self._app)
 
 
+class _Sent:
+    """The part of an answer that was sent so far."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.size = 0
+        self.is_stream = False
+        self.is_complete = False
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -72,11 +83,8 @@ class _Exchange:
         self._send = send
         self._error_body = error_body
         self._began_at = time.monotonic()
-        self._status = 0
-        self._bytes_sent = 0
-        self._is_complete = False
+        self._sent = _Sent()
         self._has_left = False
-        self._is_stream = False
         self._request_id = _request_id(scope)
         self._watcher: asyncio.Task[None] | None = None
 
@@ -90,7 +98,7 @@ class _Exchange:
         self._task = task
         try:
             configure_logging(_log_level())
-            with told_as_error(), under_way(lambda: self._is_complete):
+            with told_as_error(), under_way(lambda: self._sent.is_complete):
                 await app(self._scope, self._read, self._write)
         except asyncio.CancelledError:
             if not self._has_left or task.uncancel() > 0:
@@ -99,7 +107,9 @@ class _Exchange:
             self._has_left = True
         except ShuttingDown as error:
             self._trace.failed(error)
-            if not self._status:  # After the status, the server closes the connection without more bytes.
+            if (
+                not self._sent.status
+            ):  # After the status, the server closes the connection without more bytes.
                 await self._fail(error)
         except Exception as error:  # This is the only such place: the client gets an answer in its dialect.
             log.exception("unexpected error")
@@ -116,48 +126,48 @@ class _Exchange:
     async def _read(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body") and self._watcher is None:
-            self._watcher = asyncio.ensure_future(self._watch())
+            self._watcher = start(self._watch())
         return message
 
     async def _watch(self) -> None:
         """Cancel the request when its client disconnects. The cancellation frees the account."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self._is_complete:
+        if not self._sent.is_complete:
             self._has_left = True
             self._task.cancel()
 
     async def _write(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._sent.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
             headers["x-content-type-options"] = "nosniff"  # A browser must not show an answer as a page.
-            self._is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            self._sent.is_stream = headers.get("content-type", "").startswith("text/event-stream")
             self._add_timing(headers)
         elif message["type"] == "http.response.body":
-            self._bytes_sent += len(message.get("body", b""))
-            self._is_complete = not message.get("more_body", False)
+            self._sent.size += len(message.get("body", b""))
+            self._sent.is_complete = not message.get("more_body", False)
         await self._send(message)
 
     def _add_timing(self, headers: MutableHeaders) -> None:
         """Add `server-timing` if the request asked the upstream."""
         timings = self._trace.timings
-        if timings or (self._trace.account and not self._is_stream):
-            total_s = None if self._is_stream else time.monotonic() - self._began_at
+        if timings or (self._trace.account and not self._sent.is_stream):
+            total_s = None if self._sent.is_stream else time.monotonic() - self._began_at
             headers["server-timing"] = server_timing(timings, total_s=total_s)
 
     async def _fail(self, error: GatewayError) -> None:
         """Answer with the error. After the status, raise it: a cut body must not look complete."""
         self._trace.failed(error)
-        if self._status:
+        if self._sent.status:
             raise error from None
         headers = [(b"content-type", b"application/json"), (b"access-control-allow-origin", b"*")]
         await self._write({"type": "http.response.start", "status": error.status, "headers": headers})
         await self._write({"type": "http.response.body", "body": self._error_body(error)})
 
     def _log(self) -> None:
-        outcome = self._trace.failure_status or self._status
+        outcome = self._trace.failure.status or self._sent.status
         log.log(logging.WARNING if outcome >= 500 else logging.INFO, "request", extra=self._line())
 
     def _line(self) -> dict[str, Any]:
@@ -167,16 +177,16 @@ class _Exchange:
             "request_id": self._request_id,
             "method": self._scope["method"][:MAX_METHOD_CHARS],
             **_place(self._scope),
-            "status": self._status,
-            "stream": self._is_stream,
-            "bytes": self._bytes_sent,
+            "status": self._sent.status,
+            "stream": self._sent.is_stream,
+            "bytes": self._sent.size,
             "seconds": round(time.monotonic() - self._began_at, 3),
             "client_left": self._has_left,
         }
         if_known: dict[str, Any] = {
-            "code": trace.code,
-            "upstream_code": trace.upstream_code,
-            "upstream_status": trace.upstream_status,
+            "code": trace.failure.code,
+            "upstream_code": trace.refusal.code,
+            "upstream_status": trace.refusal.status,
             "account": trace.account,
             "attempts": trace.attempts,
             "model": printable_model(trace.model),

@@ -14,6 +14,7 @@ from lib.chat.events import Failed, ReplyEvent
 from lib.dialects.interface import Renderer
 from lib.errors import GatewayError
 from lib.sse import COMMENT
+from lib.tasks import beside
 from lib.trace import current_trace
 from lib.web.ending import told_as_error
 
@@ -82,13 +83,9 @@ class EventStreamResponse(Response):
 
     async def _stream(self, send: Send) -> None:
         # The first beat is due at once. Content that is already there goes out before it.
-        heartbeat = asyncio.ensure_future(self._beat(send))
-        try:
-            async with aclosing(self._frames):
-                async for frame in self._frames:
-                    await self._write(send, frame)
-        finally:
-            heartbeat.cancel()
+        async with beside(self._beat(send)), aclosing(self._frames):
+            async for frame in self._frames:
+                await self._write(send, frame)
         async with self._sending:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

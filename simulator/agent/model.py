@@ -1,4 +1,4 @@
-"""Decide the next answer of the model: which calls, or which final words."""
+"""Decide the next answer of the model: some calls, or the final words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .conversation import Result
 from .directives import PlannedCall, PlannedStep, Task, Typed, fill_holes, read_directive
 from .examples import make_example
-from .prompt import Reading
+from .prompt import ASKS_AGAIN, Reading
 from .syntaxes import Call
 from .tasks import find_folder, plan_request, understand
 from .tools import Tool
@@ -48,13 +48,20 @@ def decide(reading: Reading) -> Move:
 
 
 def _find_task(reading: Reading) -> tuple[Task, list[Result]]:
-    """Find the newest task in the user's words, and the results since."""
+    """Find the newest task in the user's words, and the results since.
+
+    A directive counts however old it is. A plain request counts only in the newest turn of words: the texts
+    that clients put before it are full of files and commands.
+    """
+    is_newest, has_words = True, False
     for index in range(len(reading.items) - 1, -1, -1):
         item = reading.items[index]
         if item.kind == "words":
-            task = _directive_in(item.text) or _plain_task(item.text, reading)
+            task = _directive_in(item.text) or (_plain_task(item.text, reading) if is_newest else None)
             if task is not None:
                 return task, _results_since(reading, index)
+            has_words |= not ASKS_AGAIN.search(item.text)
+        is_newest &= not (has_words and item.kind == "assistant")
     return Task(()), _results_since(reading, _last_words(reading))
 
 
@@ -138,7 +145,9 @@ def _forced(reading: Reading) -> Call:
 def _final_words(task: Task, reading: Reading, results: Sequence[Result]) -> str:
     answer = fill_holes(task.answer, [result.text for result in results], len(task.steps) + 1)
     if not reading.wants_json:
-        return _summary(results) if answer is None else answer if isinstance(answer, str) else _json(answer)
+        if answer is None:
+            return _summary(results)
+        return str(answer) if isinstance(answer, str) else _json(answer)
     if answer is None:
         answer = {"answer": _summary(results)} if reading.schema is None else make_example(reading.schema)
     return str(answer) if isinstance(answer, Typed) else _json(answer)

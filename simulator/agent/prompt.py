@@ -23,10 +23,11 @@ _LIST_HEAD = re.compile(r"^Available actions\b.*$", re.MULTILINE)
 _ACTIONS = re.compile(r"^# Actions[ \t]*$", re.MULTILINE)
 _OUTPUT = re.compile(r"^# Output[ \t]*$", re.MULTILINE)
 _REMINDER = re.compile(r"^\((?=[^\n]*\b(?:block|act)\b)[^\n]*\)[ \t]*$", re.MULTILINE)
+_TURN = re.compile(r"^<\|(?:system|user|assistant)(?::\d+)?\|>", re.MULTILINE)
 _NAMED = re.compile(
     r"exactly one block,? with the tool [`\"']?([A-Za-z0-9_.:-]*[A-Za-z0-9_-])", re.IGNORECASE
 )
-_ASKS_AGAIN = re.compile(r"\b(?:again|block|JSON)\b|could not be run", re.IGNORECASE)
+ASKS_AGAIN = re.compile(r"\b(?:again|block|JSON)\b|could not be run", re.IGNORECASE)
 _ASIDE = re.compile(r"<([A-Za-z]+[-_][\w-]*)>.*?</\1>", re.DOTALL)
 _ONE_OF = re.compile(r"block with one of: ([^\n]*?)\. ", re.IGNORECASE)
 
@@ -67,7 +68,7 @@ def read_prompt(prompt: str, earlier: Sequence[tuple[str, str]] = ()) -> Reading
         for asked, answer in past
         for item in (*asked.items, *([Item("assistant", answer)] if answer else []))
     ]
-    if past and reading.choice == "none" and not reading.wants_json and _ASKS_AGAIN.search(prompt):
+    if past and reading.choice == "none" and not reading.wants_json and ASKS_AGAIN.search(prompt):
         reading = replace(past[-1][0], items=reading.items)
     if reading.choice != "none" and not _has_arguments(reading):
         described = next((asked for asked, _ in reversed(past) if _has_arguments(asked)), None)
@@ -83,7 +84,7 @@ def _has_arguments(reading: Reading) -> bool:
 def where_tags_count(prompt: str) -> str:
     """Return the texts that may name a scene: the system's, and the newest words of the user.
 
-    A turn with results only is no new task; a client's own remark, such as `<system-reminder>`, is none.
+    A turn with results only is no new task, nor is a client's own remark, such as `<system-reminder>`.
     """
     items = _read(prompt).items
     words = [item.text for item in items if item.kind == "words" and _ASIDE.sub("", item.text).strip()]
@@ -92,18 +93,17 @@ def where_tags_count(prompt: str) -> str:
 
 
 def _read(prompt: str) -> Reading:
-    reminders = _reminder_of(prompt)
-    actions, output = _find_actions(prompt), _find_output(prompt)
-    conversation = _cut_out(prompt, [span for span in (actions, output) if span])
-    for reminder in reminders:
-        conversation = _without_last(conversation, reminder)
-    section = prompt[slice(*actions)] if actions else ""
+    body, reminders = _split_reminders(prompt)
+    output = _find_output(body)
+    actions = _find_actions(body)
+    conversation = _cut_out(body, [span for span in (actions, output) if span])
+    section = body[slice(*actions)] if actions else ""
     tail = "\n".join(reminders)
     reading = Reading(tuple(items_of(conversation)), tag=_tag_of(section, tail), taught=_syntax_of(section))
     if actions or _speaks_of_blocks(tail):
         reading = _with_choice(reading, tail, tuple(_tools_of(section, tail)))
     if output:
-        reading = replace(reading, wants_json=True, schema=_schema_of(prompt[slice(*output)]))
+        reading = replace(reading, wants_json=True, schema=_schema_of(body[slice(*output)]))
     return reading
 
 
@@ -125,17 +125,25 @@ def _with_choice(reading: Reading, tail: str, tools: tuple[Tool, ...]) -> Readin
 
 
 def _find_actions(prompt: str) -> tuple[int, int] | None:
-    """Find the last `# Actions` that a list of tools follows; it ends with the list's empty line."""
+    """Find the last `# Actions` that a list of tools follows; it ends with the list's empty line.
+
+    A turn that follows shows that the section is a quotation in the conversation.
+    """
     for head in reversed(list(_ACTIONS.finditer(prompt))):
         listed = _LIST_HEAD.search(prompt, head.end())
         if listed is not None:
-            return head.start(), _end_of_paragraph(prompt, listed.end())
+            end = _end_of_paragraph(prompt, listed.end())
+            return None if _TURN.search(prompt, end) else (head.start(), end)
     return None
 
 
 def _find_output(prompt: str) -> tuple[int, int] | None:
+    """Find the `# Output` that speaks of JSON and ends the prompt; another one is the caller's heading."""
     heads = list(_OUTPUT.finditer(prompt))
-    return (heads[-1].start(), _end_of_paragraph(prompt, heads[-1].end())) if heads else None
+    if not heads:
+        return None
+    start, end = heads[-1].start(), _end_of_paragraph(prompt, heads[-1].end())
+    return (start, end) if "JSON" in prompt[start:end] and not prompt[end:].strip() else None
 
 
 def _end_of_paragraph(prompt: str, start: int) -> int:
@@ -143,14 +151,15 @@ def _end_of_paragraph(prompt: str, start: int) -> int:
     return blank.end() if blank else len(prompt)
 
 
-def _reminder_of(prompt: str) -> list[str]:
-    """Return the lines in parentheses at the end, before the closing role marker."""
+def _split_reminders(prompt: str) -> tuple[str, list[str]]:
+    """Split off the lines in parentheses at the end, and the closing role marker after them."""
     lines = re.sub(r"(?:\n?<\|assistant(?::\d+)?\|>\s*|\s+)\Z", "", prompt).split("\n")
     found: list[str] = []
-    while lines and (not lines[-1].strip() or _REMINDER.fullmatch(lines[-1])):
-        line = lines.pop().strip()
-        found += [line] if line else []
-    return found[::-1]
+    end = len(lines)
+    while end and (not lines[end - 1].strip() or _REMINDER.fullmatch(lines[end - 1])):
+        end -= 1
+        found += [lines[end].strip()] if lines[end].strip() else []
+    return "\n".join([*lines[:end], *([""] * (len(lines) - end))]), found[::-1]
 
 
 def _speaks_of_blocks(tail: str) -> bool:
@@ -161,11 +170,6 @@ def _cut_out(prompt: str, spans: list[tuple[int, int]]) -> str:
     for start, end in sorted(spans, reverse=True):
         prompt = prompt[:start] + "\n" + prompt[end:]
     return prompt
-
-
-def _without_last(text: str, line: str) -> str:
-    before, _, after = text.rpartition(line)
-    return before + after
 
 
 def _tag_of(section: str, tail: str) -> str:

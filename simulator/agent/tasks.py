@@ -60,7 +60,7 @@ class Request:
 
 
 def understand(words: str) -> Request | None:
-    """Return the request in a text, or None if it is none of the three."""
+    """Return the request in a text, or None."""
     words = _ASIDE.sub("", words)
     if found := _RUN.search(words):
         return Request("run", command=_first(found.groups()))
@@ -164,7 +164,7 @@ def _call_with(tool: Tool | None, values: Sequence[tuple[Sequence[str], Any]]) -
 
 
 def _argument(tool: Tool, group: Sequence[str]) -> str:
-    """Return the tool's argument with the likeliest name of a group; "" if there is none."""
+    """Return the tool's argument with the likeliest name of a group, or ""."""
     plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in tool.arguments}
     return next((plain[wanted] for wanted in group if wanted in plain), "")
 

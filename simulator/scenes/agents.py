@@ -14,8 +14,6 @@ from simulator.steps import PACE, Cue, Json, Script, Step, cut
 
 from .registry import scene
 
-SHAPES = ("plain", "list", "object", "inside", "call_failed")
-"""The forms of an intercepted call: tools.md §1.2 and field.md §1.1, 3 and 4."""
 _PART_CHARACTERS = 6
 """glm-5.3 sends parts of 4 to 8 characters (field.md §1.1, 8)."""
 
@@ -108,17 +106,18 @@ def _invented(call: Call) -> str:
 # Calls that the upstream's own layer takes
 
 
-def _intercepted(
-    script: Script, name: str, arguments: str, shape: str, said: str = "unknown tool call"
-) -> Iterator[Step]:
-    """Send the call as parts; the upstream's layer takes it for its own and fails (capture of 2026-08-25)."""
+def _intercepted(script: Script, name: str, arguments: str, shape: str) -> Iterator[Step]:
+    """Send the call as parts; the upstream's layer takes it for its own and fails (capture of 2026-08-25).
+
+    The other shapes are those of field.md §1.1, 3 and 4.
+    """
     taken: Json = {"id": f"call_{uuid.uuid4().hex[:8]}", "name": name, "arguments": arguments}
     if shape == "object":
         taken["arguments"] = json.loads(arguments)
     call = {"type": "tool_calls", "tool_calls": [taken] if shape == "list" else taken}
     logic_id = str(uuid.uuid4())
     if shape == "inside":
-        result = {"type": "tool_result", "tool_result": {"id": taken["id"], "content": said}}
+        result = {"type": "tool_result", "tool_result": {"id": taken["id"], "content": "unknown tool call"}}
         yield script.event(
             script.part(logic_id, call, result, meta_data={"show_type": "mc_tool_call"}, status="finish")
         )
@@ -139,9 +138,8 @@ def _intercepted(
 
 
 def _destroyed(script: Script, move: Move) -> Iterator[Step]:
-    """Send a call whose name the upstream's layer has mangled; imagination follows."""
-    as_number = script.cue.count("form", 0)
-    for number, call in enumerate(move.calls, as_number):
+    """Send a call with a name that the upstream's layer has mangled; imagination follows."""
+    for number, call in enumerate(move.calls, script.cue.count("form", 0)):
         yield from _intercepted(script, destroyed_name(call, number), "{}", "inside")
     yield from _write(script, IMAGINED)
 

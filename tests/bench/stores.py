@@ -13,20 +13,21 @@ COMMAND = "scripts/bench stores"
 
 _PACKAGES = "import starlette.applications, httpx, msgspec, asyncio"
 _STORES = {
-    "memory": "memory://",
-    "sqlite": "sqlite:///never-opened.db",
-    "upstash": "upstash://:token@kv.example",
-    "dynamodb": "dynamodb://id:secret@table?region=eu-central-1",
-    "redis": "redis://redis.example",
+    "memory": "MemorySettings()",
+    "sqlite": "SqliteSettings('never-opened.db')",
+    "upstash": "UpstashSettings('https://kv.example', 'token')",
+    "dynamodb": "DynamoSettings(table='table', region='eu-central-1', key_id='id', secret='secret')",
+    "redis": "RedisSettings(host='redis.example')",
 }
+_OPENING = "from lib.store import open_store\nfrom lib.store.settings import *\n"
 
 
 def measure(python: str, *, is_quick: bool = False) -> Report:
     """Measure under an interpreter that has what is deployed, and nothing else."""
     rounds = 1 if is_quick else 20
     programs = {"the packages alone": _PACKAGES}
-    for name, url in _STORES.items():
-        programs[name] = f"{_PACKAGES}\nfrom lib.store import open_store\nopen_store({url!r})"
+    for name, settings in _STORES.items():
+        programs[name] = f"{_PACKAGES}\n{_OPENING}open_store({settings})"
     taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, program in programs.items():

@@ -301,6 +301,17 @@ def test_a_plain_request_is_done_once_and_then_reported() -> None:
     assert calls(single("run `ls`")) == [("bash", {"command": "ls"})]
 
 
+def test_a_plain_request_of_an_older_turn_is_past() -> None:
+    context = "read the file README.md first"
+    assert calls(history(("user", context), ("assistant", "Got it."), ("user", "Say pong"))) == []
+    assert calls(history(("user", context), ("user", "Say pong"))) == [("read_file", {"path": "README.md"})]
+    earlier = [(single("read a.txt"), "<bridge_run>…")]
+    repair = decide(
+        read_prompt(f"The last block could not be run. Write the block again.\n{REMINDER}", earlier)
+    )
+    assert [call.arguments for call in repair.calls] == [{"path": "a.txt"}]
+
+
 def test_no_tool_fits_and_no_call_is_made() -> None:
     assert plan_request(Request("write", "a.txt", "x"), [Tool("now")], "") is None
     assert plan_request(Request("read", "a.txt"), [Tool("now")], "") is None

@@ -96,6 +96,16 @@ def test_the_words_of_the_user_do_not_open_a_section() -> None:
     assert reading.schema is not None
 
 
+def test_quoted_sections_are_no_sections() -> None:
+    prompt = f"<|user|>\n{SECTION}{OUTPUT}\n<|assistant|>\nI see.\n<|user|>\nHi\n<|assistant|>\n"
+    reading = read_prompt(prompt)
+    assert (reading.choice, reading.wants_json) == ("none", False)
+    assert [item.kind for item in reading.items] == ["words", "assistant", "words"]
+    readme = read_prompt("# Output\nThe tool prints JSON.\n\n# License\nMIT")
+    assert not readme.wants_json
+    assert not read_prompt("# Output\nThe tool prints lines.").wants_json
+
+
 def test_the_output_is_read() -> None:
     reading = read_prompt(single("Hi", output=OUTPUT))
     assert reading.wants_json

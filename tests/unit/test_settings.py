@@ -9,6 +9,15 @@ import pytest
 from lib import settings as settings_module
 from lib.errors import ConfigurationError
 from lib.settings import MIB, Settings, current
+from lib.store.settings import (
+    DynamoSettings,
+    MemorySettings,
+    RedisSettings,
+    SqliteSettings,
+    StoreSettings,
+    UpstashSettings,
+    read_store_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +45,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.drawing_assistant_id == "65a232c082ff90a2ad2f15e2"
     assert settings.default_model == "glm-5.3-flash"
     assert settings.web_search is False
-    assert settings.store_url == "memory://"
+    assert settings.store == MemorySettings()
     assert settings.max_duration_s is None
     assert settings.on_lambda is False
     assert (settings.connect_timeout_s, settings.first_content_timeout_s) == (10, 60)
@@ -61,7 +70,8 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("CHATGLM_DRAWING_ASSISTANT_ID", "b" * 24, "drawing_assistant_id", "b" * 24),
         ("CHATGLM_DEFAULT_MODEL", "glm-6", "default_model", "glm-6"),
         ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
-        ("STORE_URL", "sqlite:////var/lib/glm.db", "store_url", "sqlite:////var/lib/glm.db"),
+        ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
+        ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
         ("MAX_DURATION_S", "60", "max_duration_s", 60.0),
         ("CONNECT_TIMEOUT_S", "2.5", "connect_timeout_s", 2.5),
         ("FIRST_CONTENT_TIMEOUT_S", "90", "first_content_timeout_s", 90.0),
@@ -82,7 +92,7 @@ def test_every_setting_is_read_from_its_name(name: str, text: str, field: str, v
 
 def test_no_setting_is_left_out_of_the_table_above() -> None:
     table = test_every_setting_is_read_from_its_name.pytestmark[0].args[1]
-    assert {row[0] for row in table} == {name for name, _ in settings_module._FIELDS.values()}
+    assert {row[0] for row in table} == {name for name, _ in settings_module._FIELDS.values()} | {"STORE_URL"}
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -100,6 +110,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         "MAX_FILE_BYTES": "0",
         "LOG_LEVEL": "loud",
         "CHATGLM_WEB_SEARCH": "2",
+        "TOOL_SYNTAX": "xml",
     }
     message = mistakes(**wrong)
     for name in wrong:
@@ -170,18 +181,27 @@ def test_without_api_keys_callers_may_bring_their_own_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "expected"),
     [
-        "redis://localhost",
-        "redis://127.0.0.1:6379/0",
-        "redis://:p%40ss@redis.internal:6380/15",
-        "rediss://default:t0ken@eu1-x.upstash.io:6379/",
-        "redis://[::1]:6379",
-        "redis://user:with:colons@host",
+        ("redis://localhost", RedisSettings(host="localhost")),
+        ("redis://127.0.0.1:6379/0", RedisSettings(host="127.0.0.1")),
+        (
+            "redis://:p%40ss@redis.internal:6380/15",
+            RedisSettings(host="redis.internal", port=6380, database=15, password="p@ss"),
+        ),
+        (
+            "rediss://default:t0ken@eu1-x.upstash.io:6379/",
+            RedisSettings(host="eu1-x.upstash.io", username="default", password="t0ken", is_encrypted=True),
+        ),
+        ("redis://[::1]:6379", RedisSettings(host="::1")),
+        (
+            "redis://user:with:colons@host",
+            RedisSettings(host="host", username="user", password="with:colons"),
+        ),
     ],
 )
-def test_a_redis_is_named_by_its_usual_url(url: str) -> None:
-    assert read(STORE_URL=url).store_url == url
+def test_a_redis_is_named_by_its_usual_url(url: str, expected: RedisSettings) -> None:
+    assert read(STORE_URL=url).store == expected
 
 
 @pytest.mark.parametrize(
@@ -261,10 +281,12 @@ def test_the_current_settings_follow_the_environment(monkeypatch: pytest.MonkeyP
 )
 def test_upstash_is_chosen_by_itself_where_its_integration_is(names: tuple[str, str]) -> None:
     found = dict(zip(names, ("https://kv.example/", "a/b=="), strict=True))
-    assert Settings.from_env(found).store_url == "upstash://:a%2Fb%3D%3D@kv.example"
-    assert Settings.from_env({**found, "STORE_URL": "upstash://"}).store_url.startswith("upstash://:")
-    assert Settings.from_env({**found, "STORE_URL": "memory://"}).store_url == "memory://"
-    assert Settings.from_env({names[0]: "https://kv.example"}).store_url == "memory://"
+    assert Settings.from_env(found).store == UpstashSettings("https://kv.example/", "a/b==")
+    assert Settings.from_env({**found, "STORE_URL": "upstash://"}).store == UpstashSettings(
+        "https://kv.example/", "a/b=="
+    )
+    assert Settings.from_env({**found, "STORE_URL": "memory://"}).store == MemorySettings()
+    assert Settings.from_env({names[0]: "https://kv.example"}).store == MemorySettings()
 
 
 def test_upstash_without_its_token_is_a_mistake() -> None:
@@ -274,4 +296,46 @@ def test_upstash_without_its_token_is_a_mistake() -> None:
 
 def test_an_upstash_on_this_machine_is_spoken_to_without_tls() -> None:
     found = {"KV_REST_API_URL": "http://127.0.0.1:8079", "KV_REST_API_TOKEN": "t"}
-    assert Settings.from_env(found).store_url == "upstash://:t@127.0.0.1:8079?scheme=http"
+    assert Settings.from_env(found).store == UpstashSettings("http://127.0.0.1:8079/", "t")
+
+
+SECRET = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("store", "scheme"),
+    [
+        (RedisSettings(host="host", username="u", password=SECRET), "redis"),
+        (RedisSettings(host="host", password=SECRET, is_encrypted=True), "rediss"),
+        (UpstashSettings("https://kv.example", SECRET), "upstash"),
+        (DynamoSettings(table="t", region="r", key_id="k", secret=SECRET, session_token=SECRET), "dynamodb"),
+    ],
+)
+def test_a_store_outside_shows_its_scheme_and_no_secret(store: StoreSettings, scheme: str) -> None:
+    assert store.scheme == scheme
+    for text in (repr(store), str(store), repr(Settings(store=store)), repr([store])):
+        assert SECRET not in text
+    assert not store.is_local
+
+
+@pytest.mark.parametrize(
+    "url", ["etcd://user:s3cret@host", "memory", "sqlite:/s3cret", "s3cret", "upstash://:s3cret@kv.example"]
+)
+def test_an_unknown_store_is_refused_with_the_stores_there_are(url: str) -> None:
+    with pytest.raises(ValueError, match="must be memory:// or one of sqlite:///path, redis") as caught:
+        read_store_settings({"STORE_URL": url})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        ("memory://", MemorySettings()),
+        ("sqlite:///state.db", SqliteSettings("state.db")),
+        ("sqlite:////var/%20/state.db", SqliteSettings("/var/%20/state.db")),
+    ],
+)
+def test_a_store_of_this_machine_is_named_by_its_url(url: str, store: StoreSettings) -> None:
+    assert read_store_settings({"STORE_URL": url}) == store
+    assert store.is_local
+    assert url.startswith(f"{store.scheme}://")

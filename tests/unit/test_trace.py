@@ -47,20 +47,20 @@ def test_events_are_counted_and_notices_by_their_kind() -> None:
 def test_a_reply_that_failed_has_no_finish() -> None:
     with traced("") as trace:
         trace.take([TextDelta("a"), Failed(GatewayError("it broke"))])
-    assert (trace.events, trace.finish, trace.code) == (2, "", "")
+    assert (trace.events, trace.finish, trace.failure.code) == (2, "", "")
 
 
 def test_the_upstreams_numbers_outlast_what_they_became() -> None:
     with traced("") as trace:
         trace.refused(UpstreamRejected("It will not.", number=10025, http_status=500))
         trace.refused(GatewayError("without a number"))
-        assert (trace.upstream_code, trace.upstream_status, trace.code) == (10025, 500, "")
+        assert (trace.refusal.code, trace.refusal.status, trace.failure.code) == (10025, 500, "")
         trace.failed(InvalidRequest("It is too long.", code="context_length_exceeded"))
-    assert (trace.code, trace.failure_status) == ("context_length_exceeded", 400)
-    assert trace.upstream_code == 10025
+    assert (trace.failure.code, trace.failure.status) == ("context_length_exceeded", 400)
+    assert trace.refusal.code == 10025
 
 
 def test_a_refusal_without_a_number_tells_its_status_alone() -> None:
     with traced("") as trace:
         trace.failed(UpstreamRejected("It will not.", http_status=403))
-    assert (trace.upstream_code, trace.upstream_status) == (None, 403)
+    assert (trace.refusal.code, trace.refusal.status) == (None, 403)

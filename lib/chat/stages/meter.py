@@ -49,11 +49,19 @@ class Meter:
         if self._only_counts:
             return self._count_all(events)
         passed: list[ReplyEvent] = []
-        for event in events:
+        for index, event in enumerate(events):
             if self.is_done:
                 break
+            if isinstance(event, ToolCallDelta) and event.id is not None:
+                self._reserve(events[index:], event.index)
             passed += self._pass(event)
         return passed
+
+    def _reserve(self, events: Sequence[ReplyEvent], index: int) -> None:
+        """End the reply if the whole call does not fit: half a call is worse than none."""
+        pieces = [event for event in events if isinstance(event, ToolCallDelta) and event.index == index]
+        text = "".join(self._counted(piece)[1] for piece in pieces)
+        self.is_done = len(text) > self._sure and self._room(self._calls, text) < len(text)
 
     def _count_all(self, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
         for event in events:
@@ -79,6 +87,8 @@ class Meter:
 
     def _pass(self, event: ReplyEvent) -> tuple[ReplyEvent, ...]:
         match event:
+            case _ if self.is_done:
+                passed: tuple[ReplyEvent, ...] = ()
             case TextDelta() if len(event.text) <= self._sure:
                 self._sure -= len(event.text)
                 self._text.add(event.text)
@@ -89,7 +99,7 @@ class Meter:
                 self._count(event)
                 return (event,)
             case Rewritten():
-                passed: tuple[ReplyEvent, ...] = (self._rewrite(event),)
+                passed = (self._rewrite(event),)
             case _:
                 passed = self._admit(event)
         return (*passed, self._with_usage(Finished("length"))) if self.is_done else passed

@@ -39,7 +39,12 @@ class Asking:
         """Make the turn. Its files are not fetched yet, and the caller closes them."""
         target = await self._target()
         messages = new_messages(self._chat.messages) if self._conversation_id else self._chat.messages
-        ask = Ask(prompt=merge(messages), target=target, conversation_id=self._conversation_id)
+        ask = Ask(
+            prompt=merge(messages, self._chat.closing),
+            target=target,
+            conversation_id=self._conversation_id,
+            expects_calls=self._chat.expects_calls,
+        )
         parts = attachments(messages)
         if not parts:
             return ask
@@ -57,6 +62,7 @@ class Asking:
             self._chat,
             known=known,
             default_model=settings.default_model,
-            default_web_search=settings.web_search,
+            # With a search of its own the model mixes its tools up with the client's (field.md §1.2).
+            default_web_search=settings.web_search and not self._chat.expects_calls,
         )
         return target if self._drawing is None else msgspec.structs.replace(target, drawing=self._drawing)

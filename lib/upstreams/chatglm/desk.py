@@ -42,7 +42,7 @@ class AccountDesk:
         await memory.remove(place, value)
         problem = memory.problem or (None if is_there else "does not keep what is written")
         took_ms = round((clock() - began_at) * 1000, 1)
-        scheme = self._settings.store_url.partition(":")[0]
+        scheme = self._settings.store.scheme
         return StoreHealth(scheme, problem is None, took_ms if problem is None else None, problem)
 
     async def clock(self, until: float) -> ClockHealth:

@@ -92,7 +92,7 @@ class Exchange:
     @property
     def _owned_conversation(self) -> str:
         """The conversation that must be deleted; empty if there is none."""
-        return "" if self._keeps_conversation else self.turn.decoder.conversation_id
+        return "" if self._keeps_conversation else self.conversation_id
 
     async def _delete_conversation(self) -> None:
         conversation_id = self._owned_conversation

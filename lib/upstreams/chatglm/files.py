@@ -1,4 +1,4 @@
-"""The files of a request: had once, and uploaded once to each account that it is tried on."""
+"""The files of a request: fetched once, and uploaded once to each account that is tried."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lib.upstreams.chatglm.wire.protocol import FileReference
 from lib.upstreams.chatglm.wire.uploads import Upload, upload_file
 
 AT_ONCE = 3
-"""Files that are fetched, or uploaded, side by side; a browser's window does about as many."""
+"""So many files are fetched or uploaded side by side; a browser's window does about as many."""
 MAX_FILES = 50
-"""In one request: each may take a place on disk, and a call of the upstream's."""
+"""A request may name so many: each may take a place on disk, and costs a call of the upstream."""
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 
 class _Had(msgspec.Struct, frozen=True):
-    """A file that is here."""
+    """A file that was fetched."""
 
     part: Attachment
     file: FetchedFile
@@ -37,7 +37,7 @@ class _Had(msgspec.Struct, frozen=True):
 
 
 class RequestFiles:
-    """Owned by one reply, which closes it."""
+    """The files of one reply. The reply closes them."""
 
     def __init__(self, gateway: Gateway, parts: Iterable[Attachment], agent_id: str | None) -> None:
         self._gateway = gateway
@@ -58,7 +58,7 @@ class RequestFiles:
         await self._open_files.aclose()
 
     async def fetch(self) -> None:
-        """Have them all; raise InvalidRequest, naming the place in the request, where one cannot be had."""
+        """Fetch them all; if one fails, raise InvalidRequest with its place in the request."""
         if len(self._parts) > MAX_FILES:
             raise InvalidRequest(
                 f"expected at most {MAX_FILES} files in one request, got {len(self._parts)}", param="messages"
@@ -67,7 +67,7 @@ class RequestFiles:
             self._had.setdefault(had.file.digest, had)
 
     async def uploaded_to(self, client: AccountClient) -> tuple[FileReference, ...]:
-        """Upload what this account does not have yet; return what refers to them, in the request's order."""
+        """Upload the files that this account lacks; return all references, in the request's order."""
         known = self._references.setdefault(client.account.label, {})
 
         async def upload_one(digest: str) -> None:
@@ -79,7 +79,7 @@ class RequestFiles:
     async def _fetch_one(self, part: Attachment) -> _Had:
         gateway = self._gateway
         try:
-            # Entered in a task of its own, closed by whoever closes the request: nothing in it minds.
+            # One task enters it, another one closes it with the request: it allows that.
             file = await self._open_files.enter_async_context(
                 gateway.fetcher.fetch(part.url, max_bytes=gateway.settings.max_file_bytes)
             )
@@ -100,7 +100,7 @@ class RequestFiles:
 
 
 def _recognized(part: Attachment, file: FetchedFile) -> _Had:
-    """Say what the file is; an image that is none must not be answered about."""
+    """Recognise the file; refuse another kind of file under the name of an image."""
     name = part.name if isinstance(part, FilePart) and part.name else file.name
     kind = _kind_of(file, name)
     if isinstance(part, ImagePart) and not kind.is_image:

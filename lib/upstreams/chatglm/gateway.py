@@ -39,11 +39,10 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.upstream = ChatGLM(_config(settings), tls=tls_context())
-        is_local = settings.store_url.startswith(("memory:", "sqlite:"))
         self.memory = SharedState(
-            open_store(settings.store_url, tls=tls_context()),
+            open_store(settings.store, tls=tls_context()),
             now=time,
-            seal=Unsealed() if is_local else AesSivSeal(),
+            seal=Unsealed() if settings.store.is_local else AesSivSeal(),
         )
         self.pool = Pool(self.memory)
         self.tokens = AccessTokens(self.memory, self._refresh)
@@ -56,7 +55,7 @@ class Gateway:
 
     @property
     def fetcher(self) -> Fetcher:
-        """The reader of the files that callers name. Most requests name none, and do without its import."""
+        """The reader of the files that callers name. Most requests name no file, and need no import."""
         if self._fetcher is None:
             from lib.files.fetcher import Fetcher
 

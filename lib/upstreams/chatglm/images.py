@@ -1,4 +1,4 @@
-"""Making images: as many rounds of the drawing agent as it takes, and what they are fetched with."""
+"""Making images: as many rounds of the drawing agent as it takes, and fetching the results."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from lib.upstreams.chatglm.wire.models import is_agent_id
 from lib.upstreams.interface import Call, MadeImages
 
 ROUND_PAUSE_S = (0.5, 1.5)
-"""Between two rounds of one request: nobody draws again in the same second."""
+"""The pause between two rounds of one request: a person does not draw again in the same second."""
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""Of one image that is answered as base64; the upstream's have less than one megabyte."""
+"""The limit of one image in base64; the upstream's images have less than one megabyte."""
 
 _OPENAI_STYLES = ("", "vivid", "natural", "auto", NO_STYLE)
 """OpenAI's own mean nothing up there."""
@@ -52,7 +52,7 @@ class _Round(msgspec.Struct, frozen=True):
 async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> AsyncIterator[MadeImages]:
     """Make the images; the last round is cleaned up at the end, when the caller has its answer.
 
-    Raises where not a single one was made. A later round that fails leaves fewer images than asked for.
+    Raises if not a single one was made. A later round that fails leaves fewer images than asked for.
     """
     style = await _style(gateway, request.style, call.caller)
     drawing = Drawing(aspect_ratio=nearest_aspect_ratio(request.ratio), style=style)
@@ -85,7 +85,7 @@ async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> As
 async def open_files(
     gateway: Gateway, images: tuple[ImageMade, ...], *, deadline_at: float | None = None
 ) -> AsyncIterator[list[FetchedFile]]:
-    """Fetch the images from where the upstream put them; not one is held in memory."""
+    """Fetch the images from the upstream's addresses; memory never holds a whole one."""
     fetcher = gateway.fetcher
     async with AsyncExitStack() as resources:
 

@@ -18,19 +18,23 @@ _ROLES: dict[Role, str] = {
 _MARKER = re.compile(r"<\|(?:system|user|assistant|observation)(?::([0-9]+))?\|>")
 
 
-def merge(messages: tuple[Message, ...]) -> str:
+def merge(messages: tuple[Message, ...], closing: str = "") -> str:
     """Write all turns as one text that ends where the assistant is to go on; one message is its own text.
 
     Nothing of anybody's text is changed. If a text contains a marker, the markers of the whole prompt get a
     number that no text has: a text cannot fake a turn.
     """
     if len(messages) == 1:
-        return messages[0].text
+        return _closed(messages[0].text, closing)
     number = _free_number(messages)
-    turns = "\n".join(_turn(message, number) for message in messages)
+    turns = _closed("\n".join(_turn(message, number) for message in messages), closing)
     if messages[-1].role == "assistant":
         return turns  # a prefill: the model goes on within it
     return f"{turns}\n{_marker('assistant', number)}\n"
+
+
+def _closed(text: str, closing: str) -> str:
+    return f"{text}\n\n{closing}" if closing else text
 
 
 def new_messages(messages: tuple[Message, ...]) -> tuple[Message, ...]:

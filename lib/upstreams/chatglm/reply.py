@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError, UpstreamTimeout
-from lib.tasks import run_to_end
+from lib.tasks import run_to_end, start
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.accounts.rotation import Rotation
@@ -123,7 +123,7 @@ class Reply:
         With it, wait no longer than a proxy does either: from then on the stream's heartbeats speak for it.
         """
         # A task of its own: it goes on after the stream has begun.
-        self._first = asyncio.create_task(self._first_content())
+        self._first = start(self._first_content())
         if patience_s is not None:
             begun = {self._first, self._accepted}
             await asyncio.wait(begun, timeout=MAX_SILENCE_S, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ import msgspec
 
 from lib.chat.events import Failed, Finished, ReplyEvent
 from lib.errors import GatewayError, UpstreamProtocolError
+from lib.tasks import start
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.clean_up import TurnLimits
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
@@ -86,7 +87,7 @@ class Turn:
         self._is_whole = True
         """No read was cut in two: the rest of the stream can be read."""
         # A task of its own: a client that leaves now must not take the conversation's id with it.
-        self._opening: asyncio.Task[list[ReplyEvent]] | None = asyncio.create_task(self._open())
+        self._opening: asyncio.Task[list[ReplyEvent]] | None = start(self._open())
 
     @property
     def state(self) -> State:

@@ -17,6 +17,7 @@ from hosts.box.mounting import API_FOLDER
 from hosts.box.server import main
 from hosts.box.terminal import greeting, shown_host
 from lib.settings import Settings
+from lib.store.settings import SqliteSettings
 from tests.conftest import Upstream
 from tests.hosts.box.served import (
     STREAM,
@@ -88,7 +89,7 @@ def test_the_url_names_the_host_as_a_client_would(host: str, shown: str) -> None
 
 
 def test_what_is_missing_is_said_at_the_start() -> None:
-    text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store_url="sqlite:///x"))
+    text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store=SqliteSettings("x")))
     assert "http://h:1/v1" in text
     assert "note: CHATGLM_REFRESH_TOKENS is set without API_KEYS" in text
     assert "secret" not in text

@@ -19,6 +19,10 @@ from lib.dialects import (
     openai_errors,
     openai_media,
     openai_models,
+    openai_responses_input,
+    openai_responses_items,
+    openai_responses_object,
+    openai_responses_request,
     openai_videos,
     token_check,
 )
@@ -52,6 +56,23 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Error error": openai_errors._Error,
     "VideoGenerated data": openai_videos._Made,
     "ChatCompletionRequest": openai_chat_request._Body,
+    "ResponsesRequest": openai_responses_request._Body,
+    "ResponsesRequest reasoning": openai_responses_request._Reasoning,
+    "ResponsesRequest text": openai_responses_request._Text,
+    "ResponseInputPart": openai_responses_input._Part,
+    "ResponseMessage": openai_responses_items._Message,
+    "ResponseMessage content": openai_responses_items.OutputText,
+    "ResponseMessage content annotations": openai_responses_items.Annotation,
+    "ResponseReasoning": openai_responses_items._Reasoning,
+    "ResponseReasoning summary": openai_responses_items.SummaryText,
+    "ResponseFunctionCall": openai_responses_items._FunctionCall,
+    "ResponseCustomCall": openai_responses_items._CustomCall,
+    "ResponseShellCall": openai_responses_items._ShellCall,
+    "ResponseShellCall action": openai_responses_items._ShellAction,
+    "ResponseSearchCall": openai_responses_items._SearchCall,
+    "ResponseSearchCall action": openai_responses_items._SearchAction,
+    "ResponseUsage": openai_responses_object._Usage,
+    "ResponseError": openai_responses_object._Error,
     "ImagesRequest": openai_media._Body,
     "VideoGenerationRequest": openai_videos._Generation,
     "VideoRequest": openai_videos._Creation,
@@ -187,6 +208,13 @@ def test_a_schema_has_the_fields_of_the_code(name: str, struct: type[msgspec.Str
             *schema["required"],
             *_unset(fields),
         }
+
+
+def test_a_response_is_its_state_and_the_request_again() -> None:
+    structs = (openai_responses_object._Response, openai_responses_request.Echo)
+    names = [field.name for struct in structs for field in msgspec.structs.fields(struct)]
+    assert sorted(SCHEMAS["Response"]["properties"]) == sorted(names)
+    assert sorted(SCHEMAS["Response"]["required"]) == sorted(names), "no key is ever left out"
 
 
 def _item(schema: Any) -> Any:

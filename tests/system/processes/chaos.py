@@ -109,7 +109,7 @@ class Chaos:
     def __init__(self, stand: Stand, store: Mapping[str, str], *, seed: str) -> None:
         self.report = Report(labels={account.label for account in stand.accounts})
         self._stand = stand
-        self._store_url = Settings.from_env(store).store_url
+        self._store = Settings.from_env(store).store
         self._chance = random.Random(seed)
         self._left = iter(range(REQUESTS))
         self._kills_are_done = asyncio.Event()
@@ -259,7 +259,7 @@ class Chaos:
 
     async def _store_is_free(self) -> bool:
         """Whether no process was stopped within a transaction: it would lock everybody else out."""
-        store = open_store(self._store_url)
+        store = open_store(self._store)
         try:
             async with asyncio.timeout(1.0):
                 await store.put("chaos", "is here", ttl_s=60.0)

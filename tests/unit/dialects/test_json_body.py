@@ -9,6 +9,7 @@ import pytest
 
 from lib.dialects.json_body import (
     JsonLimits,
+    convert,
     decode_body,
     invalid_value,
     missing_field,
@@ -109,6 +110,27 @@ def test_a_missing_field_of_the_body_itself() -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode_body(b"{}", msgspec.json.Decoder(Inner))
     assert (caught.value.code, caught.value.param) == ("missing_field", "text")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "code", "param"),
+    [
+        ({"inner": [{}]}, Outer, "missing_field", "tools[1].inner[0].text"),
+        ({"inner": [{"text": 5}]}, Outer, "invalid_value", "tools[1].inner[0].text"),
+        ({}, Inner, "missing_field", "tools[1].text"),
+        ([{"text": "a"}, 5], list[Inner], "invalid_value", "tools[1][1]"),
+        (5, Inner, "invalid_value", "tools[1]"),
+    ],
+)
+def test_a_part_of_a_body_names_its_place_in_the_whole(value: Any, kind: Any, code: str, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        convert(value, kind, "tools[1]")
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert f"'{param}'" in caught.value.message
+
+
+def test_a_part_of_a_body_that_is_right_is_read() -> None:
+    assert convert({"inner": [{"text": "a"}]}, Outer, "tools[1]") == Outer(inner=[Inner("a")])
 
 
 def test_refusals_have_their_codes() -> None:

@@ -420,3 +420,43 @@ def test_every_marked_source_stands_where_its_annotation_says(
         assert (place["url"], place["title"]) == (citation.url, citation.title)
         assert text[place["start_index"] : place["end_index"]] == citation.marker
         assert citation.marked or place["start_index"] == len(text)
+
+
+FREEFORM: list[ReplyEvent] = [
+    ToolCallDelta(0, "", id="call_1", name="patch"),
+    ToolCallDelta(0, '{"input":"a \\"b'),
+    ToolCallDelta(0, '\\"\\n"}'),
+    Finished("tool_calls", USAGE),
+]
+
+
+def test_a_free_form_call_is_a_custom_one_with_its_text() -> None:
+    tools = b',"tools":[{"type":"custom","custom":{"name":"patch"}}]}'
+    asked = parse(STREAMED + tools, Address())
+    custom = {"name": "patch", "input": 'a "b"\n'}
+    told = [json.loads(payload) for payload in payloads(stream([FREEFORM], asked))[1:-1]]
+    assert [one["choices"][0]["delta"] for one in told] == [
+        {"tool_calls": [{"index": 0, "id": "call_1", "type": "custom", "custom": custom}]},
+        {},
+    ]
+    answer = json.loads(render(asked, Answer([STARTED, *FREEFORM]), HOW))["choices"][0]
+    assert answer["message"]["tool_calls"] == [{"id": "call_1", "type": "custom", "custom": custom}]
+
+
+def test_a_call_for_functions_of_the_older_form_has_their_form() -> None:
+    asked = parse(STREAMED + b',"functions":[{"name":"add"}]}', Address())
+    call: list[ReplyEvent] = [
+        ToolCallDelta(0, "", id="call_1", name="add"),
+        ToolCallDelta(0, "{}"),
+        Finished("tool_calls", USAGE),
+    ]
+    assert payloads(stream([call], asked))[1:] == [
+        chunk('"function_call":{"name":"add","arguments":""}'),
+        chunk('"function_call":{"arguments":"{}"}'),
+        chunk("", '"function_call"'),
+        "[DONE]",
+    ]
+    answer = json.loads(render(asked, Answer([STARTED, *call]), HOW))["choices"][0]
+    assert answer["finish_reason"] == "function_call"
+    assert answer["message"]["function_call"] == {"name": "add", "arguments": "{}"}
+    assert "tool_calls" not in answer["message"]

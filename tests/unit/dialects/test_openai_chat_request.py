@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.chat.request import Attachment, ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
+from lib.chat.request import (
+    Attachment,
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    JsonFormat,
+    Message,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from lib.dialects.interface import Address
 from lib.dialects.openai_chat_request import MAX_STOP_SEQUENCES, AskedChat
 from lib.dialects.openai_chat_request import parse as parse_body
@@ -205,6 +217,7 @@ def test_replayed_answers_as_the_sdks_send_them() -> None:
 
 
 Refused = list[tuple[dict[str, Any], str, str]]
+ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 INVALID: Refused = [
     ({"model": 5}, "model", "Invalid value for 'model': expected `string | null`, got `integer`."),
     ({"stream": "yes"}, "stream", "expected `boolean | null`, got `string`"),
@@ -263,6 +276,9 @@ INVALID: Refused = [
         f"Invalid value for 'reasoning_effort': expected one of {EFFORTS}, got 'huge'.",
     ),
     ({"reasoning": {"effort": ["low"]}}, "reasoning.effort", "got 'list'."),
+    ({"tools": [ADD], "tool_choice": "any"}, "tool_choice", "expected one of auto, none, required"),
+    ({"functions": [{"name": "add"}], "function_call": "required"}, "function_call", "'none', 'auto'"),
+    ({"response_format": {"type": "yaml"}}, "response_format.type", "'json_object' or 'json_schema'"),
 ]
 MISSING: Refused = [
     ({"messages": [{"content": "Hello"}]}, "messages[0].role", "Missing required field"),
@@ -284,13 +300,15 @@ MISSING: Refused = [
         "Missing required field",
     ),
     ({"response_format": {}}, "response_format.type", "Missing required field"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema", "Missing"),
+    ({"tools": [{"type": "function"}]}, "tools[0].function.name", "Missing required field"),
+    ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].custom.name", "Missing required field"),
+    ({"tools": [ADD], "tool_choice": {"type": "function"}}, "tool_choice.function.name", "Missing"),
 ]
 UNSUPPORTED: Refused = [
     ({"n": 2}, "n", "Unsupported 'n': a request makes one choice"),
     ({"n": 0}, "n", "send 1"),
-    ({"tools": [{"type": "function"}]}, "tools", "tools"),
-    ({"functions": [{"name": "add"}]}, "functions", "functions"),
-    ({"response_format": {"type": "json_object"}}, "response_format", "'text'"),
+    ({"tools": [{"type": "retrieval"}]}, "tools[0]", "send function or custom"),
     ({"modalities": ["text", "audio"]}, "modalities", "no audio"),
     ({"audio": {"voice": "alloy"}}, "audio", "no audio"),
     *(
@@ -466,3 +484,69 @@ def test_a_model_is_a_name_and_no_book() -> None:
         parse_request(json.dumps({"model": "m" * 257, "messages": said}).encode())
     assert refused.value.param == "model"
     assert len(refused.value.message) < 200
+
+
+def test_tools_of_every_form_are_read() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    function = {"name": "add", "description": "Adds.", "parameters": schema, "strict": True}
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}}
+    custom = {"name": "patch", "description": "Patches.", "format": grammar}
+    asked = parse(
+        tools=[
+            {"type": "function", "function": function},
+            {"type": "function", **function, "name": "flat"},
+            {"type": "custom", "custom": custom},
+        ],
+        parallel_tool_calls=False,
+    )
+    add = Tool(name="add", description="Adds.", schema=schema, strict=True)
+    assert asked.tools == (
+        add,
+        msgspec.structs.replace(add, name="flat"),
+        Tool(name="patch", description="Patches.\nGrammar (lark):\nstart: /x/", is_freeform=True),
+    )
+    assert (asked.tool_choice, asked.parallel_tool_calls) == (ToolChoice(), False)
+
+
+@pytest.mark.parametrize(
+    ("wire", "choice"),
+    [
+        ("none", ToolChoice(mode="none")),
+        ("auto", ToolChoice()),
+        ("required", ToolChoice(mode="required")),
+        ({"type": "function", "function": {"name": "add"}}, ToolChoice(mode="required", names=("add",))),
+        ({"type": "custom", "custom": {"name": "add"}}, ToolChoice(mode="required", names=("add",))),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [ADD]}},
+            ToolChoice(mode="required", names=("add",)),
+        ),
+        (
+            {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [ADD]}},
+            ToolChoice(names=("add",)),
+        ),
+    ],
+)
+def test_a_choice_of_every_form_is_read(wire: object, choice: ToolChoice) -> None:
+    assert parse(tools=[ADD], tool_choice=wire).tool_choice == choice
+
+
+def test_functions_are_tools_of_an_older_form() -> None:
+    asked = asked_of(body(functions=[{"name": "add"}], function_call={"name": "add"}))
+    assert asked.uses_functions
+    assert asked.chat.tools == (Tool(name="add"),)
+    assert asked.chat.tool_choice == ToolChoice(mode="required", names=("add",))
+    assert not asked.chat.parallel_tool_calls
+    assert not asked_of(body(tools=[ADD], functions=[{"name": "add"}])).uses_functions
+
+
+def test_a_format_of_the_answer_is_read() -> None:
+    assert parse(response_format={"type": "json_object"}).json_format == JsonFormat()
+    named = {"name": "Sum", "schema": {"type": "object"}, "strict": True}
+    asked = parse(response_format={"type": "json_schema", "json_schema": named})
+    assert asked.json_format == JsonFormat(schema={"type": "object"}, name="Sum", strict=True)
+
+
+def test_a_free_form_call_of_the_history_keeps_its_text() -> None:
+    call = {"id": "call_1", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+    [_, asked] = messages(USER, {"role": "assistant", "tool_calls": [call]})
+    assert asked.tool_calls == (ToolCall("call_1", "patch", "*** Begin", is_freeform=True),)

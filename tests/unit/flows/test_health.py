@@ -14,6 +14,7 @@ import pytest
 
 from lib.flows import health as health_module
 from lib.flows.health import DeepHealth, look, look_deep
+from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm import desk as desk_module
 from lib.upstreams.chatglm.accounts.account import parse_account
 from tests.conftest import SimulatedAccount, Upstream
@@ -78,13 +79,15 @@ async def test_what_is_configured_is_told_without_opening_anything(flow: Flow, u
 
 
 async def test_a_store_that_works_is_well(flow: Flow, tmp_path: Path) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}", refresh_tokens=("a.b.c",), api_keys=("x",))
+    flow.configure(
+        store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.b.c",), api_keys=("x",)
+    )
     health = await look(flow.services)
     assert (health.status, health.store, health.store_works, health.notes) == ("ok", "sqlite", True, [])
 
 
 async def test_a_store_that_fails_is_a_note(flow: Flow, tmp_path: Path) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'no' / 'such' / 'folder' / 'state.db'}"))
     (tmp_path / "no").touch()
     health = await look(flow.services)
     assert (health.status, health.store_works) == ("degraded", False)
@@ -97,7 +100,7 @@ async def test_a_store_that_hangs_keeps_nobody_waiting(
     flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_module, "PROBE_TIMEOUT_S", 0.05)
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'state.db'}"))
     give_store(flow, HangingStore())
     probes = set()
     for _ in range(2):
@@ -124,7 +127,7 @@ async def end_probe(flow: Flow) -> None:
 
 
 async def test_a_probe_that_is_over_is_made_again(flow: Flow, tmp_path: Path) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'state.db'}"))
     await look(flow.services)
     first = probe_of(flow)
     await look(flow.services)
@@ -152,7 +155,7 @@ async def test_an_account_that_lives_is_told_with_its_dates(
 async def test_nothing_but_the_store_being_memory_is_well_when_all_is(
     flow: Flow, account: SimulatedAccount, tmp_path: Path
 ) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'state.db'}"))
     health = await deep(flow, account)
     assert (health.status, health.notes) == ("ok", [])
     assert health.settings.status == "ok"
@@ -278,7 +281,7 @@ async def test_a_token_that_ends_soon_is_a_note(
 
 
 async def test_the_store_is_written_and_read(flow: Flow, account: SimulatedAccount, tmp_path: Path) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'state.db'}"))
     store = (await deep(flow)).store
     assert (store.scheme, store.works, store.problem) == ("sqlite", True, None)
     assert store.round_trip_ms is not None
@@ -286,7 +289,7 @@ async def test_the_store_is_written_and_read(flow: Flow, account: SimulatedAccou
 
 
 async def test_a_store_that_forgets_does_not_work(flow: Flow, tmp_path: Path) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'state.db'}", refresh_tokens=(), api_keys=("sk-x",))
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=(), api_keys=("sk-x",))
     give_store(flow, ForgetfulStore())
     store = (await look_deep(flow.services)).store
     assert (store.works, store.round_trip_ms) == (False, None)
@@ -297,7 +300,7 @@ async def test_a_store_that_fails_is_told_and_the_accounts_too(
     flow: Flow, account: SimulatedAccount, tmp_path: Path
 ) -> None:
     (tmp_path / "no").touch()
-    flow.configure(store_url=f"sqlite:///{tmp_path / 'no' / 'state.db'}")
+    flow.configure(store=SqliteSettings(f"{tmp_path / 'no' / 'state.db'}"))
     health = await deep(flow, account)
     assert not health.store.works
     assert "takes no writes" in (health.store.problem or "")

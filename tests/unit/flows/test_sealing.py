@@ -37,7 +37,7 @@ async def test_everything_that_is_kept_outside_is_sealed(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, redis_server: RedisServer
 ) -> None:
     upstream.sim.video_poll_s = 0.0
-    flow.configure(store_url=redis_server.url)
+    flow.configure(store=redis_server.settings)
     caller = Caller((account.token,), is_owner=False)
     seen: dict[bytes, bytes] = {}
 
@@ -70,7 +70,7 @@ async def test_everything_that_is_kept_outside_is_sealed(
 async def test_what_was_tampered_with_is_absent_and_the_request_is_served(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, redis_server: RedisServer
 ) -> None:
-    flow.configure(store_url=redis_server.url)
+    flow.configure(store=redis_server.settings)
     upstream.sim.account(account.uid).strict_rotation = False
     await flow.ask([account])
     await close_services()

@@ -12,6 +12,7 @@ import pytest
 from lib.settings import Settings
 from lib.store import Store, open_store
 from tests.unit.store.dynalite import Dynalite
+from tests.unit.store.opening import open_url
 from tests.unit.store.patience import patient
 from tests.unit.store.redis_server import RedisServer
 from tests.unit.store.upstash_double import UpstashDouble
@@ -47,31 +48,31 @@ class Backend:
 
 def memory(request: pytest.FixtureRequest) -> Backend:
     clock = Clock()
-    store = open_store("memory://", now=clock)
+    store = open_url("memory://", now=clock)
     return Backend(lambda: store, clock.advance, GRAIN_S)
 
 
 def sqlite(request: pytest.FixtureRequest) -> Backend:
     path: Path = request.getfixturevalue("tmp_path")
     clock, url = Clock(), f"sqlite:///{path}/store.db"
-    return Backend(lambda: patient(open_store(url, now=clock)), clock.advance, GRAIN_S, {"STORE_URL": url})
+    return Backend(lambda: patient(open_url(url, now=clock)), clock.advance, GRAIN_S, {"STORE_URL": url})
 
 
 def dynamodb(request: pytest.FixtureRequest) -> Backend:
     dynalite: Dynalite = request.getfixturevalue("dynalite")
     clock, environ = Clock(), dynalite.environ()
-    url = Settings.from_env(environ).store_url
-    return Backend(lambda: patient(open_store(url, now=clock)), clock.advance, GRAIN_S, environ)
+    store = Settings.from_env(environ).store
+    return Backend(lambda: patient(open_store(store, now=clock)), clock.advance, GRAIN_S, environ)
 
 
 def redis(request: pytest.FixtureRequest) -> Backend:
     server: RedisServer = request.getfixturevalue("redis_server")
-    return Backend(lambda: patient(open_store(server.url)), server.age, 10, {"STORE_URL": server.url})
+    return Backend(lambda: patient(open_url(server.url)), server.age, 10, {"STORE_URL": server.url})
 
 
 def upstash(request: pytest.FixtureRequest) -> Backend:
     double: UpstashDouble = request.getfixturevalue("upstash")
-    return Backend(lambda: patient(open_store(double.store_url)), double.redis.age, 10, double.environ)
+    return Backend(lambda: patient(open_store(double.store)), double.redis.age, 10, double.environ)
 
 
 BACKENDS = {make.__name__: make for make in (memory, sqlite, redis, upstash, dynamodb)}

@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from lib.settings import Settings
-from lib.store.dynamodb import Table
+from lib.store.settings import DynamoSettings, read_store_settings
 from lib.store.sigv4 import Credentials, sign
 
 REGION = "eu-central-1"
@@ -50,8 +49,10 @@ class Dynalite:
             "AWS_ENDPOINT_URL_DYNAMODB": self.endpoint,
         }
 
-    def table(self) -> Table:
-        return Table.of_url(Settings.from_env(self.environ()).store_url)
+    def table(self) -> DynamoSettings:
+        settings = read_store_settings(self.environ())
+        assert isinstance(settings, DynamoSettings)
+        return settings
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         headers = {

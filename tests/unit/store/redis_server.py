@@ -15,6 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lib.store.settings import RedisSettings
 from tests.support.waiting import wait_until
 
 NOT_INSTALLED = (
@@ -55,6 +56,10 @@ class RedisServer:
         )
         self._client.response_callbacks.clear()  # Redis's answers as they are
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> RedisSettings:
+        return RedisSettings(host="127.0.0.1", port=self.port)
 
     @property
     def url(self) -> str:

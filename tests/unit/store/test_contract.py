@@ -267,7 +267,7 @@ async def count(store):
             return
 
 async def main():
-    me, store = sys.argv[1], patient(open_store(Settings.from_env(os.environ).store_url))
+    me, store = sys.argv[1], patient(open_store(Settings.from_env(os.environ).store))
     await store.get("warm")
     print("ready", flush=True)
     sys.stdin.readline()

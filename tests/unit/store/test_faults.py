@@ -12,6 +12,7 @@ from lib.patience import LAST_LOOK_S
 from lib.settings import Settings
 from lib.store import Store, StoreError, dynamodb, open_store, sqlite
 from lib.store.redis import RedisStore
+from lib.store.settings import RedisSettings, UpstashSettings
 from lib.store.upstash import UpstashStore
 from tests.support.waiting import eventually
 from tests.unit.store.dynalite import Dynalite
@@ -34,13 +35,15 @@ class Server(NamedTuple):
 
 def _redis(request: pytest.FixtureRequest) -> Server:
     server: RedisServer = request.getfixturevalue("redis_server")
-    return Server(server.port, lambda port: open_store(f"redis://127.0.0.1:{port}"))
+    return Server(server.port, lambda port: open_store(RedisSettings(host="127.0.0.1", port=port)))
 
 
 def _upstash(request: pytest.FixtureRequest) -> Server:
     double: UpstashDouble = request.getfixturevalue("upstash")
     own = int(double.url.rpartition(":")[2])
-    return Server(own, lambda port: open_store(double.store_url.replace(f":{own}", f":{port}")))
+    return Server(
+        own, lambda port: open_store(UpstashSettings(f"http://127.0.0.1:{port}", double.store.token))
+    )
 
 
 def _dynamodb(request: pytest.FixtureRequest) -> Server:
@@ -49,7 +52,7 @@ def _dynamodb(request: pytest.FixtureRequest) -> Server:
 
     def open_at(port: int) -> Store:
         endpoint = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}"}
-        return open_store(Settings.from_env({**environ, **endpoint}).store_url)
+        return open_store(Settings.from_env({**environ, **endpoint}).store)
 
     return Server(int(dynalite.endpoint.rpartition(":")[2]), open_at)
 

@@ -20,8 +20,10 @@ from cryptography.x509.oid import NameOID
 
 from lib.store import open_store
 from lib.store.redis import MAX_CONNECTIONS, RedisError, RedisStore
+from lib.store.settings import RedisSettings
 from tests.support.waiting import eventually
 from tests.unit.store.faulty_line import Fault, faulty_line
+from tests.unit.store.opening import settings_of
 from tests.unit.store.redis_server import RedisServer, running_redis
 from tests.unit.store.upstash_double import UpstashDouble
 
@@ -30,14 +32,20 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def store(redis_server: RedisServer) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis_server.url)
+    store = RedisStore(redis_settings(redis_server.url))
     yield store
     await store.close()
 
 
+def redis_settings(url: str) -> RedisSettings:
+    settings = settings_of(url)
+    assert isinstance(settings, RedisSettings)
+    return settings
+
+
 @asynccontextmanager
 async def opened(url: str, **options: ssl.SSLContext) -> AsyncIterator[RedisStore]:
-    store = RedisStore(url, **options)
+    store = RedisStore(redis_settings(url), **options)
     try:
         yield store
     finally:
@@ -59,7 +67,7 @@ async def test_an_entry_goes_by_itself_when_its_time_is_over(
 async def test_one_database_is_the_same_store_reached_either_way(
     store: RedisStore, upstash: UpstashDouble
 ) -> None:
-    rest = open_store(upstash.store_url)
+    rest = open_store(upstash.store)
     await store.put("智谱\ud800", "清言\ud800", ttl_s=60)
     assert await rest.get("智谱\ud800") == "清言\ud800"
     assert await rest.add("lease", "theirs", ttl_s=60) is True
@@ -231,10 +239,10 @@ async def test_a_missing_or_wrong_password_is_an_error_at_once(
     ],
 )
 def test_another_url_is_refused_without_its_secrets(url: str) -> None:
-    with pytest.raises(ValueError, match=r"expected redis\[s\]://") as caught:
-        open_store(url)
+    with pytest.raises(ValueError, match=r"must be redis\[s\]://") as caught:
+        settings_of(url)
     assert "s3cr" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 # TLS
@@ -396,8 +404,9 @@ async def test_a_server_that_answers_nonsense_is_an_error_or_an_absent_entry(ans
 
 def test_redis_py_is_imported_only_where_it_is_used() -> None:
     program = (
-        "import sys; from lib.store import open_store; open_store('memory://'); "
+        "import sys; from lib.store import open_store; from lib.store.settings import MemorySettings, "
+        "RedisSettings; open_store(MemorySettings()); "
         "import lib.store.upstash; assert 'redis' not in sys.modules; "
-        "open_store('redis://127.0.0.1'); assert 'redis' in sys.modules"
+        "open_store(RedisSettings(host='127.0.0.1')); assert 'redis' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -11,6 +11,7 @@ import pytest
 
 from lib.errors import AccountBusy, AccountRefused, Throttled
 from lib.store import Store, open_store
+from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.pool import Pool
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
@@ -23,7 +24,7 @@ A, B = make_account("a"), make_account("b")
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
-    stores = [open_store(f"sqlite:///{tmp_path}/store.db") for _ in range(2)]
+    stores = [open_store(SqliteSettings(f"{tmp_path}/store.db")) for _ in range(2)]
     yield stores
     for store in stores:
         await store.close()

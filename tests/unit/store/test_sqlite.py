@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib.store import open_store
+from lib.store.settings import SqliteSettings
 from lib.store.sqlite import PURGE_EVERY, SqliteError, SqliteStore, _use_wal
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,7 @@ async def test_a_relative_path_is_of_the_directory_at_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    store = open_store("sqlite:///new/folder/store.db")
+    store = open_store(SqliteSettings("new/folder/store.db"))
     monkeypatch.chdir("/")
     await store.put("key", "value", ttl_s=60)
     await store.close()
@@ -73,7 +74,7 @@ async def test_a_relative_path_is_of_the_directory_at_opening(
 
 
 async def test_nothing_is_made_before_the_first_operation(path: Path) -> None:
-    store = open_store(f"sqlite:///{path}")
+    store = open_store(SqliteSettings(f"{path}"))
     assert modes(path.parent) == {}
     await store.close()
     assert modes(path.parent) == {}
@@ -279,9 +280,10 @@ async def test_the_event_loop_never_waits_for_the_disk_and_one_thread_does(store
 WORKER = """
 import asyncio, sys
 from lib.store import open_store
+from lib.store.settings import SqliteSettings
 
 async def main():
-    store = open_store(sys.argv[1])
+    store = open_store(SqliteSettings(sys.argv[1]))
     print("ready", flush=True)
     sys.stdin.readline()
     won = [str(n) for n in range(200) if await store.add(f"key {n}", sys.argv[2], ttl_s=60)]
@@ -293,7 +295,7 @@ asyncio.run(main())
 
 
 def test_of_several_processes_that_add_one_wins_each_key(path: Path) -> None:
-    url = f"sqlite:///{path}"
+    url = f"{path}"
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, url, str(number)],

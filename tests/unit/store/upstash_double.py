@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from lib.store.settings import UpstashSettings
 from tests.support.waiting import wait_until
 from tests.unit.store.redis_server import RedisServer
 
@@ -37,8 +38,8 @@ class UpstashDouble:
         return {"KV_REST_API_URL": self.url, "KV_REST_API_TOKEN": TOKEN}
 
     @property
-    def store_url(self) -> str:
-        return f"upstash://:{TOKEN}@{self.url.removeprefix('http://')}?scheme=http"
+    def store(self) -> UpstashSettings:
+        return UpstashSettings(self.url, TOKEN)
 
     async def _answer(self, request: Request) -> JSONResponse:
         if request.headers["authorization"] != f"Bearer {TOKEN}":

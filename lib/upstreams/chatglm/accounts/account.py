@@ -16,20 +16,20 @@ from lib.errors import AccountRefused
 from lib.store.seal import Place
 
 ASSUMED_LIFE_S = 3600.0
-"""Of an access token that does not say: what older clients assumed (protocol.md §1.1)."""
-LATEST_EXPIRY = 1e11
-"""Some year 5000; what is beyond is no date in seconds."""
-MOST_REMEMBERED = 1_000
+"""The life of an access token that does not tell its end, as older clients assumed (protocol.md §1.1)."""
+MAX_EXPIRY = 1e11
+"""Some year 5000: a greater number is no date in seconds."""
+MAX_REMEMBERED = 1_000
 """Accounts, of some 1 kB with their token."""
 DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
-"""It is sent as a header: nothing but what is harmless there."""
+"""It is sent as a header: only harmless characters."""
 
 
 class Account(msgspec.Struct, frozen=True):
     """An account, and the token that we were given for it."""
 
     refresh_token: str
-    """As given; what it has been rotated to since is known to AccessTokens."""
+    """As given; AccessTokens knows the token that it was rotated to since."""
     label: str
     """Names the account in ids, leases and logs: of several tokens of one uid it is the same."""
     key: str
@@ -42,7 +42,7 @@ class Account(msgspec.Struct, frozen=True):
         return f"Account(label={self.label!r})"
 
     def by_token(self) -> Account:
-        """Return it under its token's name alone: what a token says of itself anybody can write."""
+        """Return it under its token's name alone: anyone can write a token with another account's name."""
         return msgspec.structs.replace(self, label=f"?{self.key[:16]}", uid=None)
 
 
@@ -52,13 +52,13 @@ def place_by_token(kind: str, account: Account) -> Place:
 
 
 def place_by_label(kind: str, account: Account) -> Place:
-    """What holds for the account, whichever of its tokens was given; each can read what it wrote itself."""
+    """The place of what holds for the account, by any of its tokens; each token reads its own writing."""
     return Place(f"{kind}:{account.label}", account.refresh_token)
 
 
-@lru_cache(MOST_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
+@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
 def parse_account(refresh_token: str) -> Account:
-    """Read what the token says of itself; junk is an account too, which the upstream will refuse.
+    """Read the claims of the token. Junk is an account too; the upstream will refuse it.
 
     Raise AccountRefused for an access token: people copy the wrong cookie.
     """
@@ -93,7 +93,7 @@ def parse_accounts(refresh_tokens: Iterable[str]) -> tuple[Account, ...]:
 
 
 def token_expiry(jwt: str, *, now: float) -> float:
-    """When the token ends, by its own word; where it says nothing, in an hour."""
+    """Return the end of the token by its own word; if it says nothing, in an hour."""
     expires_at = read_expiry(jwt)
     return now + ASSUMED_LIFE_S if expires_at is None else expires_at
 
@@ -120,7 +120,7 @@ def _read_uid(claims: dict[str, Any]) -> str | None:
 
 def _read_expiry(claims: dict[str, Any]) -> float | None:
     exp = claims.get("exp")
-    if isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < LATEST_EXPIRY:
+    if isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < MAX_EXPIRY:
         return float(exp)
     return None
 

@@ -24,7 +24,7 @@ def accounts_of(caller: Caller) -> tuple[Account, ...]:
 
 
 def for_caller(error: GatewayError, caller: Caller) -> GatewayError:
-    """Return what to tell the caller: a refused account of the owner is not the caller's fault."""
+    """Return the error for the caller: a refused account of the owner is not the caller's fault."""
     if caller.is_owner and isinstance(error, AccountRefused):
         return NoAccountAvailable(
             f"No account of this gateway can be used: {error.message}", number=error.number

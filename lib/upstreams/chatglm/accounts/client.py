@@ -70,7 +70,7 @@ class AccountClient:
 
 
 class LeasedAccount(AccountClient):
-    """One account during one lease: it begins generations, and notes what they tell about the account."""
+    """One account during one lease: it begins generations, and notes their refusals."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class LeasedAccount(AccountClient):
         return await self.note(error)
 
     async def note(self, error: GatewayError) -> GatewayError:
-        """Remember what a failure says about the account. Return it, or the reason that the account gives."""
+        """Note a failure. Return it, or the reason that the account has."""
         match error:
             case AccountBusy():
                 await self.note_generation()
@@ -126,7 +126,7 @@ class LeasedAccount(AccountClient):
         return error
 
     async def note_generation(self) -> None:
-        """Remember that a generation may run on the account which no lease of this gateway covers."""
+        """Remember that a generation may run on the account without a lease of this gateway."""
         await self._cool_downs.busy_elsewhere(self.account)
 
     async def note_success(self) -> None:

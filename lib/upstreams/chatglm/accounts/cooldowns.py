@@ -67,7 +67,7 @@ RECORDS = Records(CoolDowns)
 class CoolDownBook:
     """The cool-downs of all accounts, in the store.
 
-    A change reads and writes the record, which is not atomic: only the holder of the lease makes one.
+    A change reads the record and writes it, and that is not atomic: only the holder of the lease makes one.
     """
 
     def __init__(self, state: SharedState, *, now: Callable[[], float]) -> None:

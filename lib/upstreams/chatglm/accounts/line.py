@@ -1,4 +1,4 @@
-"""Who may have which account next, within one process. No I/O, no clock: `now` is an argument."""
+"""The line of requests that wait for accounts, within one process. No I/O, no clock: `now` is an argument."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.cooldowns import Cooling
 
 MAX_REMEMBERED = 4_000
-"""Labels whose last use is known; one that was forgotten counts as never used."""
-NOBODY = 1e-6
-"""Less than anybody's part of the load: what rounding leaves."""
+"""So many labels' last uses are known; a label that was forgotten counts as never used."""
+NO_LOAD = 1e-6
+"""Less than one request's part of the load: a remainder of rounding."""
 
 
 class Waiter:
@@ -24,11 +24,11 @@ class Waiter:
     def __init__(self, accounts: tuple[Account, ...]) -> None:
         self.accounts = accounts
         self.cooling: dict[str, Cooling] = {}
-        """By label: what was found when it last asked the store."""
+        """By label: the cool-down that it found when it last asked the store."""
         self.granted: Account | None = None
         """Handed over while it waited; taken in its name until it says otherwise."""
         self.is_idle = False
-        """Waits, and would take what is handed to it; otherwise it is busy asking the store."""
+        """It waits, and would take an account that is handed to it; otherwise it is asking the store."""
         self.wake: asyncio.Future[None] | None = None
 
     def wants(self, label: str, now: float) -> Account | None:
@@ -40,7 +40,7 @@ class Waiter:
 
 
 class Line:
-    """First come, first served, among those who can use what is free; least recently used is served first."""
+    """First come, first served, among the requests that can use a free account: the least recently used."""
 
     def __init__(self) -> None:
         self._waiters: dict[Waiter, None] = {}  # a set that keeps its order
@@ -56,7 +56,7 @@ class Line:
         return label in self._taken
 
     def load(self, accounts: Sequence[Account]) -> float:
-        """How many wait for the least wanted of these; who can have several counts in part for each."""
+        """Count the waiters for the least wanted of these; a request for several counts in part for each."""
         return min(self._load.get(account.label, 0.0) for account in accounts)
 
     def join(self, waiter: Waiter) -> None:
@@ -65,18 +65,18 @@ class Line:
             self._load[account.label] = self._load.get(account.label, 0.0) + 1 / len(waiter.accounts)
 
     def leave(self, waiter: Waiter, now: float) -> None:
-        """Forget the waiter; what it was handed and did not take goes to the next."""
+        """Forget the waiter; an account that it was handed and did not take goes to the next."""
         del self._waiters[waiter]
         for account in waiter.accounts:
             self._load[account.label] -= 1 / len(waiter.accounts)
-            if self._load[account.label] < NOBODY:
+            if self._load[account.label] < NO_LOAD:
                 del self._load[account.label]
         granted, waiter.granted, waiter.is_idle = waiter.granted, None, False
         if granted is not None:
             self.hand_on(granted.label, now)
 
     def take(self, waiter: Waiter, tried: AbstractSet[str], now: float) -> Account | None:
-        """Take what the waiter was handed, else the account it may have that was not used for longest."""
+        """Take the account that the waiter was handed, or else the least recently used that it may have."""
         if waiter.granted is not None:
             granted, waiter.granted = waiter.granted, None
             return granted
@@ -88,7 +88,7 @@ class Line:
         return account
 
     def hand_on(self, label: str, now: float) -> None:
-        """Give a taken account to the first who waits for it, else let it be free."""
+        """Give a taken account to the first waiter for it, or else let it be free."""
         for waiter in self._waiters:
             if waiter.is_idle and not waiter.granted and (account := waiter.wants(label, now)):
                 waiter.granted = account
@@ -98,7 +98,7 @@ class Line:
         self._taken.discard(label)
 
     def put_back(self, label: str) -> None:
-        """Let it be free and wake nobody: another process has it, and who waits asks again in time."""
+        """Let it be free and wake no waiter: another process has it, and the waiters ask again in time."""
         self._taken.discard(label)
 
     def note_use(self, label: str) -> None:
@@ -112,6 +112,6 @@ class Line:
         label = account.label
         if label in self._taken or label in tried or waiter.wants(label, now) is None:
             return False
-        # Who waits although it is free found another process holding it, and is to have it when that ends.
+        # If a request waits for a free account, another process held the account; that request comes first.
         before = takewhile(lambda other: other is not waiter, self._waiters)
         return not any(other.is_idle and not other.granted and other.wants(label, now) for other in before)

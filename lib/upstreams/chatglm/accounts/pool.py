@@ -116,7 +116,7 @@ class Pool:
         return None
 
     async def _claim(self, waiter: Waiter, account: Account) -> Lease | None:
-        """Make ours among all processes what is ours in this one; this costs two round trips to the store."""
+        """Make an account ours among all processes; this costs two round trips to the store."""
         label = account.label
         lease = self._new_lease(account)
         try:

@@ -1,4 +1,4 @@
-"""Proofs that a token which a caller brings is of the account that it names."""
+"""Proofs that a caller's token is of the account that it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Proofs:
         return len(self._proven)
 
     async def proven(self, accounts: tuple[Account, ...], caller: Caller) -> tuple[Account, ...]:
-        """Return the accounts whose tokens the upstream has taken; raise the refusal if there is none.
+        """Return the accounts whose tokens the upstream has taken; raise the refusal if it took no token.
 
         An account that is not proven must not be leased or cooled down. The owner's accounts need no proof.
         """

@@ -68,7 +68,7 @@ class Rotation:
         self._refusal: GatewayError | None = None
 
     async def lease(self) -> LeasedAccount:
-        """Lease the next account. If there is none, raise the last refusal, or else the reason for that."""
+        """Lease the next account. If no account can be had, raise the last refusal, or else the reason."""
         accounts = [candidate.account for candidate in self._candidates.values()]
         excluded = {label for label, candidate in self._candidates.items() if not candidate.tries_left}
         wait_s = max(0.0, self._until - asyncio.get_running_loop().time())

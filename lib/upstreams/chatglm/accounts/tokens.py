@@ -289,7 +289,7 @@ class AccessTokens:
     async def _persist(
         self, account: Account, grant: Grant, *, refreshed_with: str, asked_at: float
     ) -> _Chain:
-        """Keep the chain before any request uses it; a guest's chain too, but none of its access tokens."""
+        """Keep the chain before any request uses it; a guest's chain too, without its access token."""
         chain = _Chain(
             refresh_token=grant.refresh_token or refreshed_with,
             access_token="" if grant.is_guest else grant.access_token,
@@ -349,7 +349,7 @@ async def _see_to_its_end(flight: _Flight) -> None:
 
 
 def _made_at(text: str) -> float:
-    """Rank a chain: of two, the one whose refresh was begun later goes on."""
+    """Rank a chain: the one with the later refresh goes on."""
     chain = CHAINS.decode(text)
     return float("-inf") if chain is None else chain.made_at
 

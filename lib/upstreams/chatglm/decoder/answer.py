@@ -36,13 +36,16 @@ class Block:
 class Answer:
     """Takes what is new of each block and says what that adds to the reply."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, *, joins_texts: bool = False) -> None:
         self.sources = sources
+        self._joins_texts = joins_texts
+        """Neighbouring texts are one: glm-5.3 cuts a text into parts of a few characters (2026-10)."""
         self.is_empty = True
         """Nothing visible yet; reasoning alone is no answer."""
         self._blocks: list[Block] = []
         self._current: Block | None = None
         self._at_line_start = True
+        self._last_kind: str = ""
         self._has_reasoning = False
         self._is_disordered = False
         self._image_urls: set[str] = set()
@@ -68,6 +71,10 @@ class Answer:
         block.image = image
         return [*told, *self._visible([image])]
 
+    def turn_to(self, kind: str) -> None:
+        """Note an item that adds nothing to the text: the next text begins a line of its own."""
+        self._last_kind = kind
+
     def complete(self, block: Block) -> list[Told]:
         """End a block: nothing of it is held back any more."""
         if block.kind == "text":
@@ -86,7 +93,7 @@ class Answer:
 
     def retold(self) -> tuple[Told, ...]:
         """Tell the whole reply again, each block with its final text."""
-        again = Answer(self.sources)
+        again = Answer(self.sources, joins_texts=self._joins_texts)
         told: list[Told] = []
         for old in self._blocks:
             block = Block(old.kind, old.followed, self.sources)
@@ -109,7 +116,8 @@ class Answer:
     def _enter(self, block: Block) -> list[Told]:
         """Turn to a block: end the one before, and begin a line of its own."""
         told = self.complete_current()
-        self._current = block
+        continues_text = self._joins_texts and self._last_kind == block.kind == "text"
+        self._current, self._last_kind = block, block.kind
         if block.is_begun:
             self._is_disordered = (
                 True  # an earlier block goes on: told where it came, retold where it belongs
@@ -119,7 +127,7 @@ class Answer:
         self._blocks.append(block)
         if block.kind == "think":
             told += [ReasoningDelta("\n")] if self._has_reasoning else []
-        elif not self._at_line_start:
+        elif not self._at_line_start and not continues_text:
             told += self._visible([TextDelta("\n")])
         return told
 

@@ -63,7 +63,7 @@ class ReplyDecoder:
         self._intercepted: set[InterceptedCall] = set()
         self._splitter = EventSplitter()
         self._sources = Sources()
-        self._answer = Answer(self._sources)
+        self._answer = Answer(self._sources, joins_texts=expects_calls)
         self._blocks: dict[tuple[object, int, str], Block] = {}
         self._keys = PartKeys()
         self._halves: dict[tuple[object, int, str], str] = {}
@@ -157,7 +157,9 @@ class ReplyDecoder:
                 for url in image_urls(item):
                     image = ImageMade(url, prompt=whole_characters(item.code or ""))
                     told += self._answer.add_image(self._new_block("image"), image)
-            elif item.type == "system_error" and isinstance(item.content, str):
+            else:
+                self._answer.turn_to(item.type)
+            if item.type == "system_error" and isinstance(item.content, str):
                 self._complaint = whole_characters(item.content[:200])
             if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
                 told += self._answer.complete(self._blocks[key, index, kind])

@@ -1,6 +1,6 @@
-"""A video's id: all that must be known to ask for it again, under a seal that its caller alone can make.
+"""A video's id: all that is needed to ask for it again, under a seal of its caller's.
 
-No instance remembers what it has begun; whoever gets the id back, with the same credential, can go on.
+No instance remembers the videos that it has begun: any instance can go on from the id and the credential.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lib.upstreams.chatglm.accounts.account import Account
 
 PREFIX = "video_"
 MAX_ID_CHARS = 640
-"""Longer than any that is made of what callers and the upstream may send."""
+"""Longer than any id that callers' and the upstream's texts can make."""
 _TAG_BYTES = 16
 _CONTEXT = b"glm-gateway video 1\0"
 
@@ -59,9 +59,9 @@ def unseal(video_id: str, caller: Caller, accounts: tuple[Account, ...]) -> tupl
 
 
 def _tag(payload: bytes, caller: Caller, account: Account) -> bytes:
-    """Authenticate with the account's token as it was given, which no guess at an API key can replace.
+    """Authenticate with the account's token as it was given, so that a guessed API key is of no use.
 
-    A key to the owner's accounts is part of it: the holder of another key is somebody else.
+    A key to the owner's accounts is part of it: the holder of another key is another caller.
     """
     secret = hmac.digest(
         account.refresh_token.encode("utf-8", "surrogatepass"),

@@ -1,4 +1,4 @@
-"""Making videos: ordered once, asked for as often as anybody likes, cleaned up when they have arrived."""
+"""Making videos: ordered once, asked for as often as callers like, cleaned up after their arrival."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ from lib.upstreams.interface import Call
 POLL_EVERY_S = 2.0
 """The upstream is asked for one video no more often than that, however many ask us."""
 WAIT_JITTER = (1.01, 1.3)
-"""Times that, between two looks of one who waits: those who wait together drift apart."""
+"""Times that, between two looks of one request: requests that wait together drift apart."""
 LONGEST_WAIT_S = 1800.0
 """Where no host ends the request; a free account waits minutes."""
 LONGEST_LAMBDA_WAIT_S = 240.0
-"""API Gateway ends what is silent for five minutes, and with it the id of the video that was ordered."""
+"""API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 SOUND_TTL_S = 180.0
 """For as long one instance has the adding of a sound to itself: its call, and the wait for a token."""
 HANDED_OUT_ENOUGH = 2
-"""Completed answers after which the upstream's record is no longer needed: one may have been lost."""
+"""After so many completed answers the upstream's record is no longer needed: one may have been lost."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -70,7 +70,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of a job, for all who ask within the next seconds, and once it is over."""
+    """The last known state of a job, for all requests of the next seconds, and once it is over."""
 
     status: VideoStatus
     asked_at: float = 0.0
@@ -189,7 +189,7 @@ class Videos:
         return state
 
     async def remove(self, job: VideoJob, account: Account) -> None:
-        """Delete the upstream's record; what it does not have any more is deleted, too."""
+        """Delete the upstream's record; a record that the upstream no longer has counts as deleted."""
         async with self._lock(job):
             record = await self._recall(job, account) or _fresh_record()
             if not record.is_deleted and not record.is_gone:

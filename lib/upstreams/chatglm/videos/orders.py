@@ -47,9 +47,9 @@ from lib.upstreams.chatglm.wire.videos import (
 from lib.upstreams.interface import Call
 
 ORDER_TTL_S = 900.0
-"""How long a repeated order is recognised; the SDKs repeat within seconds, or after their ten minutes."""
+"""A repeated order is recognised so long; the SDKs repeat within seconds, or after their ten minutes."""
 REPEATED_WAIT_S = 20.0
-"""How long a repeated order waits for the first one's id, which may be under way in another instance."""
+"""A repeated order waits so long for the first one's id: another instance may be about to get it."""
 REPEATED_LOOK_S = 0.5
 
 _LOST = (
@@ -77,7 +77,7 @@ class _Record:
         await self._write(_BEGUN)
 
     async def claim(self, patience_s: float) -> str | None:
-        """Make the order ours and return None, or return what an earlier attempt has left in the end."""
+        """Make the order ours and return None, or return the last word of an earlier attempt."""
         clock = asyncio.get_running_loop().time
         until = clock() + patience_s
         while True:
@@ -241,7 +241,7 @@ class Order:
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """End what comes before the order while there is still time for the order itself."""
+        """End the preparations while there is still time for the order itself."""
         try:
             async with asyncio.timeout_at(self._order_by):
                 yield

@@ -159,5 +159,5 @@ def world(
     package: Package, tools: Path, dynalite: Dynalite, upstream: Upstream, simulator_server: SimulatorServer
 ) -> Iterator[World]:
     with Relay(simulator_server.base_url) as upstream_relay, Relay(dynalite.endpoint) as table_relay:
-        table = dynalite.table().name
+        table = dynalite.table().table
         yield World(package, tools, dynalite, upstream_relay, table_relay, table)

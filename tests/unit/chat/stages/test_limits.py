@@ -308,6 +308,14 @@ class TestMaxTokens:
             passed = limits.feed([TextDelta("one two"), event])
             assert passed == [TextDelta("one two"), Finished("length", Usage(7, 2))]
 
+    def test_a_call_in_pieces_is_passed_whole_or_not_at_all(self) -> None:
+        pieces: list[ReplyEvent] = [
+            ToolCallDelta(0, "", id="call_1", name="look"),
+            ToolCallDelta(0, '{"city": "Paris", "day": "Monday"}'),
+        ]
+        assert limiter(max_tokens=3).feed([*pieces, DONE]) == [Finished("length", Usage(7, 0))]
+        assert limiter(max_tokens=99).feed([*pieces, DONE])[:2] == pieces
+
     def test_tool_calls_count(self) -> None:
         call = ToolCallDelta(0, '{"city": "Paris"}', name="get_weather")
         tokens = estimate_tokens("get_weather" + call.arguments)

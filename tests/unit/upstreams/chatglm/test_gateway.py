@@ -8,6 +8,7 @@ import pytest
 
 from lib.chat.caller import Caller
 from lib.errors import AccessTokenRefused, AccountRefused
+from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.proofs import Proofs
@@ -64,7 +65,7 @@ async def test_many_requests_at_a_cold_start_refresh_once(
 async def test_a_dead_token_of_another_instance_is_not_the_last_one_tried(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
 ) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path}/store.db")
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"))
     (own,) = accounts_of(_caller(account))
     await flow.ask([account])
     upstream.sim.expire_access_tokens(account.uid)
@@ -134,7 +135,7 @@ async def test_one_refused_token_of_several_does_not_keep_the_others_from_servin
 async def test_a_token_is_proven_once_and_known_to_the_next_instance(
     flow: Flow, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
 ) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path}/store.db")
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"))
     await flow.ask([account])
     await close_services()
     await flow.ask([account])

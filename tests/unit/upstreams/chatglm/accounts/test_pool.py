@@ -642,6 +642,31 @@ async def test_a_renewal_that_still_writes_when_cancelled_leaves_nothing_behind(
     assert is_clean(pool)
 
 
+async def test_a_renewal_that_is_due_in_the_moment_of_the_release_does_not_begin(pool: Pool) -> None:
+    lease = await pool.acquire([A], wait_s=0)
+    giving_back = lease.give_back()
+    lease._start_renewal()
+    assert lease._renewal is None
+    await giving_back
+    assert is_clean(pool)
+
+
+async def test_a_renewal_that_ends_in_the_moment_of_the_release_is_the_last() -> None:
+    class Releasing(FaultyStore):
+        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+            written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
+            lease.give_back()
+            return written
+
+    store = Releasing()
+    pool = make_pool(store)
+    lease = await pool.acquire([A], wait_s=0)
+    await asyncio.sleep(10 * LEASE_TTL_S)
+    assert store.asked.count("put lease") == 1
+    assert await store.get(lease_place(A).name) is None
+    assert is_clean(pool)
+
+
 async def test_a_release_after_a_renewal_stops_the_next(pool: Pool, store: FaultyStore) -> None:
     lease = await pool.acquire([A], wait_s=0)
     await asyncio.sleep(25)

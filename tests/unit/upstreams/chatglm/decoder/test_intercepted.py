@@ -8,7 +8,14 @@ import pytest
 
 from lib.chat.events import Failed, Finished, InterceptedCall, ReplyEvent, TextDelta
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
-from tests.unit.upstreams.chatglm.decoder.upstream_events import event, finish, flagged, part, text
+from tests.unit.upstreams.chatglm.decoder.upstream_events import (
+    event,
+    final_text,
+    finish,
+    flagged,
+    part,
+    text,
+)
 
 CALL = {"id": "call_1", "name": "todowrite", "arguments": '{"todos":[]}'}
 SECOND = {**CALL, "id": "call_2"}
@@ -102,3 +109,11 @@ def test_an_error_without_a_reason_after_a_taken_call_is_no_failure() -> None:
 def test_the_text_around_a_taken_call_stays() -> None:
     events = decode(flagged(part("T", text("Now:"))), flagged(called(CALL)), finish())
     assert events[:2] == [TextDelta("Now:"), TAKEN]
+
+
+def test_a_text_that_is_cut_into_many_parts_is_one_text_where_calls_may_come() -> None:
+    pieces = ["<brid", "ge_run>", "\n<tool>now</tool>", "\n</bridge_run>"]
+    parts = [part(f"L{number}", text(piece)) for number, piece in enumerate(pieces)]
+    assert final_text(decode(*map(flagged, parts), finish())) == "".join(pieces)
+    between = flagged(part("S", item("tool_calls", tool_calls={**CALL, "name": "search"})))
+    assert final_text(decode(flagged(parts[0]), between, flagged(parts[1]), finish())) == "<brid\nge_run>"

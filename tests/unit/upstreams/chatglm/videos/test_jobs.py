@@ -28,6 +28,7 @@ from lib.errors import (
 )
 from lib.flows.videos import after_sending, failure_of
 from lib.store.seal import Place
+from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.videos import orders as video_orders
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
@@ -240,7 +241,7 @@ async def test_one_poll_serves_all_who_ask_at_once(
 async def test_another_instance_takes_what_the_first_has_just_heard(
     flow: Flow, account: SimulatedAccount, sim: Simulator, tmp_path: Any
 ) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path}/state.db")
+    flow.configure(store=SqliteSettings(f"{tmp_path}/state.db"))
     caller = caller_of(account)
     made = await make(flow, caller, "[scene:video work=5] a cat", wait_s=0)
     first = await look_at_video(flow.gateway, made.id, flow.calling(caller))
@@ -599,7 +600,7 @@ async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(
 async def test_a_sound_is_added_by_one_instance(
     flow: Flow, account: SimulatedAccount, sim: Simulator, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow.configure(store_url=f"sqlite:///{tmp_path}/state.db")
+    flow.configure(store=SqliteSettings(f"{tmp_path}/state.db"))
     caller = caller_of(account)
     made = await make(flow, caller, audio=AUDIO, wait_s=0)
     sim.fail("composite_video", delay_s=0.3)

@@ -1,0 +1,192 @@
+"""Earlier calls and results as plain text, in the syntax that is taught."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from lib.chat.request import FilePart, ImagePart, Message, Part, TextPart, ToolCall
+from lib.tools.budgets import Budgets, cut_end, cut_middle, on_one_line
+from lib.tools.syntax import Syntax, replayed
+from lib.tools.toolbox import Declared, encoded
+from lib.tools.words import RESULT
+
+_CLOSER = re.compile(rf"<(?=/?{RESULT})", re.IGNORECASE)
+NO_RESULT = "(no result was sent)"
+NO_OUTPUT = "(no output)"
+
+
+class _Result(msgspec.Struct, frozen=True):
+    header: str
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(len(part.text) for part in self.parts if isinstance(part, TextPart))
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """The results of one turn of the assistant's."""
+
+    results: tuple[_Result, ...]
+
+
+def tell(
+    messages: tuple[Message, ...],
+    earlier: tuple[Message, ...],
+    *,
+    syntax: Syntax,
+    tools: Mapping[str, Declared],
+    budgets: Budgets,
+) -> tuple[Message, ...]:
+    """Rewrite calls and results as text. `earlier` are the messages that the upstream knows already."""
+    if not any(message.tool_calls or message.role == "tool" for message in messages):
+        return messages
+    return _cut(_grouped(messages, earlier, syntax, tools, budgets), budgets)
+
+
+def _grouped(
+    messages: tuple[Message, ...],
+    earlier: tuple[Message, ...],
+    syntax: Syntax,
+    tools: Mapping[str, Declared],
+    budgets: Budgets,
+) -> list[Message | _Group]:
+    told: list[Message | _Group] = []
+    calls = _last_calls(earlier)
+    start = 0
+    for end in [*_assistant_turns(messages), len(messages)]:
+        told += _after_turn(messages[start:end], calls, tools, budgets)
+        if end < len(messages):
+            told.append(_said(messages[end], syntax, tools))
+            calls = messages[end].tool_calls
+        start = end + 1
+    return told
+
+
+def _assistant_turns(messages: tuple[Message, ...]) -> list[int]:
+    return [number for number, message in enumerate(messages) if message.role == "assistant"]
+
+
+def _last_calls(messages: tuple[Message, ...]) -> tuple[ToolCall, ...]:
+    return next((message.tool_calls for message in reversed(messages) if message.role == "assistant"), ())
+
+
+def _after_turn(
+    messages: tuple[Message, ...],
+    calls: tuple[ToolCall, ...],
+    tools: Mapping[str, Declared],
+    budgets: Budgets,
+) -> list[Message | _Group]:
+    """Put the results of one turn together, in the order of its calls; everything else keeps its place."""
+    sent = [message for message in messages if message.role == "tool"]
+    results = tuple(_results(calls, sent, tools, budgets))
+    told: list[Message | _Group] = [message for message in messages if message.role != "tool"]
+    if results:
+        first = next((number for number, message in enumerate(messages) if message.role == "tool"), 0)
+        told.insert(first, _Group(results))
+    return told
+
+
+def _results(
+    calls: tuple[ToolCall, ...], sent: list[Message], tools: Mapping[str, Declared], budgets: Budgets
+) -> list[_Result]:
+    told = []
+    for number, call in enumerate(calls, 1):
+        header = f"action {number}: {_described(call, tools, budgets)}"
+        own = [message for message in sent if message.tool_call_id == call.id]
+        told += [_result(header, message) for message in own]
+        if not own:
+            told.append(_Result(header, (TextPart(NO_RESULT),)))
+    known = {call.id for call in calls}
+    for message in sent:
+        if message.tool_call_id not in known:
+            name = message.name or "unknown"
+            shown = tools[name].shown if name in tools else name
+            told.append(_result(f"action: {shown}", message))
+    return told
+
+
+def _result(header: str, message: Message) -> _Result:
+    has_content = any(not isinstance(part, TextPart) or part.text.strip() for part in message.parts)
+    parts = message.parts if has_content else (TextPart(NO_OUTPUT),)
+    return _Result(f"{header}, failed" if message.is_error else header, parts)
+
+
+def _described(call: ToolCall, tools: Mapping[str, Declared], budgets: Budgets) -> str:
+    name = tools[call.name].shown if call.name in tools else call.name
+    found = replayed(name, call.arguments, tools.get(call.name), is_freeform=call.is_freeform).arguments
+    if isinstance(found, str):
+        echo = found
+    else:
+        echo = ", ".join(
+            f"{key}: {value if isinstance(value, str) else encoded(value)}" for key, value in found.items()
+        )
+    echo = cut_end(on_one_line(echo[: 4 * budgets.echo]), budgets.echo)
+    return f"{name} ({echo})" if echo else name
+
+
+def _said(message: Message, syntax: Syntax, tools: Mapping[str, Declared]) -> Message:
+    if not message.tool_calls:
+        return message
+    calls = [
+        replayed(
+            tools[call.name].shown if call.name in tools else call.name,
+            call.arguments,
+            tools.get(call.name),
+            is_freeform=call.is_freeform,
+        )
+        for call in message.tool_calls
+    ]
+    text = "\n".join(filter(None, (message.text.rstrip(), syntax.write_all(calls))))
+    others = tuple(part for part in message.parts if not isinstance(part, TextPart))
+    return Message(role="assistant", parts=(TextPart(text), *others), name=message.name)
+
+
+# Budgets
+
+
+def _cut(told: list[Message | _Group], budgets: Budgets) -> tuple[Message, ...]:
+    """Write the results, the newest with the largest share; images are counted from the first message on."""
+    limits = _limits([item for item in told if isinstance(item, _Group)], budgets)
+    messages: list[Message] = []
+    images = 0
+    for item in told:
+        message = _written(item, limits.pop(0), images) if isinstance(item, _Group) else item
+        images += sum(isinstance(part, ImagePart) for part in message.parts)
+        messages.append(message)
+    return tuple(messages)
+
+
+def _limits(groups: list[_Group], budgets: Budgets) -> list[list[int]]:
+    left = budgets.results
+    limits: list[list[int]] = []
+    for age, group in enumerate(reversed(groups)):
+        most = budgets.result if age else budgets.last_result
+        share = max(min(most, left // len(group.results)), budgets.least_result)
+        limits.insert(0, [share] * len(group.results))
+        left = max(left - sum(min(result.size, share) for result in group.results), 0)
+    return limits
+
+
+def _written(group: _Group, limits: list[int], images: int) -> Message:
+    texts: list[str] = []
+    attached: list[Part] = []
+    for result, limit in zip(group.results, limits, strict=True):
+        body = []
+        for part in result.parts:
+            match part:
+                case TextPart(text):
+                    body.append(text)
+                case ImagePart():
+                    images += 1
+                    attached.append(part)
+                    body.append(f"[image {images}, attached to this message]")
+                case FilePart():
+                    attached.append(part)
+                    body.append(f"[file {part.name or 'without a name'}, attached to this message]")
+        text = _CLOSER.sub("< ", cut_middle("\n".join(body), limit))
+        texts.append(f"<{RESULT}>\n{result.header}\n{text}\n</{RESULT}>")
+    return Message(role="user", parts=(TextPart("\n".join(texts)), *attached))

@@ -1,0 +1,207 @@
+"""The stage for structured output: one JSON value, without chatter or fences, checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from enum import Enum
+
+from lib.chat.events import (
+    Citation,
+    Failed,
+    Finished,
+    ImageMade,
+    Notice,
+    ReplyEvent,
+    Rewritten,
+    TextDelta,
+    ToolCallDelta,
+)
+from lib.chat.request import JsonFormat
+from lib.errors import InvalidModelOutput
+from lib.tools.clean_json import CleanJson
+from lib.tools.json_answer import read_answer
+from lib.tools.schema import Schema, problem_of
+from lib.tools.values import fit, kinds_of
+
+MAX_CHATTER_CHARS = 4_000
+"""Behind more words than these, the JSON is not streamed but looked for at the end."""
+_ANY_OBJECT: Schema = {"type": "object"}
+_START = re.compile(r"(?:\A|\n)[ \t\r\n\ufeff]*(?:(?:`{3,}|~{3,})[^\n`]*\n\s*)?(?=([{\[])\s*[^\s])")
+
+
+class _In(Enum):
+    BEFORE = "before the value"
+    VALUE = "in a value that is passed on as it comes"
+    HELD = "in an answer that is looked at when it is complete"
+    AFTER = "behind the value"
+
+
+class JsonReader:
+    """Stage (lib/chat/stages/interface.py). Beside tools it stands behind the ToolReader."""
+
+    def __init__(self, wanted: JsonFormat, *, is_streamed: bool) -> None:
+        self._schema: Schema = _ANY_OBJECT if wanted.schema is None else wanted.schema
+        kinds = kinds_of(self._schema, self._schema)
+        self._openers = "".join(
+            opener for opener, kind in (("{", "object"), ("[", "array")) if not kinds or kind in kinds
+        )
+        self._is_streamed = is_streamed
+        self._has_sent = False
+        self._has_repaired = False
+        self._has_calls = False
+        self._rewritten: Rewritten | None = None
+        self.is_done = False
+        self.repair: str | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._in = _In.BEFORE if self._is_streamed and self._openers else _In.HELD
+        self._words: list[str] = []
+        """The text, as it is held or as it was passed on."""
+        self._chars = 0
+        self._json = CleanJson()
+
+    def feed(self, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
+        self.repair = None
+        out: list[ReplyEvent] = []
+        for event in events:
+            match event:
+                case TextDelta():
+                    self._take_text(event.text, out)
+                case Citation() if event.marker:
+                    self._take_marker(event, out)
+                case ImageMade():
+                    out.append(Notice("json_image"))  # no part of a JSON value
+                case Rewritten():
+                    self._rewritten = event
+                case ToolCallDelta():
+                    self._has_calls = True
+                    out.append(event)
+                case Finished():
+                    self._finish(event, out)
+                case _:
+                    out.append(event)
+        return out
+
+    # Text
+
+    def _take_text(self, text: str, out: list[ReplyEvent]) -> None:
+        if self._in is _In.BEFORE:
+            self._look_for_start(text, out)
+        elif self._in is _In.VALUE:
+            self._pass_on(text, out)
+        elif self._in is _In.HELD:
+            self._words.append(text)
+
+    def _take_marker(self, event: Citation, out: list[ReplyEvent]) -> None:
+        if self._in is _In.VALUE:
+            self._words.append(event.marker)
+            out.append(event)  # the dialect writes the marker
+        elif self._in in (_In.BEFORE, _In.HELD):
+            self._words.append(event.marker)
+
+    def _look_for_start(self, text: str, out: list[ReplyEvent]) -> None:
+        self._words.append(text)
+        self._chars += len(text)
+        if self._chars > MAX_CHATTER_CHARS:
+            self._in = _In.HELD
+            return
+        said = "".join(self._words)
+        if (start := _START.search(said)) and start[1] in self._openers:
+            self._words = []
+            self._in = _In.VALUE
+            self._pass_on(said[start.end() :], out)
+
+    def _pass_on(self, text: str, out: list[ReplyEvent]) -> None:
+        clean = self._json.feed(text)
+        if clean:
+            self._words.append(clean)
+            self._has_sent = True
+            out.append(TextDelta(clean))
+        if self._json.is_done:
+            self._in = _In.AFTER
+        elif self._json.is_broken:
+            self._words.append(self._json.rest)
+            self._in = _In.HELD
+
+    # The end
+
+    def _finish(self, event: Finished, out: list[ReplyEvent]) -> None:
+        if self._has_calls or event.reason == "tool_calls":
+            out.append(event)
+        elif event.reason != "stop":
+            self._release(event, out)
+        elif self._has_sent:
+            self._finish_sent(event, out)
+        else:
+            self._finish_held(event, out)
+
+    def _release(self, event: Finished, out: list[ReplyEvent]) -> None:
+        """The answer was cut, or moderation took it: pass on the words as they are."""
+        if self._in in (_In.BEFORE, _In.HELD):
+            held = "".join(self._words) if not self._has_sent else self._json.rest
+            if held:
+                out.append(TextDelta(held))
+        if self._rewritten is not None:
+            out.append(self._rewritten)
+        out.append(event)
+
+    def _finish_sent(self, event: Finished, out: list[ReplyEvent]) -> None:
+        """A stream cannot take back: supply closers, and check what was sent."""
+        closers = self._json.close() if self._in is not _In.HELD else None
+        if closers is None:
+            out.append(
+                Failed(InvalidModelOutput(f"The model's JSON breaks off or is broken: {self._tail()}"))
+            )
+            return
+        if closers:
+            self._words.append(closers)
+            out.append(TextDelta(closers))
+        problem = self._problem("".join(self._words), out)
+        out.append(Failed(_failure(problem)) if problem else event)
+
+    def _problem(self, text: str, out: list[ReplyEvent]) -> str | None:
+        value = json.loads(text)
+        problem = problem_of(value, self._schema)
+        if problem and problem_of(fit(value, self._schema, self._schema), self._schema) is None:
+            out.append(Notice("json_untyped"))  # `"5"` for 5: the client gets it as the model wrote it
+            return None
+        return problem
+
+    def _tail(self) -> str:
+        return repr("".join(self._words)[-40:])
+
+    def _finish_held(self, event: Finished, out: list[ReplyEvent]) -> None:
+        answer = read_answer(self._whole_text(), self._schema)
+        if answer.problem is None:
+            if answer.is_mended:
+                out.append(Notice("json_mended"))
+            out += [TextDelta(answer.text), event]
+        elif self._has_repaired:
+            out.append(Failed(_failure(answer.problem)))
+        else:
+            out.append(Notice("json_repair"))
+            self._has_repaired = True
+            self._rewritten = None
+            self.repair = (
+                f"The last answer cannot be used: {answer.problem}. Answer again with the whole JSON value, "
+                "and nothing else."
+            )
+            self._begin()
+
+    def _whole_text(self) -> str:
+        """The upstream's last word on its text, if it changed it."""
+        if self._rewritten is None:
+            return "".join(self._words)
+        parts = self._rewritten.events
+        return "".join(
+            part.text if isinstance(part, TextDelta) else part.marker
+            for part in parts
+            if isinstance(part, TextDelta | Citation)
+        )
+
+
+def _failure(problem: str) -> InvalidModelOutput:
+    return InvalidModelOutput(f"The model's JSON does not satisfy the schema, asked twice: {problem}.")
