@@ -24,9 +24,9 @@ BUILD = ROOT / "hosts/aws/build.py"
 """A script for a terminal, as those in scripts/ are."""
 MAX_ENTRIES = 24
 """A stranger sees the root first. Each entry there is one that somebody looks for at that place."""
-MOST_FUNCTIONS = 12
+MAX_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
-MOST_HANDLER_LINES = 45
+MAX_HANDLER_LINES = 45
 
 Rule = Callable[[str, str], Iterator[str]]
 
@@ -228,8 +228,8 @@ def an_endpoint_defines_app(path: str, source: str) -> Iterator[str]:
 
 def an_endpoint_is_a_page(path: str, source: str) -> Iterator[str]:
     lines = len(source.splitlines())
-    if lines > MOST_HANDLER_LINES:
-        yield f"{path}:{lines}: {lines} lines; at most {MOST_HANDLER_LINES}: the rest belongs in lib/"
+    if lines > MAX_HANDLER_LINES:
+        yield f"{path}:{lines}: {lines} lines; at most {MAX_HANDLER_LINES}: the rest belongs in lib/"
 
 
 def api_holds_endpoints_only(path: str, source: str) -> Iterator[str]:
@@ -317,7 +317,7 @@ def test_the_repository_keeps_the_rule(rule: Rule, files: Callable[[], list[Path
 
 def test_there_are_no_more_endpoints_than_the_smallest_host_takes() -> None:
     endpoints = _endpoints()
-    assert len(endpoints) <= MOST_FUNCTIONS, f"{len(endpoints)} files in api/; Vercel's Hobby plan takes 12"
+    assert len(endpoints) <= MAX_FUNCTIONS, f"{len(endpoints)} files in api/; Vercel's Hobby plan takes 12"
 
 
 def entries_of_the_root(files: list[Path]) -> set[str]:

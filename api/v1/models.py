@@ -1,4 +1,4 @@
-"""GET /v1/models and GET /v1/models/{id}: what can be asked for."""
+"""GET /v1/models and GET /v1/models/{id}: the list of models."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from lib.flows.models import find_model, list_models
 from lib.web.app import create_app
 from lib.web.call import call_of
 
-LISTED_SINCE = 1790640000  # 2026-09-29, when the upstream's list was observed; it tells no dates itself
+LISTED_SINCE = 1790640000  # 2026-09-29: the upstream's list was observed then. It has no dates of its own.
 
 
 async def get_models(request: Request) -> Response:

@@ -33,10 +33,10 @@ from lib.web.headers import reply_headers
 from lib.web.streaming import EventStreamResponse, OwningResponse, render_stream
 
 PATIENCE_S = 1.0
-"""A stream's status waits so long for the first content after the upstream has accepted.
+"""After the upstream has accepted, the stream's status waits this long for the first content.
 
-Refusals follow acceptance within milliseconds and become a real HTTP status. A model that thinks longer must
-not keep a client without headers.
+A refusal comes within milliseconds after acceptance and becomes a real HTTP status. If the model thinks for
+longer, the client still gets its headers.
 """
 
 

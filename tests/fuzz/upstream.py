@@ -42,7 +42,7 @@ _UNUSUAL_KEY = re.compile(
 """What is held back for the rest of a marker has a limit; what is longer may be cut in two."""
 SAID = "SAID 秘密".encode()
 """In the seeds of what is redacted: no word that may be kept."""
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 """Characters of an error."""
 SHORT = 3000
 """Bytes up to which an input is also fed one by one."""
@@ -62,7 +62,7 @@ def chunkings(data: bytes) -> Iterable[list[bytes]]:
 def check_message(error: GatewayError) -> None:
     """Hold that an error can be told, and quotes little of what came."""
     assert set(json.loads(error_body(error))["error"]) == {"message", "type", "param", "code"}
-    assert len(error.message) < LONGEST_MESSAGE
+    assert len(error.message) < MAX_MESSAGE
 
 
 def sse(data: bytes) -> None:
