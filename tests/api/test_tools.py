@@ -129,6 +129,7 @@ def test_a_wrong_call_is_asked_for_again_within_the_request(
     task = f"[scene:agent mistake={mistake}] [agent: read_file path=a.py limit=3; then answer done]"
     with logged() as lines:
         assert loop.run(task) == "done"
+        wait_until(lambda: sum(line["message"] == "request" for line in lines) == 2)
     assert loop.called == [("read_file", {"path": "a.py", "limit": 3})]
     requests = [line for line in lines if line["message"] == "request"]
     assert requests[0]["notices"]["tool_repair"] == 1
