@@ -1,14 +1,16 @@
-# The gateway on any box: docs/deploy-box.md. Everything that is installed is in scripts/install-image, which
-# tests/deploy/box runs in a root of its own.
+# The gateway on any box: docs/deploy-box.md. Everything that is installed is in scripts/support/install-image, which
+# tests/system/deploy/box runs in a root of its own.
 FROM python:3.13-slim
 
 WORKDIR /app
-COPY requirements-local.txt local.py local_http.py local_workers.py ./
-COPY scripts/install-image scripts/
+COPY requirements/box.txt requirements/
+COPY scripts/support/install-image scripts/support/
+COPY hosts/__init__.py hosts/
+COPY hosts/box hosts/box
 COPY api api
 COPY lib lib
 COPY simulator simulator
-RUN scripts/install-image
+RUN scripts/support/install-image
 
 # A number: Kubernetes' runAsNonRoot cannot tell of a name whether it is root's.
 USER 10001:10001
@@ -23,4 +25,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["/venv/bin/python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1:8000', timeout=4); c.request('GET', '/ping'); exit(c.getresponse().status != 200)"]
 # The server itself is the first process: SIGTERM reaches it.
-ENTRYPOINT ["/venv/bin/python", "local.py", "--host", "0.0.0.0", "--port", "8000"]
+ENTRYPOINT ["/venv/bin/python", "-m", "hosts.box", "--host", "0.0.0.0", "--port", "8000"]

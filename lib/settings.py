@@ -1,4 +1,4 @@
-"""The only reader of the environment. Names and meanings: docs/configuration.md."""
+"""Read the environment. No other module does. docs/configuration.md explains every name."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import chain
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
 VERCEL_MAX_DURATION_S = 300.0
-"""The Hobby plan's longest function; a paid plan's owner sets MAX_DURATION_S."""
+"""The Hobby plan ends a function after this time. The owner of a paid plan sets MAX_DURATION_S."""
 
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
-"""An entry of API_KEYS that is a key's hash: the key itself need not lie in the environment."""
+"""An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
+
+
+ToolSyntax = Literal["blocks", "calls", "dsml"]
+"""The form in which the model is taught to call tools (docs/tools.md)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, typed; hashable, so that what is built from it can be kept by it."""
+    """Every setting, typed. It is hashable, so a cache can use it as a key."""
 
     refresh_tokens: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
     allow_passthrough: bool = True
     base_url: str = "https://chatglm.cn/chatglm"
-    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - public, in every copy of the web application
+    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - It is public, in every copy of the web app.
     app_version: str = "0.0.1"
     user_agent: str = (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -39,11 +43,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
     web_search: bool = False
-    store_url: str = "memory://"
+    tool_syntax: ToolSyntax = "blocks"
+    store: StoreSettings = MemorySettings()
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
-    """AWS Lambda tells each invocation's own deadline; its header is believed only there."""
+    """AWS Lambda sends each invocation's deadline in a header. We trust this header only there."""
     connect_timeout_s: float = 10.0
     first_content_timeout_s: float = 60.0
     idle_timeout_s: float = 120.0
@@ -60,15 +65,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone.
+        """Read every setting. Raise a `ConfigurationError` that names all wrong settings at once.
 
-        It quotes no value, not even a number's: anybody may read it, and a key may stand in the wrong place.
+        It quotes no value, not even a number: strangers may read it, and a key may stand in the wrong place.
         """
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
             "on_vercel": bool(environ.get("VERCEL")),
-            # Vercel runs on Lambda, and has its names; but nobody there takes that header off a request.
+            # Vercel runs on Lambda and sets its names, but a client could send the deadline's header there.
             "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not environ.get("VERCEL"),
         }
         mistakes: list[str] = []
@@ -81,8 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
         try:
-            values.update(_aws_access(values.get("store_url", ""), environ))
-            values.update(_upstash_access(values.get("store_url"), environ))
+            values["store"] = read_store_settings(environ)
         except ValueError as error:
             mistakes.append(f"STORE_URL {error}")
         if mistakes:
@@ -90,29 +94,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**values)
 
     def gaps(self) -> list[str]:
-        """What is configured in a way that its owner will wonder about, a sentence each."""
+        """Describe each setting that the owner probably does not want, in one sentence each."""
         found: list[str] = []
         if self.refresh_tokens and not self.api_keys:
             found.append(
-                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: nobody can use the owner's accounts until "
-                "API_KEYS names at least one key."
+                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
+                "API_KEYS to at least one key."
             )
         if self.api_keys and not self.refresh_tokens:
             found.append(
-                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: there is no account behind the keys."
+                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
+                "CHATGLM_REFRESH_TOKENS."
             )
         if not self.refresh_tokens and not self.allow_passthrough:
-            found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
-        if self.store_url.startswith("memory:"):
             found.append(
-                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and "
-                "instances do not know of each other's use of an account."
+                "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
+                "one of them."
+            )
+        if isinstance(self.store, MemorySettings):
+            found.append(
+                "STORE_URL is memory://: this process loses a rotated refresh token when it ends, and two "
+                "processes may use one account at the same time."
             )
         return found
 
 
 def current() -> Settings:
-    """Return the settings of the environment as it is now; parsed again only when a value changed."""
+    """Return the settings of the present environment. It is parsed again only if a value changed."""
     environ = os.environ
     return _parsed(tuple(environ.get(name) for name in _NAMES))
 
@@ -131,10 +139,11 @@ def _names(text: str) -> tuple[str, ...]:
 def _keys(text: str) -> tuple[str, ...]:
     keys = _names(text)
     for place, key in enumerate(keys, 1):
-        # A hash with a mistake in it must not become a clear key: whoever reads it could use it.
+        # A hash with a mistake must not become a clear key: a reader of the hash could use it.
         if key.lower().startswith("sha256") and not HASHED_KEY.fullmatch(key):
             raise ValueError(
-                f"must hold keys, or sha256: with the 64 hexadecimal digits of one; entry {place} is neither"
+                "must hold keys, or sha256: and the 64 hexadecimal digits of a key's hash; "
+                f"entry {place} is neither"
             )
     return keys
 
@@ -168,13 +177,13 @@ def _seconds_from_zero(text: str) -> float:
     except ValueError:
         raise ValueError("must be a number of seconds, such as 30 or 2.5") from None
     if not 0 <= seconds < float("inf"):
-        raise ValueError("must be a number of seconds, 0 or more, and finite")
+        raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise ValueError("must be a whole number of bytes, 1 or more, in digits alone")
+        raise ValueError("must be a whole number of bytes, 1 or more, with digits only")
     return int(text)
 
 
@@ -186,63 +195,15 @@ def _http_url(text: str) -> str:
 
 def _header_value(text: str) -> str:
     if not text.isascii() or not text.isprintable():
-        raise ValueError("must be printable ASCII, since it is sent in a header")
+        raise ValueError("must be printable ASCII, because it is sent in a header")
     return text
 
 
-def _store_url(text: str) -> str:
-    if text.startswith(("redis://", "rediss://")):
-        match = _REDIS_URL.fullmatch(text)
-        if not match or int(match["port"] or 0) > 65535:
-            raise ValueError("must be redis[s]://[user:password@]host[:port][/number], odd characters as %XX")
-    elif not text.startswith(("memory://", "sqlite:///", "dynamodb://", "upstash://")):
-        known = "sqlite:///path, redis://, rediss://, upstash://, dynamodb://table?region=region"
-        raise ValueError(f"must be memory:// or one of {known}")
-    return text
-
-
-def _aws_access(store_url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete dynamodb://table?region=… with the function's own credentials, under AWS's names for them."""
-    if not store_url.startswith("dynamodb://"):
-        return {}
-    from urllib.parse import parse_qsl, quote, urlencode
-
-    table, _, query = store_url.removeprefix("dynamodb://").partition("?")
-    options = dict(parse_qsl(query))
-    found = {
-        "region": options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"),
-        "session_token": environ.get("AWS_SESSION_TOKEN"),
-        "endpoint": options.get("endpoint")
-        or environ.get("AWS_ENDPOINT_URL_DYNAMODB")
-        or environ.get("AWS_ENDPOINT_URL"),
-    }
-    access = [environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not found["region"]:
-        raise ValueError("must be dynamodb://table?region=region, or AWS_REGION must be set")
-    if not all(access):
-        raise ValueError("is dynamodb://…, which needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    key_id, secret = (quote(text, safe="") for text in access)
-    more = urlencode({name: value for name, value in found.items() if value})
-    return {"store_url": f"dynamodb://{key_id}:{secret}@{table}?{more}"}
-
-
-def _upstash_access(store_url: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Complete upstash:// with what its integrations set, and choose it where nothing else is chosen."""
-    if store_url not in (None, "upstash://"):
-        return {}
-    for url_name, token_name in _UPSTASH:
-        url, token = environ.get(url_name, "").strip(), environ.get(token_name, "").strip()
-        if url and token:
-            from urllib.parse import quote
-
-            scheme, _, address = url.rstrip("/").partition("://")
-            if scheme not in ("http", "https") or not token.isascii():
-                raise ValueError(f"is upstash://, which needs https://… in {url_name}, ASCII in {token_name}")
-            more = "?scheme=http" if scheme == "http" else ""
-            return {"store_url": f"upstash://:{quote(token, safe='')}@{address}{more}"}
-    if store_url is None:
-        return {}
-    raise ValueError(f"is upstash://, which needs {' and '.join(_UPSTASH[0])}")
+def _tool_syntax(text: str) -> ToolSyntax:
+    for known in get_args(ToolSyntax):
+        if text.lower() == known:
+            return cast("ToolSyntax", known)
+    raise ValueError("must be blocks, calls or dsml")
 
 
 def _log_level(text: str) -> str:
@@ -252,13 +213,6 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
-_REDIS_URL = re.compile(
-    r"rediss?://"
-    r"([^\s/?#@]*@)?"
-    r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])"
-    r"(:(?P<port>[0-9]{1,5}))?"
-    r"(/[0-9]{0,9})?"
-)
 _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "refresh_tokens": ("CHATGLM_REFRESH_TOKENS", _names),
     "api_keys": ("API_KEYS", _keys),
@@ -271,7 +225,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
-    "store_url": ("STORE_URL", _store_url),
+    "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),
@@ -284,18 +238,4 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_AWS = (
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-)
-_UPSTASH = (
-    ("KV_REST_API_URL", "KV_REST_API_TOKEN"),  # as Vercel's integration names them
-    ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"),
-)
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", *_AWS, *chain(*_UPSTASH))
+_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", *ENVIRONMENT_NAMES)

@@ -1,1 +1,1 @@
-"""An imitation of chatglm.cn, as strict as the real thing; imports nothing of lib/."""
+"""Imitations of the upstreams, as strict as the real ones; they import nothing of lib/."""

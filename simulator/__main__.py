@@ -16,8 +16,8 @@ async def serve(options: argparse.Namespace) -> None:
     simulator = Simulator(strict_rotation=not options.lax, pace_s=options.pace, replay_dir=options.replay)
     refresh_token = simulator.add_account(nickname="demo")
     listener = listen(options.port)
-    server = make_server(simulator)
-    # The socket listens already: who connects now is served as soon as the server has started.
+    server = make_server(simulator.app)
+    # The socket listens already: the server takes early connections as soon as it has started.
     sys.stdout.write(json.dumps({"url": base_url_of(listener), "refresh_token": refresh_token}) + "\n")
     sys.stdout.flush()
     await server.serve(sockets=[listener])

@@ -16,9 +16,3 @@ def read_turns(prompt: str) -> list[tuple[str, str]]:
 
 def user_texts(prompt: str) -> list[str]:
     return [text for role, text in read_turns(prompt) if role == "user"] or [prompt]
-
-
-def where_tags_count(prompt: str) -> str:
-    """Return what may name a scene: system texts and the user's newest; older turns have been played."""
-    system = [text for role, text in read_turns(prompt) if role == "system"]
-    return "\n".join([*system, user_texts(prompt)[-1]])

@@ -1,4 +1,4 @@
-"""Answers that a test puts in the place of an endpoint's own."""
+"""Answers that a test sets in place of an endpoint's own."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Fault:
     """None: the endpoint's own answer, after the delay."""
     times: int
     delay_s: float
-    """Before anything is done."""
+    """The time before the call is carried out."""
     disconnect: bool
     uid: str | None
     late_s: float = 0.0
-    """Between what was done and the answer that tells it."""
+    """The time between the call's effect and its answer."""
 
 
 class Faults:
-    """The faults in waiting, in the order they were set."""
+    """The faults that wait, in the order of their setting."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []

@@ -1,4 +1,4 @@
-"""The simulator on a real socket, in a thread of its own."""
+"""A simulator on a real socket, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from starlette.types import ASGIApp
 
 from .app import Simulator
 
@@ -17,20 +19,20 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 
 
-def make_server(simulator: Simulator) -> Server:
-    import uvicorn  # needed only where there is a socket
+def make_server(app: ASGIApp) -> Server:
+    import uvicorn  # only a simulator on a socket needs it
 
     config = uvicorn.Config(
-        simulator.app,
+        app,
         http="h11",
         ws="none",
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="critical",  # broken-off answers are what some scenes are for
+        log_level="critical",  # some scenes break their answers off on purpose
         access_log=False,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=60,  # not shorter than a client keeps a connection: no resets by chance
+        timeout_keep_alive=60,  # not shorter than a client keeps a connection: then no reset comes by chance
     )
     return uvicorn.Server(config)
 
@@ -44,19 +46,18 @@ def listen(port: int = 0) -> socket.socket:
     return listener
 
 
-def base_url_of(listener: socket.socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}/chatglm"
+def base_url_of(listener: socket.socket, path: str = "/chatglm") -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}{path}"
 
 
-class SimulatorServer:
-    """`with SimulatorServer() as server:` serves until the block ends."""
+class ThreadServer:
+    """An application that serves from `__enter__` until `__exit__`."""
 
-    def __init__(self, simulator: Simulator | None = None, *, port: int = 0, **options: Any) -> None:
-        self.simulator = simulator or Simulator(**options)
+    def __init__(self, app: ASGIApp, *, name: str, path: str, port: int = 0) -> None:
         self._listener = listen(port)
-        self.base_url = base_url_of(self._listener)
-        self._server = make_server(self.simulator)
-        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+        self.base_url = base_url_of(self._listener, path)
+        self._server = make_server(app)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listener])
@@ -79,10 +80,22 @@ class SimulatorServer:
         self.stop()
 
     def stop(self) -> None:
-        """End every answer and the server; raise when it does not stop in time."""
-        self.simulator.stop_generations()
+        """End the server; it cancels open answers after a second. Raise if it does not stop in time."""
         self._server.should_exit = True
         self._thread.join(STOP_TIMEOUT_S)
         self._listener.close()
         if self._thread.is_alive():
             raise RuntimeError(f"the simulator's server did not stop within {STOP_TIMEOUT_S} s")
+
+
+class SimulatorServer(ThreadServer):
+    """`with SimulatorServer() as server:` serves until the block ends."""
+
+    def __init__(self, simulator: Simulator | None = None, *, port: int = 0, **options: Any) -> None:
+        self.simulator = simulator or Simulator(**options)
+        super().__init__(self.simulator.app, name="simulator", path="/chatglm", port=port)
+
+    def stop(self) -> None:
+        """End every answer, then the server."""
+        self.simulator.stop_generations()
+        super().stop()

@@ -1,4 +1,4 @@
-"""What a scene is made of, and the frames that carry it (protocol.md §3.1, §3.2)."""
+"""The steps of a scene, and the frames that carry them (protocol.md §3.1, §3.2)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from .conversations import Turn
-
-if TYPE_CHECKING:
-    from .uploads import StoredFile
+from .records import StoredFile, Turn
 
 Json = dict[str, Any]
 
@@ -30,7 +27,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait; ended early by stop_stream and by a client that leaves. First in a scene: before the headers."""
+    """Wait; stop_stream and a client that leaves end the wait. As the first step: before the headers."""
 
     seconds: float
 
@@ -58,14 +55,14 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Break the connection. `hard` resets it, which may also lose what was just sent."""
+    """Break the connection. `hard` resets it; that may also lose the bytes just sent."""
 
     hard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """First in a scene: an HTTP answer that is no stream; no conversation comes to be."""
+    """As the first step: an HTTP answer that is no stream. It makes no conversation."""
 
     status: int
     body: bytes | str | Json
@@ -78,7 +75,7 @@ Step = Json | bytes | Pause | Pace | Head | Split | Abort | Reply
 
 @dataclass(slots=True)
 class Cue:
-    """What a scene is told, and where it leaves what it said."""
+    """The request that a scene answers, and the words that it has said so far."""
 
     prompt: str
     args: Mapping[str, str] = field(default_factory=dict)
@@ -91,12 +88,14 @@ class Cue:
     web_search: bool = False
     turns: Sequence[Turn] = ()
     files: Sequence[StoredFile] = ()
-    """Those that the message refers to, as far as the account has them."""
+    """The files that the message refers to, if the account has them."""
     image_base: str = "https://sfile.chatglm.cn/testpath"
     replay_dir: Path | None = None
-    """Where captures may be replayed from."""
+    """The folder of captures."""
     said: list[str] = field(default_factory=list)
     thought: list[str] = field(default_factory=list)
+    erred: bool = False
+    """Set by a scene that made a mistake on purpose: the next answer may repair it."""
 
     def number(self, name: str, default: float) -> float:
         return float(self.args.get(name, default))
@@ -148,7 +147,7 @@ class Script:
         self.cue = cue
         self.created_at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         self.settled: dict[str, Json] = {}
-        """Finished parts by logic_id: what the terminal event may repeat."""
+        """Finished parts by logic_id; the terminal event may repeat them."""
 
     def part(self, logic_id: str, *items: Json, status: str = "init", **fields: Any) -> Json:
         return {
@@ -185,7 +184,7 @@ class Script:
         } | fields
 
     def opening(self) -> Json:
-        """Make the first event, which tells the conversation's id and has no parts."""
+        """Make the first event: it names the conversation and has no parts."""
         return self.event(increase=None)
 
     def increments(

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from lib import settings
-from lib.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.web.guessing import GUESSES
 from simulator.app import Simulator
 from simulator.server import SimulatorServer
-from tests.harness.client import KEY, Client
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
+from tests.support.client import KEY, Client
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
 
 hypothesis_settings.register_profile("gateway", deadline=None)
 hypothesis_settings.load_profile("gateway")

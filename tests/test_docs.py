@@ -17,17 +17,20 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-import local
+from hosts.box.demo import DEMO_KEY
+from hosts.box.mounting import API_FOLDER, mount
+from hosts.box.terminal import demo_greeting
 from lib import errors, settings
-from lib.chatglm.drawing import ASPECT_RATIOS
+from lib.dialects.openai_errors import type_of
 from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDEO_STYLES
 from lib.errors import GatewayError
-from lib.store import SCHEMES
+from lib.store.settings import SCHEMES
+from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.live import LiveGateway
+from tests.support.live import LiveGateway
 from tests.test_layout import ROOMS, imports_of
 
-ROOT = Path(local.__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 DOCUMENTS = sorted(
     path
@@ -40,7 +43,7 @@ EXAMPLE_TIMEOUT_S = 60
 VIDEO_PROMPT = "A ship at sea"
 """Of every example that orders a video; the scene in front of it has it done at the first look."""
 CODES_FROM_ELSEWHERE = {(401, "account_blocked")}
-"""Passed on by a variable (lib/accounts/cooldowns.py), where no reading of the source finds it."""
+"""Passed on by a variable (accounts/cooldowns.py), where no reading of the source finds it."""
 
 _BLOCK = re.compile(
     rf"^(?P<mark>{re.escape(RUN_MARK)}\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -105,6 +108,7 @@ def test_every_setting_is_described_with_its_default_and_no_other_is() -> None:
     assert described.pop("`ALLOW_PASSTHROUGH`") == "`true` without `API_KEYS`, else `false`"
     assert not settings.Settings.from_env({"API_KEYS": "k"}).allow_passthrough
     assert expected.pop("`ALLOW_PASSTHROUGH`") == "`true`"
+    expected["`STORE_URL`"] = f"`{settings.Settings().store.scheme}://`"
     assert described == expected
 
 
@@ -120,11 +124,10 @@ def test_a_readme_names_only_settings_that_exist(readme: Path) -> None:
 
 
 def test_every_store_is_described_and_no_other_is() -> None:
-    schemes = re.findall(r"\w+(?=://)", SCHEMES)
     described = [cell.strip("`").partition("://") for (cell,) in coded_rows("README.md") if "://" in cell]
-    assert sorted(scheme for scheme, _, _ in described) == sorted(schemes)
+    assert sorted(scheme for scheme, _, _ in described) == sorted(SCHEMES)
     text = prose(ROOT / "docs/configuration.md")
-    assert [scheme for scheme in schemes if f"* `{scheme}://" not in text] == []
+    assert [scheme for scheme in SCHEMES if f"* `{scheme}://" not in text] == []
 
 
 def error_classes(cls: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
@@ -171,20 +174,22 @@ def test_every_status_and_code_of_an_error_is_described_and_no_other_is() -> Non
     classes = list(error_classes())
     codes = {(cls.status, str(cls.code)) for cls in classes} | set(raised_codes()) | CODES_FROM_ELSEWHERE
     assert {(status, code) for status, _, code in described} == codes
-    assert {(status, kind) for status, kind, _ in described} == {(cls.status, cls.type) for cls in classes}
+    kinds = {(cls.status, type_of(cls.__new__(cls))) for cls in classes}
+    assert {(status, kind) for status, kind, _ in described} == kinds
 
 
 # Endpoints and rooms
 
 
 def test_every_route_is_in_the_table_of_endpoints_and_no_other_is() -> None:
-    apps = local.mount(local.API_FOLDER)._apps
+    apps = mount(API_FOLDER)._apps
     routes = [route for app in apps for route in app.routes if isinstance(route, Route)]
     served = {
         f"{method} {route.path}"
         for route in routes
         for method in (route.methods or set()) - {"HEAD"}
-        if not route.path.startswith("/api") and route.path != "/index"  # the other spellings
+        if not route.path.startswith("/api")
+        and route.path not in ("/index", "/robots.txt")  # the other spellings
     }
     described = [cell.strip("`") for (cell,) in coded_rows("README.md") if re.match(r"`[A-Z]+ /", cell)]
     assert sorted(described) == sorted(served)
@@ -201,8 +206,12 @@ def test_the_table_of_rooms_is_the_one_that_is_held() -> None:
 
 def test_every_script_that_is_named_is_there() -> None:
     for document in DOCUMENTS:
-        named = set(re.findall(r"(?<![\w/.])scripts/[\w-]+(?:\.\w+)?", document.read_text(encoding="utf-8")))
-        assert [name for name in sorted(named) if not (ROOT / name).is_file()] == [], document.name
+        named = set(
+            re.findall(
+                r"(?<![\w/.])scripts/(?:support/)?[\w-]+(?:\.\w+)?", document.read_text(encoding="utf-8")
+            )
+        )
+        assert [name for name in sorted(named) if not (ROOT / name).exists()] == [], document.name
 
 
 def test_every_word_that_an_image_or_a_video_may_be_ordered_with_is_named() -> None:
@@ -221,7 +230,7 @@ def test_both_readmes_have_the_same_parts() -> None:
 
 
 def test_the_first_examples_are_those_that_the_demo_prints() -> None:
-    printed = [line.strip() for line in local._demo_text(EXAMPLE_URL).splitlines()]
+    printed = [line.strip() for line in demo_greeting(EXAMPLE_URL).splitlines()]
     for language in ("bash", "python"):
         example = next(code for is_run, of, code in blocks(ENGLISH) if is_run and of == language)
         assert [line.strip() for line in example.splitlines() if line.strip() not in printed] == []
@@ -313,7 +322,7 @@ def demo(
 ) -> str:
     """Set the live gateway up as `scripts/serve --demo` does, with pass-through; return its address."""
     environment.setenv("CHATGLM_REFRESH_TOKENS", account.token)
-    environment.setenv("API_KEYS", local.DEMO_KEY)
+    environment.setenv("API_KEYS", DEMO_KEY)
     environment.setenv("ALLOW_PASSTHROUGH", "true")
     environment.setenv("REFRESH_TOKEN", upstream.add_account().token)
     return gateway.url
@@ -359,7 +368,7 @@ def test_the_examples_run(document: str, language: str, program: str, demo: str)
 def test_what_server_timing_tells_is_in_both_readmes(demo: str) -> None:
     document = {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain,words"}}
     body = {"model": "glm-5.3", "messages": [{"role": "user", "content": [document]}]}
-    headers = {"authorization": f"Bearer {local.DEMO_KEY}"}
+    headers = {"authorization": f"Bearer {DEMO_KEY}"}
     answer = httpx.post(
         f"{demo}/v1/chat/completions", json=body, headers=headers, timeout=20, trust_env=False
     )

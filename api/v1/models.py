@@ -1,4 +1,4 @@
-"""GET /v1/models and GET /v1/models/{id}: what can be asked for."""
+"""GET /v1/models and GET /v1/models/{id}: the list of models."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,22 +7,19 @@ from starlette.routing import Route
 from lib.dialects.openai_errors import error_body
 from lib.dialects.openai_models import render_model, render_models
 from lib.flows.models import find_model, list_models
-from lib.settings import current
 from lib.web.app import create_app
-from lib.web.caller import identify
+from lib.web.call import call_of
 
-LISTED_SINCE = 1790640000  # 2026-09-29, when the upstream's list was observed; it tells no dates itself
+LISTED_SINCE = 1790640000  # 2026-09-29: the upstream's list was observed then. It has no dates of its own.
 
 
 async def get_models(request: Request) -> Response:
-    settings = current()
-    names = await list_models(identify(request, settings), settings)
+    names = await list_models(call_of(request))
     return Response(render_models(names, LISTED_SINCE), media_type="application/json")
 
 
 async def get_model(request: Request) -> Response:
-    settings = current()
-    name = await find_model(request.path_params["name"], identify(request, settings), settings)
+    name = await find_model(request.path_params["name"], call_of(request))
     return Response(render_model(name, LISTED_SINCE), media_type="application/json")
 
 

@@ -1,4 +1,7 @@
-"""What a reply consists of: a sequence of these, ended by exactly one `Finished` or `Failed`."""
+"""The events of a reply: one `Started`, then any of the others, then exactly one `Finished` or `Failed`.
+
+Upstreams make them, stages change them, dialects render them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,17 @@ from lib.errors import GatewayError
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
 
+class Started(msgspec.Struct, frozen=True):
+    """The upstream has accepted the chat. It comes first and once."""
+
+    id: str
+    """Names the answer, and the conversation if the caller keeps it."""
+    model: str
+    """The model that serves, in the upstream's words."""
+    account: str = ""
+    """The label of the account; empty if the upstream has none."""
+
+
 class TextDelta(msgspec.Struct, frozen=True):
     text: str
 
@@ -20,7 +34,7 @@ class ReasoningDelta(msgspec.Struct, frozen=True):
 
 
 class Citation(msgspec.Struct, frozen=True):
-    """A source. Where `marked`, it stands in the text as its `marker`, which no TextDelta repeats."""
+    """A source. If `marked`, it stands in the text as its `marker`, and no TextDelta repeats the marker."""
 
     number: int
     """From 1, in the order of first mention; the same URL keeps its number."""
@@ -36,7 +50,7 @@ class Citation(msgspec.Struct, frozen=True):
 class ImageMade(msgspec.Struct, frozen=True):
     url: str
     prompt: str = ""
-    """What the upstream made of the caller's words, where it tells."""
+    """The upstream's version of the caller's prompt, if the upstream sends one."""
 
     @property
     def markdown(self) -> str:
@@ -65,31 +79,48 @@ class InterceptedCall(msgspec.Struct, frozen=True):
     id: str = ""
     """The upstream's own id of the call. The same id again is the same call."""
     result: str = ""
-    """The upstream's answer to the call; empty while there is none."""
+    """The upstream's answer to the call. It is empty until the answer comes."""
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something to log that changes nothing for the client: a failed server-side tool, a rewritten text."""
+    """A fact for the log that changes nothing for the client: a failed server-side tool, a rewritten text."""
 
     kind: str
     detail: str = ""
 
 
-class Rewritten(msgspec.Struct, frozen=True):
-    """The upstream changed what it had said: these are the whole reply's events, from the start.
+Told = TextDelta | ReasoningDelta | Citation | ImageMade
+"""The events that make up the visible answer and its reasoning."""
 
-    A stream cannot retract and passes over it; whoever accumulates begins again with these.
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """The upstream changed its earlier words. These are all events of the reply so far, from its start.
+
+    A stream cannot retract, so it passes over this event. An accumulated answer starts again with it.
     """
 
-    events: tuple[TextDelta | ReasoningDelta | Citation | ImageMade, ...]
+    events: tuple[Told, ...]
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    """Moderation took the answer back and shows these words in its place.
+
+    `Finished("content_filter")` follows. A stream can only add the words; an accumulated answer is them.
+    """
+
+    words: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Estimated tokens (lib/chat/usage.py); `reasoning_tokens` are part of `completion_tokens`."""
+    """Tokens, estimated by lib/chat/usage.py or reported by the upstream.
+
+    `reasoning_tokens` are part of `completion_tokens`, `cached_tokens` part of `prompt_tokens`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     reasoning_tokens: int = 0
+    cached_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -99,8 +130,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True):
     reason: FinishReason
     usage: Usage = Usage(0, 0)
-    model: str = ""
-    """What served, in the upstream's words."""
+    stop_sequence: str | None = None
+    """The client's stop sequence that ended the text, if one did and its name is known."""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -110,7 +141,8 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 ReplyEvent = (
-    TextDelta
+    Started
+    | TextDelta
     | ReasoningDelta
     | Citation
     | ImageMade
@@ -118,8 +150,22 @@ ReplyEvent = (
     | InterceptedCall
     | Notice
     | Rewritten
+    | Withdrawn
     | Finished
     | Failed
 )
 Content = (TextDelta, ReasoningDelta, Citation, ImageMade, ToolCallDelta)
-"""The events after which a retry would be visible to the client."""
+"""After one of these events, a retry would be visible to the client."""
+
+
+def visible_text(event: ReplyEvent) -> str:
+    """Return the text that the event adds to the answer."""
+    match event:
+        case TextDelta():
+            return event.text
+        case Citation():
+            return event.marker
+        case ImageMade():
+            return event.markdown
+        case _:
+            return ""

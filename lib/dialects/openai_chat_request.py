@@ -1,6 +1,6 @@
 """The body of POST /v1/chat/completions, as OpenAI documents it and as clients really send it.
 
-Fields that are not listed here are ignored, whatever their type.
+The parser ignores every field that is not listed here, with any type.
 """
 
 from __future__ import annotations
@@ -15,19 +15,31 @@ from lib.chat.request import (
     Effort,
     FilePart,
     ImagePart,
+    JsonFormat,
     Message,
     Part,
     Role,
     TextPart,
     ToolCall,
 )
+from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
+from lib.dialects.openai_chat_tools import (
+    FunctionChoice,
+    WireChoice,
+    WireFunction,
+    WireTool,
+    read_choice,
+    read_function_call,
+    read_functions,
+    read_tools,
+)
 from lib.errors import InvalidRequest
 
 MAX_MODEL_CHARS = 256
-"""It is said again in every chunk of a stream."""
+"""Every chunk of a stream repeats the name."""
 MAX_STOP_SEQUENCES = 64
-"""OpenAI takes 4, and some clients send more; each is searched for in every piece of the answer."""
+"""OpenAI takes 4, and some clients send more. The search for each costs time in every piece of the answer."""
 
 _EFFORTS: dict[str, Effort] = {
     "none": "none",
@@ -47,7 +59,7 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
 }
 _NEED_CONTENT = ("system", "developer", "user")
-"""An assistant may have only called tools, and a tool may have said nothing."""
+"""An assistant's message may hold only calls, and a tool's result may be empty."""
 
 
 class _Url(msgspec.Struct):
@@ -69,7 +81,7 @@ class _Part(msgspec.Struct):
     image_url: str | _Url | None = None
     file: _File | None = None
     file_url: str | _Url | None = None
-    """A file as the older bridges take it, in a part of the type `file` or `file_url`."""
+    """The older bridges' form of a file, in a part of the type `file` or `file_url`."""
 
 
 class _Function(msgspec.Struct):
@@ -77,9 +89,15 @@ class _Function(msgspec.Struct):
     arguments: str = ""
 
 
+class _Custom(msgspec.Struct):
+    name: str
+    input: str = ""
+
+
 class _ToolCall(msgspec.Struct):
-    id: str
-    function: _Function
+    id: str = ""
+    function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Message(msgspec.Struct):
@@ -90,7 +108,7 @@ class _Message(msgspec.Struct):
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
     function_call: _Function | None = None
-    """What `tool_calls` was before 2023-11: without an id, answered by a message of the role `function`."""
+    """The form of `tool_calls` before 2023-11. It has no id; a message of the role `function` answers it."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -98,11 +116,18 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _WebSearchOptions(msgspec.Struct):
-    """Every field is ignored: that they are sent is the wish."""
+    """The parser ignores every field. The object itself asks for the web search."""
+
+
+class _JsonSchema(msgspec.Struct):
+    name: str = ""
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class _ResponseFormat(msgspec.Struct):
     type: str
+    json_schema: _JsonSchema | None = None
 
 
 class _Body(msgspec.Struct):
@@ -115,13 +140,16 @@ class _Body(msgspec.Struct):
     max_completion_tokens: int | None = None
     reasoning_effort: str | None = None
     reasoning: Any = None
-    """Not of this endpoint, but sent to it in the form of /v1/responses: {"effort": …}."""
+    """OpenAI has it in /v1/responses only: {"effort": …}. Some clients send it here, too."""
     web_search_options: _WebSearchOptions | None = None
     store: bool | None = None
     conversation_id: str | None = None
     n: int | None = None
-    tools: list[msgspec.Raw] | None = None
-    functions: list[msgspec.Raw] | None = None
+    tools: list[WireTool] | None = None
+    tool_choice: str | WireChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[WireFunction] | None = None
+    function_call: FunctionChoice = None
     response_format: _ResponseFormat | None = None
     modalities: list[str] | None = None
     audio: Any = None
@@ -130,22 +158,79 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def parse_request(body: bytes) -> ChatRequest:
-    """Raise InvalidRequest, and nothing else, for whatever is wrong with the body."""
+class AskedChat(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat, and the form in which this dialect answers it."""
+
+    chat: ChatRequest
+    stream: bool = False
+    include_usage: bool = False
+    """The stream ends with a chunk that holds the usage."""
+    uses_functions: bool = False
+    """The request has `functions`: a call is answered as `function_call`, without an id."""
+
+
+def parse(body: bytes, _address: Address) -> AskedChat:
+    """Raise InvalidRequest, and nothing else, for any mistake in the body."""
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
+    chat = _chat(wire)
+    if chat.tools or chat.json_format is not None or chat.tool_choice.mode == "required":
+        # Imported here: a chat without tools does not pay for it at its cold start.
+        from lib.tools.validation import check_request
+
+        inside = "" if wire.tools is None else "function."
+        check_request(chat, inside=inside, format_at="response_format.json_schema.schema")
+    return AskedChat(
+        chat=chat,
+        stream=bool(wire.stream),
+        include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
+        uses_functions=bool(wire.functions) and not wire.tools,
+    )
+
+
+def _chat(wire: _Body) -> ChatRequest:
     return ChatRequest(
         model=_model(wire.model),
         messages=_messages(wire.messages),
-        stream=bool(wire.stream),
-        include_usage=wire.stream_options is not None and bool(wire.stream_options.include_usage),
         stop=_stop(wire.stop),
         max_tokens=_max_tokens(wire),
         effort=_effort(wire),
         web_search=None if wire.web_search_options is None else True,
-        conversation_id="" if wire.conversation_id == "none" else wire.conversation_id,
+        conversation_id=wire.conversation_id,
         store=bool(wire.store),
+        **_tools(wire),
+        json_format=_json_format(wire.response_format),
     )
+
+
+def _tools(wire: _Body) -> dict[str, Any]:
+    if wire.functions and not wire.tools:
+        return {
+            "tools": read_functions(wire.functions),
+            "tool_choice": read_function_call(wire.function_call),
+            "parallel_tool_calls": False,
+        }
+    if not wire.tools:
+        return {}  # A choice among no tools asks for nothing.
+    return {
+        "tools": read_tools(wire.tools),
+        "tool_choice": read_choice(wire.tool_choice),
+        "parallel_tool_calls": wire.parallel_tool_calls is not False,
+    }
+
+
+def _json_format(wire: _ResponseFormat | None) -> JsonFormat | None:
+    match wire:
+        case None | _ResponseFormat(type="text" | ""):
+            return None
+        case _ResponseFormat(type="json_object"):
+            return JsonFormat()
+        case _ResponseFormat(type="json_schema", json_schema=_JsonSchema(schema=dict() as schema) as named):
+            return JsonFormat(schema=schema, name=named.name, strict=bool(named.strict))
+        case _ResponseFormat(type="json_schema"):
+            raise missing_field("response_format.json_schema.schema")
+        case _:
+            raise invalid_value("response_format.type", "'text', 'json_object' or 'json_schema'", wire.type)
 
 
 def _model(name: str | None) -> str:
@@ -155,30 +240,26 @@ def _model(name: str | None) -> str:
 
 
 def _refuse_unsupported(wire: _Body) -> None:
-    """Refuse what would change the answer's form, and whose absence the client could not see in it."""
+    """Refuse fields that change the answer's form. The client could not see that we ignore them."""
     if wire.n is not None and wire.n != 1:
-        raise unsupported("n", "one choice is made per request; send 1, or several requests")
-    if wire.tools:
-        raise unsupported("tools", "tools cannot be called yet")
-    if wire.functions:
-        raise unsupported("functions", "functions cannot be called yet")
-    if wire.response_format is not None and wire.response_format.type != "text":
-        raise unsupported("response_format", "only the type 'text' can be promised yet")
+        raise unsupported("n", "a request makes one choice; send 1, or send several requests")
     if wire.modalities is not None and "audio" in wire.modalities:
-        raise unsupported("modalities", "answers are text, there is no audio")
+        raise unsupported("modalities", "the answer is text and has no audio; leave it out")
     if wire.audio is not None:
-        raise unsupported("audio", "answers are text, there is no audio")
+        raise unsupported("audio", "the answer is text and has no audio; leave it out")
 
 
 def _messages(wire: list[_Message]) -> tuple[Message, ...]:
     if not wire:
         raise InvalidRequest(
-            "Invalid value for 'messages': expected at least one message, got none.", param="messages"
+            "Invalid value for 'messages': expected at least one message, got an empty list.",
+            param="messages",
         )
     messages = tuple([_message(message, f"messages[{index}]") for index, message in enumerate(wire)])
     if not any(message.parts for message in messages):
         raise InvalidRequest(
-            "Invalid value for 'messages': expected a message with any text.", param="messages"
+            "Invalid value for 'messages': expected a message with text or a file, got only empty messages.",
+            param="messages",
         )
     return messages
 
@@ -192,7 +273,7 @@ def _message(wire: _Message, param: str) -> Message:
             raise missing_field(f"{param}.content")
         if wire.content is None:
             raise invalid_value(f"{param}.content", "a string or an array of parts", None)
-    calls = [ToolCall(call.id, call.function.name, call.function.arguments) for call in wire.tool_calls or ()]
+    calls = [_call(call, f"{param}.tool_calls[{index}]") for index, call in enumerate(wire.tool_calls or ())]
     if wire.function_call is not None:
         calls.append(ToolCall("", wire.function_call.name, wire.function_call.arguments))
     return Message(
@@ -204,8 +285,16 @@ def _message(wire: _Message, param: str) -> Message:
     )
 
 
+def _call(wire: _ToolCall, param: str) -> ToolCall:
+    if wire.custom is not None:
+        return ToolCall(wire.id, wire.custom.name, wire.custom.input, is_freeform=True)
+    if wire.function is None:
+        raise missing_field(f"{param}.function")
+    return ToolCall(wire.id, wire.function.name, wire.function.arguments)
+
+
 def _parts(content: str | list[_Part], param: str) -> tuple[Part, ...]:
-    """Empty texts are left out: a message without parts says nothing."""
+    """Make the parts of a message, without its empty texts."""
     if isinstance(content, str):
         return (TextPart(content),) if content else ()
     parts = [_part(part, f"{param}[{index}]") for index, part in enumerate(content)]
@@ -223,8 +312,8 @@ def _part(wire: _Part, param: str) -> Part:
         case "file" | "file_url":
             return _file(wire, param)
         case _:
-            what = f"parts of the type {shown(wire.type)} cannot be taken; send text, image_url or file"
-            raise unsupported(param, what)
+            reason = f"expected a part of the type text, image_url or file, got {shown(wire.type)}"
+            raise unsupported(param, reason)
 
 
 def _address(wire: str | _Url | None, param: str) -> str:
@@ -244,8 +333,8 @@ def _file(wire: _Part, param: str) -> FilePart:
         is_url = file.file_data[:5].lower() == "data:"
         return FilePart(file.file_data if is_url else f"data:;base64,{file.file_data}", file.filename, param)
     if file.file_id:
-        what = "files are not kept here between requests; send file_data, or file_url"
-        raise unsupported(f"{param}.file.file_id", what)
+        reason = "the gateway keeps no files between requests; send file_data or file_url"
+        raise unsupported(f"{param}.file.file_id", reason)
     raise missing_field(f"{param}.file.file_data")
 
 

@@ -1,11 +1,11 @@
-"""Errors in OpenAI's shape: one object with four keys, of which `param` and `code` may be null."""
+"""Errors in OpenAI's shape: one object with four keys. `param` and `code` may be null."""
 
 from __future__ import annotations
 
 import msgspec
 
 from lib import sse
-from lib.errors import GatewayError
+from lib.errors import AuthenticationFailed, GatewayError, InvalidRequest, Throttled
 
 
 class _Error(msgspec.Struct):
@@ -19,10 +19,25 @@ class _Body(msgspec.Struct):
     error: _Error
 
 
-def error_body(error: GatewayError) -> bytes:
-    return msgspec.json.encode(_Body(_Error(error.message, error.type, error.param, error.code)))
+def error_body(error: GatewayError, *, param: str | None = None) -> bytes:
+    """Write the error. `param` replaces the error's own place, for a dialect with other field names."""
+    param = error.param if param is None else param
+    return msgspec.json.encode(_Body(_Error(error.message, type_of(error), param, error.code)))
 
 
 def error_event(error: GatewayError) -> bytes:
-    """Tell a stream's reader, whose status is long sent; nothing may follow it, not even [DONE]."""
+    """Make a stream's error event. It is the last event of the stream: not even [DONE] follows."""
     return sse.encode_data(error_body(error))
+
+
+def type_of(error: GatewayError) -> str:
+    """Return OpenAI's name for the kind of error."""
+    match error:
+        case InvalidRequest():
+            return "invalid_request_error"
+        case AuthenticationFailed():
+            return "authentication_error"
+        case Throttled():
+            return "rate_limit_error"
+        case _:
+            return "api_error"

@@ -1,388 +1,122 @@
-"""Answering a chat request: on which account, how long, what to try again, and how it ends."""
+"""Answering a chat: which upstream, in which order, and one more upstream until content has begun."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from random import uniform
-from time import time
-from typing import TYPE_CHECKING
 
-import msgspec
-
-from lib.accounts.account import Account
-from lib.chat.caller import Caller
-from lib.chat.events import Content, Failed, Finished, ReplyEvent
-from lib.chat.history import attachments, merge, new_messages
-from lib.chat.limits import ReplyLimiter
+from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
-from lib.chat.trace import current_trace
-from lib.chat.usage import prompt_tokens
-from lib.chatglm.models import names_unknown_model, resolve
-from lib.errors import (
-    AccessTokenRefused,
-    ConversationNotFound,
-    GatewayError,
-    UpstreamTimeout,
-)
-from lib.flows.endings import run_to_end
-from lib.flows.gateway import Gateway, gateway_of
-from lib.flows.refusals import for_caller, note_refusal
-from lib.flows.turn import Ask, Turn
-from lib.settings import Settings
+from lib.chat.stages.interface import Stage
+from lib.errors import GatewayError, NoAccountAvailable
+from lib.flows.plan import Planned, plan
+from lib.upstreams.interface import Abilities, Batch, Call, Reply, Upstream
 
-if TYPE_CHECKING:
-    from lib.chatglm.drawing import Drawing
-    from lib.flows.files import RequestFiles
-
-PATIENCE_S = 1.0
-"""How long a stream's status waits for the first content once the upstream has accepted. Refusals follow
-acceptance within milliseconds and become a real HTTP status; a model that thinks longer must not keep a
-client without headers."""
-
-LONGEST_SILENCE_S = 45.0
-"""After that a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
-60 s, and to wait for an account and then for a model can take longer."""
-
-RETRY_PAUSE_S = (0.3, 0.8)
-"""Before an account is asked a second time within one request."""
-
-DEADLINE_MARGIN_S = 10.0
-"""Left of the host's time for the last words and the clean-up; a tenth of it where that is less."""
-
-_LABELLED_ID = re.compile(r"(?P<id>.+)-(?P<label>[0-9a-f]{8})")
-
-log = logging.getLogger("glm_gateway")
+Planner = Callable[[ChatRequest, Abilities], Planned]
 
 
 @asynccontextmanager
 async def open_reply(
-    request: ChatRequest,
-    caller: Caller,
-    settings: Settings,
-    *,
-    deadline_at: float | None = None,
-    drawing: Drawing | None = None,
-) -> AsyncIterator[Reply]:
-    """Begin a reply; it has begun when its first content is there, or soon after the upstream accepted.
+    chat: ChatRequest, call: Call, *, patience_s: float | None = None, planner: Planner | None = None
+) -> AsyncIterator[ShapedReply]:
+    """Open the first upstream that serves the chat; go on to the next until content has begun.
 
-    Raises what refuses it. At the end everything that the upstream holds for it is ended and cleaned up,
-    also when the caller is cancelled. `deadline_at` is when the host ends the request, in the loop's time.
+    It enters when the first content is there, or `patience_s` after the upstream has accepted if that is
+    earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
     """
-    reply = Reply(gateway_of(settings), request, caller, deadline_at=deadline_at, drawing=drawing)
-    try:
-        await reply.begin(min(PATIENCE_S, settings.heartbeat_s) if request.stream else None)
+    async with AsyncExitStack() as opened:
+        planner = planner or partial(
+            plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
+        )
+        reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
+        await reply.open_next(refusal=None)
         yield reply
-    finally:
-        await run_to_end(reply.close())
 
 
-class Reply:
-    """The batches of neutral events that answer one request, the last one ending in Finished or Failed."""
+class ShapedReply:
+    """The batches that answer one chat, as the client may see them: the last one ends with the ending."""
 
     def __init__(
         self,
-        gateway: Gateway,
-        request: ChatRequest,
-        caller: Caller,
+        chat: ChatRequest,
+        call: Call,
+        opened: AsyncExitStack,
         *,
-        deadline_at: float | None,
-        drawing: Drawing | None = None,
+        patience_s: float | None,
+        planner: Planner,
     ) -> None:
-        self.ended = False
-        self._trace = current_trace()
-        self._gateway = gateway
-        self._settings = gateway.settings
-        self._request = request
-        self._caller = caller
-        self._drawing = drawing
-        # Pictures take longer than words.
-        self._first_content_s = (
-            self._settings.first_content_timeout_s
-            if drawing is None
-            else max(self._settings.first_content_timeout_s, self._settings.idle_timeout_s)
-        )
-        self._deadline_at = deadline_at
-        self._stop_at = None if deadline_at is None else stop_time(deadline_at)
-        self._accounts = gateway.accounts_of(caller)
-        self._conversation_id, self._candidates = addressed(request.conversation_id or "", self._accounts)
-        self._files: RequestFiles | None = None
-        self._turn: Turn | None = None
-        self._first: asyncio.Task[list[ReplyEvent]] | None = None
-        self._accepted = asyncio.Event()
+        self._chat = chat
+        self._call = call
+        self._opened = opened
+        self._patience_s = patience_s
+        self._planner = planner
+        self._upstreams: Iterator[Upstream] = iter(call.services.upstreams)
+        self._reply: Reply
+        self._stages: Stage
+        self._events: AsyncIterator[Batch]
         self._has_content = False
-        self._token_refusals: Counter[str] = Counter()
-        self._since = time()
-        self._quiet_until = 0.0
+        self._has_ended = False
 
     @property
-    def id(self) -> str:
-        """The answer's id: names the conversation and, where the caller has several accounts, its account."""
-        turn = self._current
-        conversation_id = turn.conversation_id
-        return f"{conversation_id}-{turn.account.label}" if len(self._accounts) > 1 else conversation_id
+    def started(self) -> Started:
+        """The model and the account that serve, as far as they are known; for headers."""
+        return self._reply.started
 
-    @property
-    def account_label(self) -> str:
-        """The account that answers; empty while none does."""
-        return self._turn.account.label if self._turn is not None else ""
-
-    @property
-    def served_model(self) -> str:
-        return self._turn.served_model if self._turn is not None else ""
-
-    @property
-    def _current(self) -> Turn:
-        assert self._turn is not None, "the reply has not begun"
-        return self._turn
-
-    def __aiter__(self) -> Reply:
+    def __aiter__(self) -> ShapedReply:
         return self
 
     async def __anext__(self) -> list[ReplyEvent]:
-        """Return the next batch as soon as there is one, one batch to each read of the upstream."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            events = await first
-        elif self.ended:
+        """Return the next batch as soon as there is one."""
+        if self._has_ended:
             raise StopAsyncIteration
-        else:
-            while not (events := await self._read()):
-                pass
-        self._trace.take(events)
-        return events
+        shaped: list[ReplyEvent] = []
+        while not shaped:
+            if (words := self._stages.repair) is not None:
+                await self._ask_again(words)
+            shaped = self._shape(await self._next_batch())
+        self._call.trace.take(shaped)
+        return shaped
 
-    async def begin(self, patience_s: float | None) -> None:
-        """Wait for the first content; with `patience_s` no longer than that after the upstream accepted.
+    async def _ask_again(self, words: str) -> None:
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
+        self._events = await self._reply.again(words)
+        self._call.trace.spend("repair", clock() - began_at)
 
-        Nor, with it, longer than a proxy does: from then on the stream's heartbeats speak for it.
-        """
-        self._first = asyncio.ensure_future(self._first_content())
-        if patience_s is not None:
-            accepted = asyncio.ensure_future(self._accepted.wait())
+    async def open_next(self, refusal: GatewayError | None) -> None:
+        """Open the next upstream that serves the chat. Raise the last refusal if there is none."""
+        for upstream in self._upstreams:
+            abilities = await upstream.abilities(self._chat, self._call)
+            if abilities is None:
+                continue
+            planned = self._planner(self._chat, abilities)
             try:
-                await asyncio.wait(
-                    {self._first, accepted}, timeout=LONGEST_SILENCE_S, return_when=asyncio.FIRST_COMPLETED
-                )
-            finally:
-                accepted.cancel()
-        await asyncio.wait({self._first}, timeout=patience_s)
-        if self._first.done():
-            self._first.result()
+                opening = upstream.open(planned.chat, self._call, patience_s=self._patience_s)
+                self._reply = await self._opened.enter_async_context(opening)
+            except GatewayError as error:
+                if error.retry == "never":
+                    raise
+                refusal = error
+                continue
+            self._stages, self._events = planned.stages, self._reply.events
+            return
+        raise refusal or NoAccountAvailable("No upstream of this gateway serves this model.")
 
-    async def close(self) -> None:
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait({self._first})
-            if not self._first.cancelled():
-                self._first.exception()  # it was raised by `begin`, or nobody is left to be told
-        self._trace.model = self.served_model
-        try:
-            if self._turn is not None:
-                await self._turn.close(self._deadline_at)
-        finally:
-            if self._files is not None:
-                await self._files.aclose()
-
-    async def _first_content(self) -> list[ReplyEvent]:
-        """Try account after account until one begins to answer."""
-        try:
-            async with asyncio.timeout_at(self._stop_at):
-                self._candidates = await self._gateway.proven(self._candidates, self._caller)
-        except TimeoutError:
-            raise UpstreamTimeout("The host ends this request before its tokens have been tried.") from None
-        ask = await self._ask()
-        if ask.files is not None:
-            await self._in_time(ask.files.fetch())
-        wait_until = asyncio.get_running_loop().time() + self._settings.account_wait_s
-        if self._stop_at is not None:
-            wait_until = min(wait_until, self._stop_at)
-        tries: Counter[str] = Counter()
-        excluded: set[str] = set()
-        refusal: GatewayError | None = None
+    async def _next_batch(self) -> Batch:
         while True:
             try:
-                events = await self._try_once(ask, excluded, wait_until, refusal)
-            except GatewayError as raised:
-                account, error = await self._give_back(raised)
-                refusal = error
-                if account is None or error.retry == "never":
-                    raise for_caller(error, self._caller) from raised
-                tries[account.label] += 1
-                if error.retry == "elsewhere" or tries[account.label] > 1:
-                    excluded.add(account.label)
-                if len(excluded) == len(self._candidates):
-                    raise for_caller(error, self._caller) from raised
-                if error.retry == "again" and len(self._candidates) - len(excluded) == 1:
-                    await asyncio.sleep(uniform(*RETRY_PAUSE_S))
-            else:
-                if not isinstance(events[-1], Failed):  # what it fails with may be a throttle, noted just now
-                    await self._gateway.pool.succeeded(self._current.account)
-                return events
+                return await anext(self._events)
+            except GatewayError as refusal:
+                if self._has_content or refusal.retry == "never":
+                    raise
+                await self._opened.aclose()
+                await self.open_next(refusal)
 
-    async def _try_once(
-        self, ask: Ask, excluded: set[str], wait_until: float, refusal: GatewayError | None
-    ) -> list[ReplyEvent]:
-        """Lease an account and read up to its first content, which is returned with all before it."""
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        try:
-            lease = await self._gateway.pool.acquire(
-                self._candidates, wait_s=max(0.0, wait_until - asked_at), excluded=excluded
-            )
-        except GatewayError as unavailable:
-            raise refusal or unavailable from None
-        finally:
-            self._trace.spend("wait", loop.time() - asked_at)
-        self._turn = turn = Turn(self._gateway, lease, ask, self._limiter(ask))
-        self._trace.tried(turn.account.label)
-        if ask.files is not None:
-            await self._in_time(turn.files_uploaded())
-        began_at = loop.time()
-        self._quiet_until = began_at + self._first_content_s
-        events: list[ReplyEvent] = []
-        try:
-            while not self._has_content and not self.ended:
-                events += await self._read()
-        finally:
-            self._trace.spend("token", turn.token_s)
-            self._trace.spend("first", loop.time() - began_at)
-        if events and isinstance(events[-1], Failed) and not any(isinstance(e, Content) for e in events):
-            self.ended = False
-            raise events[-1].error
-        return events
-
-    async def _in_time(self, work: Awaitable[None]) -> None:
-        """Await what is done to the request's files: of that, silence is no sign; only the host's end is."""
-        began_at = asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout_at(self._stop_at):
-                await work
-        except TimeoutError:
-            raise UpstreamTimeout(
-                "The host ends this request before its files have been passed on."
-            ) from None
-        finally:
-            self._trace.spend("files", asyncio.get_running_loop().time() - began_at)
-
-    async def _read(self) -> list[ReplyEvent]:
-        turn = self._current
-        loop = asyncio.get_running_loop()
-        until = self._quiet_until
-        if self._stop_at is not None:
-            until = min(until, self._stop_at)
-        heard = turn.heard
-        try:
-            events = await turn.read(until)
-        except TimeoutError:
-            events = turn.interrupt(self._ending(at_deadline=until == self._stop_at))
-        if turn.accepted:
-            self._accepted.set()
-        if turn.heard != heard:  # thoughts that the client is spared are no silence
-            self._quiet_until = loop.time() + self._settings.idle_timeout_s
-        if events:
-            self._has_content = self._has_content or any(isinstance(event, Content) for event in events)
-        self.ended = turn.ended
-        if self.ended and self._has_content and isinstance(events[-1], Failed):
-            await note_refusal(events[-1].error, turn.account, self._gateway)
-        return events
-
-    def _ending(self, *, at_deadline: bool) -> Finished | Failed:
-        if at_deadline and self._has_content:
-            return Finished("length", model=self.served_model)
-        if at_deadline:
-            return Failed(
-                UpstreamTimeout("The host ends this request before the upstream has said anything.")
-            )
-        if self._has_content:
-            silence_s = self._settings.idle_timeout_s
-            return Failed(UpstreamTimeout(f"The upstream fell silent for {silence_s:g} s in mid-answer."))
-        return Failed(UpstreamTimeout(f"The upstream said nothing for {self._first_content_s:g} s."))
-
-    async def _ask(self) -> Ask:
-        request, settings = self._request, self._settings
-        models = self._gateway.known_models(self._accounts)
-        if names_unknown_model(request.model, models):
-            models = await self._gateway.models(self._accounts)
-        target = resolve(
-            request,
-            known=models,
-            default_model=settings.default_model,
-            default_web_search=settings.web_search,
-        )
-        if self._drawing is not None:
-            target = msgspec.structs.replace(target, drawing=self._drawing)
-        messages = new_messages(request.messages) if self._conversation_id else request.messages
-        if parts := attachments(messages):
-            from lib.flows.files import RequestFiles  # with all that it fetches by, 10 ms of a cold start
-
-            self._files = RequestFiles(self._gateway, parts, target.agent_id)
-        return Ask(
-            prompt=merge(messages),
-            target=target,
-            files=self._files,
-            conversation_id=self._conversation_id,
-            keeps_conversation=request.keeps_conversation,
-        )
-
-    def _limiter(self, ask: Ask) -> ReplyLimiter:
-        return ReplyLimiter(
-            stop=self._request.stop,
-            max_tokens=self._request.max_tokens,
-            silent=ask.target.silent,
-            # Counted when the answer is there: a long prompt must not delay it. Without a reference to this
-            # reply, which would keep it until the next full garbage collection.
-            prompt_tokens=partial(prompt_tokens, self._request.messages),
-        )
-
-    async def _give_back(self, error: GatewayError) -> tuple[Account | None, GatewayError]:
-        """End the turn that failed, and say why, on which account; None: no account was to be had at all."""
-        turn = self._turn
-        if turn is None:
-            return None, error
-        self._trace.refused(error)
-        # Cancelled here, the turn is left for `close`.
-        if isinstance(error, AccessTokenRefused):
-            error = await self._renewed(turn, error)
-        noted = await note_refusal(error, turn.account, self._gateway)
-        self._turn = None
-        await run_to_end(turn.close(self._deadline_at))
-        return turn.account, noted
-
-    async def _renewed(self, turn: Turn, refused: AccessTokenRefused) -> GatewayError:
-        """Renew a token that was refused inside the stream; then the account may be asked again."""
-        self._token_refusals[turn.account.label] += 1
-        refusals = self._token_refusals[turn.account.label]
-        try:
-            await turn.renew_token(refused, since=self._since, refusals=refusals)
-        except GatewayError as failure:
-            return failure
-        refused.retry = "again"
-        return refused
-
-
-def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:
-    """Take the account out of a conversation's id; without one, any account may know it."""
-    if conversation_id == "none":
-        conversation_id = ""
-    labelled = _LABELLED_ID.fullmatch(conversation_id)
-    if labelled is None:
-        return conversation_id, accounts
-    owners = tuple(account for account in accounts if account.label == labelled["label"])
-    if not owners:
-        raise ConversationNotFound(
-            f"The conversation belongs to account {labelled['label']}, which is none of yours.",
-            param="conversation_id",
-        )
-    return labelled["id"], owners
-
-
-def stop_time(deadline_at: float) -> float:
-    """Return when to stop the upstream, so that the last words and the clean-up are done by the deadline."""
-    left_s = deadline_at - asyncio.get_running_loop().time()
-    return deadline_at - min(DEADLINE_MARGIN_S, left_s / 10)
+    def _shape(self, events: Batch) -> list[ReplyEvent]:
+        shaped = self._stages.feed(events)
+        if shaped:
+            self._has_content = self._has_content or any(isinstance(event, Content) for event in shaped)
+            self._has_ended = isinstance(shaped[-1], Finished | Failed)
+        return shaped

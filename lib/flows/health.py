@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from time import time
-from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
+from typing import Literal
 
 import msgspec
 
-from lib.errors import AccountRefused, GatewayError
 from lib.settings import Settings
-
-if TYPE_CHECKING:
-    from lib.accounts.account import Account
-    from lib.flows.gateway import Gateway
+from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
+from lib.upstreams.interface import Services
 
 PROBE_TIMEOUT_S = 2.0
-"""How long the answer to whoever just looks may wait for the store."""
+"""The short answer waits so long for the store."""
 BUDGET_S = 20.0
-"""For everything: API Gateway ends a request after 29 s. What it does not suffice for is not checked."""
+"""The whole check takes no longer: API Gateway ends a request after 29 s. The rest is not checked."""
 LEFT_S = 4.0
-"""Of the host's time, for the answer."""
-PAUSE_S = 0.3
-"""Between two accounts that the upstream is asked for: it dislikes bursts."""
+"""So much of the host's time is left for the answer."""
 EXPIRES_SOON_DAYS = 14.0
 CLOCK_TOLERANCE_S = 60.0
 """The upstream refuses signatures that are some minutes off; the gateway then corrects itself."""
-
-State = Literal["alive", "guest", "blocked", "refused", "unusable", "unknown", "not_checked"]
-
-_probes: WeakKeyDictionary[Gateway, asyncio.Task[str | None]] = WeakKeyDictionary()
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -52,36 +39,6 @@ class Health(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
-class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
-    token: int
-    """Its place in CHATGLM_REFRESH_TOKENS, from 1."""
-    label: str | None = None
-    state: State
-    problem: str | None = None
-    is_remembered: bool = False
-    """Checked within the last ten minutes, and not again."""
-    refresh_token_expires: str | None = None
-    days_left: float | None = None
-    use: Literal["free", "leased", "cooling"] | None = None
-    until: str | None = None
-    """When it has cooled down."""
-    reason: str | None = None
-
-
-class StoreHealth(msgspec.Struct, frozen=True):
-    scheme: str
-    works: bool
-    round_trip_ms: float | None
-    """A write, a read and a removal."""
-    problem: str | None
-
-
-class ClockHealth(msgspec.Struct, frozen=True):
-    offset_s: float | None
-    """What the upstream's clock is ahead of ours."""
-    problem: str | None
-
-
 class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner may know."""
 
@@ -96,10 +53,11 @@ class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-async def look(settings: Settings) -> Health:
-    """Say what is configured and whether the store works, soon and without asking the upstream."""
-    scheme = settings.store_url.partition(":")[0]
-    problem = None if scheme == "memory" else await _store_problem(settings)
+async def look(services: Services) -> Health:
+    """Tell the configuration, and whether the store works: soon, and without asking an upstream."""
+    settings = services.settings
+    scheme = settings.store.scheme
+    problem = None if scheme == "memory" else await services.accounts.store_problem(PROBE_TIMEOUT_S)
     notes = settings.gaps()
     if problem is not None:
         notes.append(_store_note(scheme, problem))
@@ -117,41 +75,26 @@ async def look(settings: Settings) -> Health:
     )
 
 
-async def _store_problem(settings: Settings) -> str | None:
-    from lib.flows.gateway import gateway_of
-
-    gateway = gateway_of(settings)
-    probe = _probes.get(gateway)
-    if probe is None or probe.done():
-        # Not cancelled by the timeout: it is to come to its own end, and to remember what it found.
-        probe = _probes[gateway] = asyncio.ensure_future(gateway.memory.probe())
-    done, _ = await asyncio.wait({probe}, timeout=PROBE_TIMEOUT_S)
-    return probe.result() if done else "does not answer"
-
-
 async def look_deep(
-    settings: Settings,
+    services: Services,
     *,
     is_fresh: bool = False,
     streams: bool = True,
     deadline_at: float | None = None,
     budget_s: float = BUDGET_S,
 ) -> DeepHealth:
-    """Check each of the owner's accounts, the store, the clock; what fails is told, and spoils nothing else.
+    """Check each of the owner's accounts, the store, the clock. One failure spoils nothing else.
 
-    `is_fresh`: ask the upstream again for what was checked within ten minutes. `streams`: whether this very
+    `is_fresh`: ask the upstream again although it was asked within ten minutes. `streams`: whether this very
     endpoint could answer piece by piece.
     """
-    from lib.flows.gateway import gateway_of
-
     began_at = asyncio.get_running_loop().time()
     until = began_at + budget_s if deadline_at is None else min(began_at + budget_s, deadline_at - LEFT_S)
-    checkup = _Checkup(gateway_of(settings), is_fresh=is_fresh, until=until)
-    shallow = await look(settings)
-    store = await checkup.store()
-    clock = await checkup.clock()
-    accounts = await checkup.accounts()
-    notes = [*settings.gaps(), *_notes(accounts, store, clock)]
+    shallow = await look(services)
+    store = await services.accounts.store()
+    clock = await services.accounts.clock(until)
+    accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
+    notes = [*services.settings.gaps(), *_notes(accounts, store, clock)]
     return DeepHealth(
         status="degraded" if notes else "ok",
         notes=notes,
@@ -159,106 +102,10 @@ async def look_deep(
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
-        versions={"python": sys.version.split()[0], "platform": _platform(settings)},
+        versions={"python": sys.version.split()[0], "platform": _platform(services.settings)},
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
     )
-
-
-class _Checkup:
-    """One look at everything, within a time."""
-
-    def __init__(self, gateway: Gateway, *, is_fresh: bool, until: float) -> None:
-        self._gateway = gateway
-        self._settings = gateway.settings
-        self._is_fresh = is_fresh
-        self._until = until
-        self._clock = asyncio.get_running_loop().time
-
-    async def store(self) -> StoreHealth:
-        """Write, read and remove an entry of our own."""
-        from lib.accounts.seal import Place
-
-        memory, began_at = self._gateway.memory, self._clock()
-        place, value = Place(f"health:{secrets.token_hex(8)}", secrets.token_hex(16)), secrets.token_hex(8)
-        await memory.add(place, value, ttl_s=60.0)
-        is_there = await memory.holds(place)
-        await memory.remove(place, value)
-        problem = memory.problem or (None if is_there else "does not keep what is written")
-        took_ms = round((self._clock() - began_at) * 1000, 1)
-        scheme = self._settings.store_url.partition(":")[0]
-        return StoreHealth(scheme, problem is None, took_ms if problem is None else None, problem)
-
-    async def clock(self) -> ClockHealth:
-        device_id = secrets.token_hex(16)  # nobody's: this is no account's business
-        sent_at = time()
-        try:
-            async with asyncio.timeout_at(self._until):
-                told = await self._gateway.upstream.server_time(device_id)
-        except TimeoutError:
-            return ClockHealth(None, "There was no time left to ask the upstream.")
-        except GatewayError as error:
-            return ClockHealth(None, error.message)
-        return ClockHealth(round(told - (sent_at + time()) / 2, 1) + 0.0, None)
-
-    async def accounts(self) -> list[AccountHealth]:
-        """Check one after the other."""
-        found: list[AccountHealth] = []
-        for number, token in enumerate(self._settings.refresh_tokens, 1):
-            pauses = bool(found) and not found[-1].is_remembered and found[-1].state != "not_checked"
-            await asyncio.sleep(PAUSE_S if pauses else 0)
-            found.append(await self._account(number, token))
-        return found
-
-    async def _account(self, number: int, token: str) -> AccountHealth:
-        from lib.accounts.account import parse_account
-
-        try:
-            account = parse_account(token)
-        except AccountRefused as error:
-            return AccountHealth(token=number, state="unusable", problem=error.message)
-        if token.count(".") != 2:
-            return AccountHealth(token=number, state="unusable", problem="This is no refresh token.")
-        try:
-            async with asyncio.timeout_at(self._until):
-                state, is_remembered = await self._check(account, token)
-            problem = None
-        except TimeoutError:
-            state, problem, is_remembered = "not_checked", "There was no time left.", False
-        except GatewayError as error:
-            state, problem, is_remembered = "unknown", error.message, False
-        return await self._described(account, number, state, problem, is_remembered=is_remembered)
-
-    async def _check(self, account: Account, token: str) -> tuple[State, bool]:
-        """Ask whether the account can be used; say also whether it was remembered."""
-        from lib.accounts.seal import place_by_token
-        from lib.flows.check import check_tokens
-
-        place = place_by_token("check", account)
-        known = None if self._is_fresh else await self._gateway.memory.recall(place)
-        [status] = await check_tokens((token,), self._settings, is_fresh=self._is_fresh)
-        state: State = "alive" if status.live else "refused"
-        if status.guest or status.blocked:
-            state = "guest" if status.guest else "blocked"
-        return state, known is not None
-
-    async def _described(
-        self, account: Account, number: int, state: State, problem: str | None, *, is_remembered: bool
-    ) -> AccountHealth:
-        expires_at = await self._gateway.tokens.peek(account)
-        use = await self._gateway.pool.status(account)
-        return AccountHealth(
-            token=number,
-            label=account.label,
-            state=state,
-            problem=problem,
-            is_remembered=is_remembered,
-            refresh_token_expires=None if expires_at is None else _iso(expires_at)[:10],
-            days_left=None if expires_at is None else round((expires_at - time()) / 86400, 1),
-            use=use.state,
-            until=None if use.until is None else _iso(use.until),
-            reason=use.reason,
-        )
 
 
 _ABOUT_STREAMING = (
@@ -304,7 +151,3 @@ def _store_note(scheme: str, problem: str) -> str:
 
 def _platform(settings: Settings) -> str:
     return "vercel" if settings.on_vercel else "lambda" if settings.on_lambda else "other"
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

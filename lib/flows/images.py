@@ -1,175 +1,19 @@
-"""Making images: as many rounds of the drawing agent as it takes, and what they are fetched with."""
+"""Making images: by the upstream that draws."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from random import uniform
-from time import monotonic
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
-import msgspec
-
-from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ImageMade, ReplyEvent, Rewritten, TextDelta
 from lib.chat.media import ImageRequest
-from lib.chat.request import ChatRequest, Message, TextPart
-from lib.chatglm.drawing import (
-    CONFIG,
-    NO_STYLE,
-    Drawing,
-    in_order,
-    linked_images,
-    nearest_aspect_ratio,
-    read_styles,
-)
-from lib.chatglm.models import is_agent_id
-from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
-from lib.fetch.fetcher import FetchedFile
-from lib.flows.chat import Reply, open_reply, stop_time
-from lib.flows.files import each
-from lib.flows.gateway import Gateway, gateway_of
-from lib.settings import Settings
-
-STYLES_TTL_S = 3600.0
-ROUND_PAUSE_S = (0.5, 1.5)
-"""Between two rounds of one request: nobody draws again in the same second."""
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""Of one image that is answered as base64; the upstream's have less than one megabyte."""
-
-_OPENAI_STYLES = ("", "vivid", "natural", "auto", NO_STYLE)
-"""OpenAI's own mean nothing up there."""
-
-log = logging.getLogger("glm_gateway")
+from lib.upstreams.interface import Call, MadeFile, MadeImages
 
 
-class _Round(msgspec.Struct, frozen=True):
-    images: list[ImageMade]
-    is_cut: bool
-    """It did not come to its own end, so another one would not either."""
+def open_images(request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
+    """Enter when the images are made; leaving cleans up upstream. Raises if not a single one was made."""
+    return call.services.images.open_images(request, call)
 
 
-class MadeImages(msgspec.Struct, frozen=True):
-    images: tuple[ImageMade, ...]
-    reply: Reply
-    """The last round's, for what it tells of itself."""
-
-
-@asynccontextmanager
-async def open_images(
-    request: ImageRequest, caller: Caller, settings: Settings, *, deadline_at: float | None = None
-) -> AsyncIterator[MadeImages]:
-    """Make the images; the last round is cleaned up at the end, when the caller has its answer.
-
-    Raises where not a single one was made. A later round that fails leaves fewer images than asked for.
-    """
-    gateway = gateway_of(settings)
-    drawing = Drawing(
-        aspect_ratio=nearest_aspect_ratio(request.ratio), style=await _style(gateway, request.style, caller)
-    )
-    agent_id = request.model if is_agent_id(request.model) else settings.drawing_assistant_id
-    turn = ChatRequest(
-        model=agent_id, messages=(Message("user", (TextPart(request.prompt),)),), web_search=False
-    )
-    made: dict[str, ImageMade] = {}
-    async with AsyncExitStack() as resources:
-        while True:
-            opened = open_reply(turn, caller, settings, deadline_at=deadline_at, drawing=drawing)
-            try:
-                reply = await resources.enter_async_context(opened)
-                known = len(made)
-                drawn = await _read_round(reply)
-            except GatewayError as error:
-                if not made:
-                    raise
-                log.warning("fewer images than asked for", extra={"error": error.summary, "made": len(made)})
-                break
-            made |= {image.url: image for image in drawn.images}
-            if len(made) >= request.n or len(made) == known or drawn.is_cut:
-                break
-            await resources.aclose()
-            await asyncio.sleep(uniform(*ROUND_PAUSE_S))
-        yield MadeImages(tuple(made.values())[: request.n], reply)
-
-
-@asynccontextmanager
-async def open_files(
-    images: tuple[ImageMade, ...], settings: Settings, *, deadline_at: float | None = None
-) -> AsyncIterator[list[FetchedFile]]:
-    """Fetch the images from where the upstream put them; not one is held in memory."""
-    fetcher = gateway_of(settings).fetcher
-    async with AsyncExitStack() as resources:
-
-        async def fetch_one(image: ImageMade) -> FetchedFile:
-            opened = fetcher.fetch(image.url, max_bytes=MAX_IMAGE_BYTES)
-            return await resources.enter_async_context(opened)
-
-        try:
-            async with asyncio.timeout_at(None if deadline_at is None else stop_time(deadline_at)):
-                files = await each(images, fetch_one)
-        except TimeoutError:
-            raise UpstreamTimeout("The images were made but could not be fetched in time.") from None
-        except InvalidRequest as error:  # the address is the upstream's, not the caller's
-            raise UpstreamError(f"An image was made but cannot be fetched: {error.message}") from error
-        yield files
-
-
-async def _read_round(reply: Reply) -> _Round:
-    """Read one round to its end; a GatewayError says why there is no image."""
-    events = [event async for batch in reply for event in batch]
-    images = in_order([event for event in events if isinstance(event, ImageMade)])
-    ending = events[-1]
-    if isinstance(ending, Finished) and ending.reason == "content_filter":
-        words = _text(events) or "The upstream withdrew the image."
-        raise InvalidRequest(words[:500], code="content_policy_violation", param="prompt")
-    images = images or linked_images(_text(events))
-    if images:
-        is_cut = isinstance(ending, Failed) or (isinstance(ending, Finished) and ending.reason == "length")
-        return _Round(images, is_cut)
-    if isinstance(ending, Failed):
-        raise ending.error
-    words = _text(events).strip()[:300]
-    raise UpstreamRejected(f"The upstream made no image: {words or 'it did not say why'}")
-
-
-def _text(events: list[ReplyEvent]) -> str:
-    """Put the reply's text together; what was rewritten begins anew."""
-    text = ""
-    for event in events:
-        if isinstance(event, TextDelta):
-            text += event.text
-        elif isinstance(event, Rewritten):
-            text = "".join(part.text for part in event.events if isinstance(part, TextDelta))
-    return text
-
-
-class _Styles:
-    """The upstream's styles as one process last saw them."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-        self.fresh_until = float("-inf")
-
-
-_styles: WeakKeyDictionary[Gateway, _Styles] = WeakKeyDictionary()
-
-
-async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
-    """Find what the upstream calls a style; one that its list does not have is sent as it is."""
-    if wanted.casefold() in _OPENAI_STYLES:
-        return NO_STYLE
-    styles = _styles.setdefault(gateway, _Styles())
-    if monotonic() >= styles.fresh_until:
-        styles.fresh_until = monotonic() + STYLES_TTL_S
-        upstream = gateway.upstream
-        try:
-            config = await gateway.authorized(
-                gateway.accounts_of(caller)[0], lambda session: upstream.call("GET", CONFIG, session)
-            )
-        except GatewayError as error:
-            log.warning("styles not fetched", extra={"error": error.summary})
-        else:
-            styles.known = read_styles(config) or styles.known
-    return styles.known.get(wanted.casefold(), wanted)
+def open_files(made: MadeImages, call: Call) -> AbstractAsyncContextManager[Sequence[MadeFile]]:
+    """Fetch the images themselves; leaving closes the files."""
+    return call.services.images.open_files(made, call)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from lib.chat.caller import Caller
-from lib.chatglm.models import is_agent_id, offered_names
 from lib.errors import NotFound
-from lib.flows.gateway import gateway_of
-from lib.settings import Settings
+from lib.upstreams.interface import Call
 
 
-async def list_models(caller: Caller, settings: Settings) -> tuple[str, ...]:
-    """Return the upstream's models, each also with the suffixes that switch its mode."""
-    gateway = gateway_of(settings)
-    accounts = gateway.accounts_of(caller) if caller.refresh_tokens else ()
-    return offered_names(await gateway.models(accounts))
+async def list_models(call: Call) -> tuple[str, ...]:
+    """Return the names of all upstreams' models, in the order of the upstreams."""
+    names = [name for upstream in call.services.upstreams for name in await upstream.models(call)]
+    return tuple(dict.fromkeys(names))
 
 
-async def find_model(name: str, caller: Caller, settings: Settings) -> str:
-    """Return the name if it is one of the list, or an agent's id."""
-    if is_agent_id(name) or name in await list_models(caller, settings):
+async def find_model(name: str, call: Call) -> str:
+    """Return the name if it is one of the list, or if an upstream serves it all the same."""
+    if any(upstream.serves(name) for upstream in call.services.upstreams) or name in await list_models(call):
         return name
     raise NotFound(
         f"There is no model {name!r}; GET /v1/models lists them.", code="model_not_found", param="model"

@@ -1,157 +1,44 @@
-"""Making videos: ordered once, asked for as often as anybody likes, cleaned up when they have arrived."""
+"""Making videos: by the upstream that makes them."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from random import uniform
-from time import time
-from typing import IO, Literal, TypeVar
-from weakref import WeakValueDictionary
+from typing import IO, Literal
 
-import msgspec
-
-from lib.accounts.account import Account
-from lib.accounts.seal import Place
-from lib.chat.caller import Caller
-from lib.chat.media import VideoRequest, VideoState
-from lib.chat.trace import current_trace
-from lib.chatglm.client import Session
-from lib.chatglm.videos import (
-    VideoStatus,
-    add_sound,
-    delete_video,
-    is_decision,
-    video_status,
-)
-from lib.errors import (
-    AccountRefused,
-    GatewayError,
-    InvalidRequest,
-    NoAccountAvailable,
-    NotFound,
-    ShuttingDown,
-    UpstreamRejected,
-)
-from lib.flows.chat import stop_time
-from lib.flows.endings import run_to_end
-from lib.flows.gateway import Gateway, gateway_of
-from lib.flows.refusals import for_caller
-from lib.flows.video_ids import VideoJob, seal, unseal
-from lib.flows.video_orders import REPEATED_WAIT_S, Attempt, Order
-from lib.settings import Settings
-
-POLL_EVERY_S = 2.0
-"""The upstream is asked for one video no more often than that, however many ask us."""
-WAIT_JITTER = (1.01, 1.3)
-"""Times that, between two looks of one who waits: those who wait together drift apart."""
-LONGEST_WAIT_S = 1800.0
-"""Where no host ends the request; a free account waits minutes."""
-LONGEST_LAMBDA_WAIT_S = 240.0
-"""API Gateway ends what is silent for five minutes, and with it the id of the video that was ordered."""
-RECORD_TTL_S = 86400.0
-SOUND_TRIES = 3
-SOUND_TTL_S = 180.0
-"""For as long one instance has the adding of a sound to itself: its call, and the wait for a token."""
-HANDED_OUT_ENOUGH = 2
-"""Completed answers after which the upstream's record is no longer needed: one may have been lost."""
-
-T = TypeVar("T")
-
-Ending = Callable[[], AbstractContextManager[None]]
-"""What turns the cancellation that the end of a server is into ShuttingDown; any other one stays one."""
-
-log = logging.getLogger("glm_gateway")
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How fast things are done; tests have no time."""
-
-    poll_every_s: float = POLL_EVERY_S
-    repeated_wait_s: float = REPEATED_WAIT_S
-
-
-class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered of a job, for all who ask within the next seconds, and once it is over."""
-
-    status: VideoStatus
-    asked_at: float = 0.0
-    completed_at: int | None = None
-    error_code: str = ""
-    sound_failures: int = 0
-    handed_out: int = 0
-    is_deleted: bool = False
-    """The upstream's record is gone."""
-    is_gone: bool = False
-    """The caller deleted it."""
-
-
-_encode_record = msgspec.json.Encoder().encode
-_decode_record = msgspec.json.Decoder(_Record).decode
-_locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
+from lib.chat.media import Attempt, VideoRequest, VideoState
+from lib.errors import GatewayError, InvalidRequest, NotFound, UpstreamRejected
+from lib.upstreams.interface import Call
 
 
 async def make_video(
-    request: VideoRequest,
-    caller: Caller,
-    settings: Settings,
-    *,
-    frame: IO[bytes] | None = None,
-    attempt: Attempt | None = None,
-    deadline_at: float | None = None,
-    pace: Pace | None = None,
-    ending: Ending = nullcontext,
+    request: VideoRequest, call: Call, *, frame: IO[bytes] | None = None, attempt: Attempt | None = None
 ) -> VideoState:
-    """Order a video, wait for it as long as the request allows, and return what is known of it then.
+    """Order a video, wait for it as long as the request allows, and return its state then.
 
     Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
-    pace = pace or Pace()
-    order = Order(gateway_of(settings), request, caller, frame, deadline_at)
-    wait_s = request.wait_s
-    try:
-        with ending():
-            job, account = await order.place(attempt or Attempt(), patience_s=pace.repeated_wait_s)
-    except ShuttingDown:
-        if order.placed is None:
-            raise
-        (job, account), wait_s = order.placed, 0.0
-    jobs = Videos(gateway_of(settings), caller, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(wait_s, deadline_at, settings), ending=ending)
+    return await call.services.videos.make(request, call, frame=frame, attempt=attempt or Attempt())
 
 
-async def look_at_video(video_id: str, caller: Caller, settings: Settings) -> VideoState:
-    """Return how a video is doing; raises NotFound for an id that this caller was never given."""
-    jobs = Videos(gateway_of(settings), caller)
-    return await jobs.look(*jobs.find(video_id))
+async def look_at_video(video_id: str, call: Call) -> VideoState:
+    """Raise NotFound for an id that this caller never got."""
+    return await call.services.videos.look(video_id, call)
 
 
-async def remove_video(video_id: str, caller: Caller, settings: Settings) -> None:
-    jobs = Videos(gateway_of(settings), caller)
-    await jobs.remove(*jobs.find(video_id))
+async def remove_video(video_id: str, call: Call) -> None:
+    await call.services.videos.remove(video_id, call)
 
 
-def after_sending(
-    state: VideoState, caller: Caller, settings: Settings
-) -> Callable[[], Awaitable[None]] | None:
-    """Return what is to be done once an answer with this state has been sent, if anything is."""
+def after_sending(state: VideoState, call: Call) -> Callable[[], Awaitable[None]] | None:
+    """Return the work that is due once an answer with this state was sent whole, or None."""
     if state.status != "completed":
         return None
-    return partial(_note_handed_out, state.id, caller, settings)
-
-
-async def _note_handed_out(video_id: str, caller: Caller, settings: Settings) -> None:
-    """A completed answer has been sent; after the second one the upstream's record is deleted."""
-    jobs = Videos(gateway_of(settings), caller)
-    await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
+    return partial(call.services.videos.note_handed_out, state.id, call)
 
 
 def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str:
-    """Return where the upstream keeps a finished video, or its cover."""
+    """Return the address at which the upstream keeps a finished video, or its cover."""
     url = state.video_url if variant == "video" else state.cover_url
     if state.status != "completed" or not url:
         raise NotFound(f"The {variant} is not there: the video is {state.status}.", code="video_not_ready")
@@ -159,224 +46,9 @@ def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str
 
 
 def failure_of(state: VideoState) -> GatewayError | None:
-    """Say as an error why there will be no video, to whoever has waited for it."""
+    """Return the error for a caller that waited for a video that will never come."""
     if state.status != "failed":
         return None
     if state.error_code == "content_policy_violation":
         return InvalidRequest(state.error_message, code=state.error_code, param="prompt")
     return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
-
-
-def _wait_until(wait_s: float | None, deadline_at: float | None, settings: Settings) -> float:
-    longest_s = LONGEST_LAMBDA_WAIT_S if settings.on_lambda else LONGEST_WAIT_S
-    wait_s = longest_s if wait_s is None else min(wait_s, longest_s)
-    until = asyncio.get_running_loop().time() + wait_s
-    return until if deadline_at is None else min(until, stop_time(deadline_at))
-
-
-class Videos:
-    """One caller's videos."""
-
-    def __init__(
-        self,
-        gateway: Gateway,
-        caller: Caller,
-        *,
-        poll_every_s: float = POLL_EVERY_S,
-        now: Callable[[], float] = time,
-    ) -> None:
-        self._gateway = gateway
-        self._caller = caller
-        self._accounts = gateway.accounts_of(caller)
-        self._poll_every_s = poll_every_s
-        self._now = now
-
-    def find(self, video_id: str) -> tuple[VideoJob, Account]:
-        found = unseal(video_id, self._caller, self._accounts)
-        if found is None:
-            raise _not_found(video_id)
-        return found
-
-    async def look(self, job: VideoJob, account: Account) -> VideoState:
-        async with self._lock(job):
-            record = await self._recall(job, account)
-            if record is not None and record.is_gone:
-                raise NotFound("This video was deleted.", param="video_id")
-            if record is None or not self._is_fresh(record):
-                record = await self._ask(job, account, record or _fresh_record())
-        return self._state(job, account, record)
-
-    async def wait(
-        self, job: VideoJob, account: Account, *, until: float, ending: Ending = nullcontext
-    ) -> VideoState:
-        """Look again and again; what fails meanwhile changes nothing about the video."""
-        clock = asyncio.get_running_loop().time
-        state = self._state(job, account, _fresh_record())
-        while (left_s := until - clock()) > 0 and not state.is_over:
-            try:
-                with ending():
-                    await asyncio.sleep(min(left_s, self._poll_every_s * uniform(*WAIT_JITTER)))
-                    state = await self.look(job, account)
-            except ShuttingDown:
-                break
-            except GatewayError as error:
-                log.warning("video not polled", extra={"error": error.summary, "account": account.label})
-                if isinstance(error, AccountRefused | NoAccountAvailable | NotFound):
-                    break
-        return state
-
-    async def remove(self, job: VideoJob, account: Account) -> None:
-        """Delete the upstream's record; what it does not have any more is deleted, too."""
-        async with self._lock(job):
-            record = await self._recall(job, account) or _fresh_record()
-            if not record.is_deleted and not record.is_gone:
-                try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
-                except UpstreamRejected as error:
-                    if not is_decision(error):
-                        raise
-                    log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
-            await self._keep(job, account, msgspec.structs.replace(record, is_deleted=True, is_gone=True))
-
-    async def count_hand_out(self, job: VideoJob, account: Account) -> None:
-        async with self._lock(job):
-            record = await self._recall(job, account)
-            if record is None or record.is_deleted:
-                return
-            record = msgspec.structs.replace(record, handed_out=record.handed_out + 1)
-            if record.handed_out >= HANDED_OUT_ENOUGH:
-                try:
-                    await self._authorized(
-                        account, lambda s: delete_video(self._gateway.upstream, s, job.chat_id)
-                    )
-                    record = msgspec.structs.replace(record, is_deleted=True)
-                except GatewayError as error:
-                    log.warning("video not deleted", extra={"error": error.summary, "account": account.label})
-            await self._keep(job, account, record)
-
-    def _is_fresh(self, record: _Record) -> bool:
-        is_over = record.status.state in ("completed", "failed")
-        return is_over or self._now() - record.asked_at < self._poll_every_s
-
-    async def _ask(self, job: VideoJob, account: Account, record: _Record) -> _Record:
-        """Ask the upstream, unless another instance has just done so."""
-        turn = Place(f"video-poll:{job.chat_id}", account.refresh_token)
-        if not await self._gateway.memory.add(turn, "1", ttl_s=self._poll_every_s):
-            return record
-        upstream = self._gateway.upstream
-        status = await self._authorized(account, lambda session: video_status(upstream, session, job.chat_id))
-        record = msgspec.structs.replace(
-            record, status=status, asked_at=self._now(), error_code=_error_code(status)
-        )
-        if status.state == "completed":
-            record = msgspec.structs.replace(record, completed_at=int(self._now()))
-            if job.audio is not None:
-                return await self._with_sound(job, account, job.audio, record)
-        await self._keep(job, account, record)
-        return record
-
-    async def _with_sound(
-        self, job: VideoJob, account: Account, audio: tuple[str, str], record: _Record
-    ) -> _Record:
-        """Add the sound, in one instance alone; the others say that the video is nearly done."""
-        upstream, memory = self._gateway.upstream, self._gateway.memory
-        turn, mark = Place(f"video-sound:{job.chat_id}", account.refresh_token), secrets.token_hex(8)
-        if not await memory.add(turn, mark, ttl_s=SOUND_TTL_S):
-            return _nearly_done(record)
-        key, audio_id = audio
-
-        async def add_and_remember() -> None:
-            nonlocal record
-            try:
-                url = await self._authorized(
-                    account, lambda s: add_sound(upstream, s, job.chat_id, key=key, audio_id=audio_id)
-                )
-            except GatewayError as error:
-                record = _without_sound(record, error)
-                await self._keep(job, account, record)
-                await memory.remove(turn, mark)
-            else:
-                status = msgspec.structs.replace(record.status, video_url=url)
-                record = msgspec.structs.replace(record, status=status)
-                await self._keep(job, account, record)
-
-        await run_to_end(add_and_remember())
-        return record
-
-    def _state(self, job: VideoJob, account: Account, record: _Record) -> VideoState:
-        status = record.status
-        labelled = (
-            f"{job.conversation_id}-{account.label}" if len(self._accounts) > 1 else job.conversation_id
-        )
-        return VideoState(
-            id=seal(job, self._caller, account),
-            model=job.model,
-            created_at=job.created_at,
-            conversation_id=labelled if job.conversation_id else "",
-            status=status.state,
-            progress=status.progress,
-            completed_at=record.completed_at,
-            video_url=status.video_url,
-            cover_url=status.cover_url,
-            duration=status.duration,
-            resolution=status.resolution,
-            error_code=record.error_code,
-            error_message=status.words,
-        )
-
-    async def _authorized(self, account: Account, call: Callable[[Session], Awaitable[T]]) -> T:
-        current_trace().account = account.label
-        try:
-            return await self._gateway.authorized(account, call)
-        except AccountRefused as error:
-            raise for_caller(error, self._caller) from error
-
-    def _lock(self, job: VideoJob) -> asyncio.Lock:
-        return _locks.setdefault((id(self._gateway), job.chat_id), asyncio.Lock())
-
-    async def _recall(self, job: VideoJob, account: Account) -> _Record | None:
-        text = await self._gateway.memory.recall(_record_place(job, account))
-        try:
-            return None if text is None else _decode_record(text)
-        except msgspec.DecodeError:
-            return None
-
-    async def _keep(self, job: VideoJob, account: Account, record: _Record) -> None:
-        text = _encode_record(record).decode()
-        await self._gateway.memory.keep(_record_place(job, account), text, ttl_s=RECORD_TTL_S)
-
-
-def _fresh_record() -> _Record:
-    return _Record(status=VideoStatus(state="queued"))
-
-
-def _without_sound(record: _Record, error: GatewayError) -> _Record:
-    """Try again at the next polls; then say that the video is there, and that its sound is not."""
-    log.warning("sound not added", extra={"error": error.summary})
-    record = msgspec.structs.replace(_nearly_done(record), sound_failures=record.sound_failures + 1)
-    if record.sound_failures < SOUND_TRIES:
-        return record
-    words = f"The video is done, but its sound could not be added. Without: {record.status.video_url}"
-    status = msgspec.structs.replace(record.status, state="failed", words=words)
-    return msgspec.structs.replace(record, status=status, error_code="sound_not_added")
-
-
-def _nearly_done(record: _Record) -> _Record:
-    status = msgspec.structs.replace(record.status, state="in_progress", progress=99)
-    return msgspec.structs.replace(record, status=status, completed_at=None)
-
-
-def _error_code(status: VideoStatus) -> str:
-    if status.state != "failed":
-        return ""
-    return "content_policy_violation" if status.is_moderated else "upstream_error"
-
-
-def _not_found(video_id: str) -> NotFound:
-    return NotFound(f"There is no video {video_id[:80]!r} of yours.", param="video_id")
-
-
-def _record_place(job: VideoJob, account: Account) -> Place:
-    return Place(f"video:{job.account_label}:{job.chat_id}", account.refresh_token)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
-SCHEMES = "memory://, sqlite:///<path>, redis://, rediss://, upstash://, dynamodb://<table>?region=<region>"
+from lib.store.settings import (
+    DynamoSettings,
+    MemorySettings,
+    RedisSettings,
+    SqliteSettings,
+    StoreSettings,
+    UpstashSettings,
+)
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class StoreError(Exception):
@@ -15,7 +24,7 @@ class StoreError(Exception):
 
 
 class Passing(Exception):
-    """Within a backend: what another attempt may not meet. `is_unheard`: the server did not act on it."""
+    """Within a backend: a failure that another attempt may not meet. `is_unheard`: the server did not act."""
 
     def __init__(self, what: str, *, is_unheard: bool = False) -> None:
         super().__init__(what)
@@ -23,7 +32,7 @@ class Passing(Exception):
 
 
 class Store(Protocol):
-    """What every backend promises (tests/lib/store/test_contract.py); an expired entry is an absent one.
+    """What every backend promises (tests/unit/store/test_contract.py); an expired entry is an absent one.
 
     Keys and values are any str. An operation that is cancelled may or may not have happened.
     """
@@ -31,51 +40,51 @@ class Store(Protocol):
     async def get(self, key: str) -> str | None: ...
 
     async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
-        """Write; with `instead_of` only where the entry still holds exactly that. Say whether it was written.
+        """Write; with `instead_of` only if the entry still holds exactly that. Return True if it was written.
 
-        This is how a lease is renewed: who lost it meanwhile is told so, and overwrites nobody's.
+        A lease is renewed so: a holder that lost it learns that, and does not overwrite another's.
         """
         ...
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-        """Write only where nothing is; say whether it was written. This is how a lease is taken."""
+        """Write only if there is no entry; return True if it was written. A lease is taken so."""
         ...
 
     async def remove(self, key: str, value: str) -> bool:
-        """Remove only what still holds `value`; say whether it did. This is how a lease is given back."""
+        """Remove the entry if it still holds `value`; return True if it did. A lease is given back so."""
         ...
 
     async def close(self) -> None: ...
 
 
-def open_store(url: str, *, now: Callable[[], float] = time.time, tls: ssl.SSLContext | None = None) -> Store:
-    """Make the store that `url` names; nothing is opened before the first operation.
+def open_store(
+    settings: StoreSettings, *, now: Callable[[], float] = time.time, tls: ssl.SSLContext | None = None
+) -> Store:
+    """Make the store; it opens nothing before the first operation.
 
-    `now` is the wall clock, since processes that share a store must agree on it. Raise ValueError
-    for a URL that names no store; the message holds nothing of it but the scheme (it may hold a password).
+    `now` is the wall clock, since processes that share a store must agree on it. A backend is imported here,
+    because a cold start must not pay for the others.
     """
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "memory":
-        from lib.store.memory import MemoryStore
+    match settings:
+        case MemorySettings():
+            from lib.store.memory import MemoryStore
 
-        return MemoryStore(now=now)
-    if separator and scheme == "sqlite":
-        from lib.store.sqlite import SqliteStore  # sqlite3 costs a cold start 10 ms: only where it is used
+            return MemoryStore(now=now)
+        case SqliteSettings(path=path):
+            from lib.store.sqlite import SqliteStore
 
-        if not rest.startswith("/") or rest == "/":
-            raise ValueError("expected sqlite:///relative/path or sqlite:////absolute/path, got no path")
-        return SqliteStore(rest[1:], now=now)
-    if separator and scheme == "dynamodb":
-        from lib.store.dynamodb import DynamoStore, Table
+            return SqliteStore(path, now=now)
+        case RedisSettings():
+            from lib.store.redis import RedisStore
 
-        return DynamoStore(Table.of_url(url), now=now, tls=tls)
-    if separator and scheme in ("redis", "rediss"):
-        from lib.store.redis import RedisStore
+            return RedisStore(settings)
+        case UpstashSettings():
+            from lib.store.upstash import UpstashStore
 
-        return RedisStore(url)
-    if separator and scheme == "upstash":
-        from lib.store.upstash import UpstashStore
+            return UpstashStore(settings, tls=tls)
+        case DynamoSettings():
+            from lib.store.dynamodb import DynamoStore
 
-        return UpstashStore(url, tls=tls)
-    named = f"scheme {scheme!r}" if separator else "no scheme"
-    raise ValueError(f"expected a store URL, one of {SCHEMES}, got {named}")
+            return DynamoStore(settings, now=now, tls=tls)
+        case _:
+            assert_never(settings)

@@ -1,7 +1,8 @@
-"""dynamodb://table?region=… — what the instances of a function on AWS Lambda share.
+"""dynamodb://table?region=…: a table that the instances of a function on AWS Lambda share.
 
-An item is `id` (sha256 of the key: any text is a key), `content`, `expires_at`, which alone says whether it
-is there, and `delete_after`, by which DynamoDB's own time to live clears up, hours or days later.
+An item has four attributes: `id` (sha256 of the key, since any text is a key), `content`, `expires_at` and
+`delete_after`. The item is absent after `expires_at`. DynamoDB's own time to live clears up after
+`delete_after`, hours or days later.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
 import httpx
 import msgspec
@@ -24,16 +23,17 @@ import msgspec
 from lib.patience import patience
 from lib.store import Passing, StoreError
 from lib.store.link import HttpLink
+from lib.store.settings import DynamoSettings
 from lib.store.sigv4 import Credentials, sign
 
 CALL_TIMEOUT_S = 2.0
-"""For one operation with its repetitions; it takes 5 ms, and whoever waits for it keeps a client waiting."""
+"""Limit of one operation with its repetitions. It takes 5 ms as a rule, and a client waits meanwhile."""
 ATTEMPT_TIMEOUT_S = 0.9
 PAUSES_S = (0.0, 0.05, 0.2)
 """Before each repetition, up to twice as long; the first at once: most often a kept connection was closed
 while the function was frozen."""
 TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError")
-"""What DynamoDB's error names begin with where the same request may succeed a moment later."""
+"""DynamoDB's error names begin with these words if the same request may succeed a moment later."""
 
 NAMES = {"#id": "id", "#content": "content", "#expires_at": "expires_at"}
 ABSENT = "attribute_not_exists(#id) OR #expires_at <= :now"
@@ -49,43 +49,12 @@ class _ConditionFailed(Exception):
     """The item is not as the condition wants it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Where the table is, and who we are there."""
-
-    name: str
-    region: str
-    credentials: Credentials = field(repr=False)
-    endpoint: str
-
-    @classmethod
-    def of_url(cls, url: str) -> Table:
-        """Read `dynamodb://<key id>:<secret>@<table>?region=…[&session_token=…][&endpoint=…]`.
-
-        lib/settings.py completes what the owner wrote so, from the environment. Raise ValueError for less.
-        """
-        address, _, query = url.partition("://")[2].partition("?")
-        access, _, name = address.rpartition("@")
-        key_id, _, secret = access.partition(":")
-        more = {option: values[0] for option, values in parse_qs(query).items()}
-        region = more.get("region", "")
-        if not (name and key_id and secret and region):
-            raise ValueError("expected dynamodb://<table>?region=<region> with AWS credentials, got less")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        return cls(
-            unquote(name),
-            region,
-            Credentials(unquote(key_id), unquote(secret), more.get("session_token", "")),
-            more.get("endpoint") or f"https://dynamodb.{region}.{suffix}",
-        )
-
-
 class DynamoStore:
-    """Every operation is one conditional request: what is atomic is DynamoDB's own."""
+    """Every operation is one conditional request, which DynamoDB makes atomic."""
 
     def __init__(
         self,
-        table: Table,
+        settings: DynamoSettings,
         *,
         now: Callable[[], float] = time.time,
         call_timeout_s: float = CALL_TIMEOUT_S,
@@ -93,11 +62,12 @@ class DynamoStore:
         tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._table = table
+        self._settings = settings
+        self._endpoint = settings.endpoint or _endpoint_of(settings.region)
         self._now = now
         self.call_timeout_s = call_timeout_s
         self.attempt_timeout_s = attempt_timeout_s
-        self._link = HttpLink(headers={}, base_url=table.endpoint, tls=tls, transport=transport)
+        self._link = HttpLink(headers={}, base_url=self._endpoint, tls=tls, transport=transport)
 
     async def get(self, key: str) -> str | None:
         # Consistent: an eventual read may be a second old, and show a refresh token that is dead since.
@@ -117,7 +87,7 @@ class DynamoStore:
         return await self._put_where(ABSENT, _item(key, value, now + ttl_s), {":now": _number(now)})
 
     async def remove(self, key: str, value: str) -> bool:
-        """As everywhere; but False also where a repetition found that its first attempt had removed it."""
+        """As in every store; False also if a repetition found the entry removed by its first attempt."""
         values = {":now": _number(self._now()), ":held": _content(value)}
         request = {"Key": _id(key), "ExpressionAttributeValues": values, "ConditionExpression": HELD}
         return await self._write("DeleteItem", request)
@@ -126,7 +96,7 @@ class DynamoStore:
         await self._link.close()
 
     async def _put_where(self, condition: str, item: dict[str, Any], values: dict[str, Any]) -> bool:
-        # A repetition may find what its first attempt wrote without our hearing of it: this very entry.
+        # A repetition may find this very entry: its first attempt wrote it, and the answer was lost.
         mine = {":content": item["content"], ":expires_at": item["expires_at"]}
         return await self._write(
             "PutItem",
@@ -152,8 +122,8 @@ class DynamoStore:
     async def _call(
         self, operation: str, request: dict[str, Any], *, repeated: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Ask, and again after what passes; `repeated` replaces parts of what may have been heard before."""
-        request = {"TableName": self._table.name, **request}
+        """Ask, and repeat after a failure that may pass; `repeated` replaces parts of the repetition."""
+        request = {"TableName": self._settings.table, **request}
         try:
             async with patience(self.call_timeout_s):
                 for pause_s in PAUSES_S:
@@ -172,20 +142,25 @@ class DynamoStore:
     async def _attempt(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body = msgspec.json.encode(request)
         headers = {
-            "host": httpx.URL(self._table.endpoint).netloc.decode(),
+            "host": httpx.URL(self._endpoint).netloc.decode(),
             "content-type": "application/x-amz-json-1.0",
             "x-amz-target": f"DynamoDB_20120810.{operation}",
         }
         signed = sign(
             headers,
             body,
-            self._table.credentials,
-            region=self._table.region,
+            Credentials(self._settings.key_id, self._settings.secret, self._settings.session_token),
+            region=self._settings.region,
             service="dynamodb",
             now=self._now(),
         )
         response = await self._link.post("/", body, timeout_s=self.attempt_timeout_s, headers=signed)
         return _read(operation, response)
+
+
+def _endpoint_of(region: str) -> str:
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://dynamodb.{region}.{suffix}"
 
 
 def _read(operation: str, response: httpx.Response) -> dict[str, Any]:
@@ -210,7 +185,7 @@ def _names_in(request: dict[str, Any]) -> dict[str, str]:
 
 
 def _live(item: Any, now: float) -> str | None:
-    """Read what we wrote; what somebody else wrote there is nothing."""
+    """Read our own content; foreign content counts as absent."""
     try:
         if float(item["expires_at"]["N"]) <= now:
             return None
@@ -234,7 +209,7 @@ def _id(key: str) -> dict[str, Any]:
 
 
 def _content(value: str) -> dict[str, str]:
-    """As binary: DynamoDB's text takes no lone surrogate, which JSON can carry."""
+    """As binary: JSON can carry a lone surrogate, DynamoDB's text cannot."""
     return {"B": base64.b64encode(_bytes(value)).decode()}
 
 

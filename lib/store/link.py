@@ -1,4 +1,4 @@
-"""A store that is reached by HTTP: one client for the running loop, and what fails told as `Passing`."""
+"""The way to a store behind HTTP: one client for the running loop; a failure is raised as `Passing`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class HttpLink:
     async def post(
         self, url: httpx.URL | str, content: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        """Return the answer, whatever its status; raise Passing where none comes in time."""
+        """Return the answer with any status; raise Passing if no answer comes in time."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._client().post(url, content=content, headers=headers)
         except httpx.ConnectError as error:
             raise Passing(type(error).__name__, is_unheard=True) from None
-        except (TimeoutError, httpx.RequestError) as error:  # whose text may be that of a header
+        except (TimeoutError, httpx.RequestError) as error:  # Its text may quote a header.
             raise Passing(type(error).__name__) from None
 
     async def close(self) -> None:
@@ -50,7 +50,7 @@ class HttpLink:
             await http.aclose()
 
     def _client(self) -> AsyncClient:
-        """The running loop's client; what another loop has left cannot be used, or even closed, from here."""
+        """Return the running loop's client. Another loop's can neither be used nor closed from here."""
         loop = asyncio.get_running_loop()
         if self._http is None or self._loop is not loop:
             self._loop = loop

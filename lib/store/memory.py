@@ -1,4 +1,4 @@
-"""memory:// — what one process remembers."""
+"""memory://: the memory of one process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 MAX_ENTRIES = 50_000
-"""Some 50 MB of tokens; beyond it what would expire first is dropped: leases and cool-downs before tokens."""
+"""Some 50 MB of tokens. Beyond it the entries that expire first are dropped: leases before tokens."""
 FIRST_PURGE = 1_000
 
 
@@ -58,7 +58,7 @@ class MemoryStore:
             self._purge()
 
     def _purge(self) -> None:
-        """Drop what has expired, and where all is alive a tenth; the next one is due at twice as many."""
+        """Drop the expired entries, or a tenth if all are alive; the next purge is due at twice as many."""
         now = self._now()
         self._entries = {key: entry for key, entry in self._entries.items() if entry[1] > now}
         if len(self._entries) > self._max_entries:

@@ -1,7 +1,7 @@
-"""redis:// and rediss:// — a Redis of the owner's, by its own protocol.
+"""redis:// and rediss://: a Redis of the owner's, by its own protocol.
 
-Of redis-py only its connections are used: the pool and the retries of its client know neither one limit for
-all of an operation, nor that a repetition has to take what its first attempt wrote.
+Only the connections of redis-py are used. Its client has no time limit for a whole operation, and its retries
+do not accept the entry that the first attempt wrote.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 import ssl
 from contextlib import suppress
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from lib.store import Passing, StoreError
 from lib.store.redis_commands import Command, RedisCommands
+from lib.store.settings import RedisSettings
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
-"""At once. The small plans of those who sell Redis take some 30, from all instances together."""
+"""So many at once. A provider's small plan takes some 30 connections, from all instances together."""
 
 
 class RedisError(StoreError):
@@ -36,14 +36,13 @@ class RedisStore(RedisCommands):
     pauses_s: tuple[float, ...] = (0.0, 0.0, 0.1)
     error = RedisError
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
-        """Read `redis[s]://[[user]:password@]host[:port][/database]`."""
-        import redis.asyncio  # noqa: F401 - takes 0.1 s, which no operation's limit shall pay for
+    def __init__(self, settings: RedisSettings, *, tls: ssl.SSLContext | None = None) -> None:
+        import redis.asyncio  # noqa: F401 - takes 0.1 s, which must not count against an operation's limit
 
-        self._options = _options(url)
+        self._options = _options(settings)
         self._tls = tls
-        if tls is None and url.startswith("rediss:"):
-            # Not the one that httpx has: it comes to offer HTTP by ALPN, which a strict server refuses.
+        if tls is None and settings.is_encrypted:
+            # Not httpx's own context: it offers HTTP by ALPN, and a strict server refuses that.
             self._tls = httpx.create_ssl_context()
         self._kept: list[_Connection] = []
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -57,7 +56,7 @@ class RedisStore(RedisCommands):
                     await asyncio.gather(*(connection.disconnect() for connection in kept))
 
     def _attach(self) -> None:
-        """Leave behind what belongs to another loop: from this one it cannot be used, or even closed."""
+        """Leave another loop's connections behind: from this loop they can neither be used nor closed."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
@@ -94,7 +93,7 @@ class RedisStore(RedisCommands):
         while self._kept:
             connection = self._kept.pop()
             with suppress(Failure):
-                if not await connection.can_read():  # its end, or an answer that nobody waited for
+                if not await connection.can_read():  # Its end, or a late answer.
                     return connection
             await connection.disconnect(nowait=True)
         return None
@@ -112,9 +111,9 @@ class RedisStore(RedisCommands):
         return connection
 
     async def _settle(self, connection: _Connection, error: Exception) -> None:
-        """Keep the connection that brought a mere refusal; after anything else none is worth keeping.
+        """Keep the connection after a mere refusal; after any other failure drop all connections.
 
-        A restart or a freeze met the others as well; so did a fail-over, after which they lead to a replica.
+        A restart or a freeze met the others as well. After a fail-over they lead to a replica.
         """
         if _is_refusal(error):
             self._kept.append(connection)
@@ -138,25 +137,14 @@ class _Connection(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Read where to connect, and as whom; nothing of the URL is in an error."""
-    try:
-        return _parts(url)
-    except ValueError:
-        form = "redis[s]://[[user]:password@]host[:port][/database]"
-        raise ValueError(f"expected {form}, got something else") from None
-
-
-def _parts(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.fragment:
-        raise ValueError
-    named = {"username": parts.username, "password": parts.password}
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    """Return the address and the user, in redis-py's words."""
+    named = {"username": settings.username, "password": settings.password}
     return {
-        "host": parts.hostname,
-        "port": parts.port or 6379,
-        "db": int(parts.path[1:] or 0),
-        **{name: unquote(text) for name, text in named.items() if text},
+        "host": settings.host,
+        "port": settings.port,
+        "db": settings.database,
+        **{name: text for name, text in named.items() if text},
     }
 
 
@@ -168,7 +156,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _name_of(error: Exception) -> str:
-    """Name what happened in Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
+    """Name the failure by Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
     if code := getattr(error, "status_code", None):
         return str(code)
     if word := re.match(r"[A-Z]{2,20}\b", str(error)):

@@ -1,7 +1,6 @@
-"""The four operations as Redis's commands, whichever way they reach it: what is atomic is Redis's own.
+"""The four operations as Redis's commands, which Redis makes atomic; redis.py and upstash.py send them.
 
-Keys are hashed and values are base64: any text can be both. redis.py and upstash.py beside it both write so,
-and one database is the same store by either.
+Keys are hashed and values are base64, since any text can be both. One database is one store by either way.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ Command = tuple[str, ...]
 
 
 class RedisCommands(ABC):
-    """A repetition may find what its first attempt wrote without our hearing of it: then that is its own."""
+    """A repetition may find its own entry: the first attempt wrote it, and the answer was lost."""
 
     call_timeout_s: float
-    """For one operation with its repetitions; whoever waits for it keeps a client waiting."""
+    """Limit of one operation with its repetitions; a client waits meanwhile."""
     pauses_s: tuple[float, ...]
     """Before each attempt. The first repetition comes at once: most often a kept connection was closed while
     the function was frozen."""
@@ -69,11 +68,11 @@ class RedisCommands(ABC):
         return written in ("OK", b"OK", 1)
 
     async def remove(self, key: str, value: str) -> bool:
-        """As everywhere; but False also where a repetition found that its first attempt had removed it."""
+        """As in every store; False also if a repetition found the entry removed by its first attempt."""
         return bool(await self._ask(("EVAL", REMOVE_IF_EQUAL, "1", _name(key), _content(value))) == 1)
 
     async def _ask(self, command: Command, repeated: Command | None = None) -> Any:
-        """Return Redis's answer; `repeated` is what to send after an attempt that may have been heard."""
+        """Return Redis's answer; after an attempt that the server may have heard, send `repeated` instead."""
         name, failure = command[0], ""
         try:
             async with patience(self.call_timeout_s):
@@ -98,7 +97,7 @@ def _content(value: str) -> str:
 
 
 def _text(content: Any) -> str | None:
-    """Read what we wrote; what somebody else wrote there is nothing."""
+    """Read our own content; foreign content counts as absent."""
     try:
         return base64.b64decode(content, validate=True).decode("utf-8", "surrogatepass")
     except (ValueError, TypeError):

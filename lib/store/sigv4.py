@@ -1,7 +1,7 @@
-"""AWS's request signature, version 4, for what DynamoDB is asked: a POST to / without a query.
+"""AWS's request signature, version 4, for DynamoDB's requests: a POST to / without a query.
 
-By hand, because it is forty lines that AWS publishes test vectors for (tests/lib/store/test_sigv4.py), where
-botocore's signing alone makes a cold start 150 ms longer, and boto3 with a client 300 (docs/deploy-aws.md).
+By hand: it is forty lines, and AWS publishes test vectors (tests/unit/store/test_sigv4.py). botocore's
+signing alone makes a cold start 150 ms longer, and boto3 with a client 300 ms (docs/deploy-aws.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Credentials:
     key_id: str = field(repr=False)
     secret: str = field(repr=False)
     session_token: str = field(default="", repr=False)
-    """What comes with a role's credentials, as those of every Lambda function."""
+    """Comes with a role's credentials, as those of every function on Lambda."""
 
 
 def sign(

@@ -1,4 +1,4 @@
-"""sqlite:///path — what the processes of one machine share, and what survives a restart."""
+"""sqlite:///path: a file that the processes of one machine share, and that survives a restart."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class SqliteStore:
         return await self._run(lambda: self._write(REMOVE, _bytes(key), _bytes(value), now))
 
     async def close(self) -> None:
-        """Close the database; twice is once, and what else comes afterwards is an error."""
+        """Close the database. A second close does nothing; any other operation after it is an error."""
         with suppress(SqliteError):  # closed before
             await self._run(self._disconnect)
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Have the thread do it; given up, it is not done, or done without anybody waiting."""
+        """Have the thread do it. After the time limit the thread skips it, or ends it for no caller."""
         try:
             job = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
         except RuntimeError:
@@ -127,7 +127,7 @@ class SqliteStore:
         return changed == 1
 
     def _connected(self) -> sqlite3.Connection:
-        """Open at the first use, and again at the next where that failed."""
+        """Open at the first use, and again at the next use if that failed."""
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
@@ -152,17 +152,17 @@ class SqliteStore:
 
 
 def _bytes(text: str) -> bytes:
-    """As BLOB: TEXT takes no lone surrogate, which JSON can carry."""
+    """As BLOB: JSON can carry a lone surrogate, TEXT cannot."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    """Whether somebody else has the lock; the code's higher bits say in which way."""
+    """Tell if another connection has the lock; the higher bits of the code say which kind."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private_file(path: Path) -> None:
-    """The file holds refresh tokens: nobody else may read it. sqlite gives -wal and -shm the same mode."""
+    """Make the file private: it holds refresh tokens. sqlite gives -wal and -shm the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -173,7 +173,7 @@ def _make_private_file(path: Path) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Switch the journal; where two processes do so at once sqlite does not wait, so we do."""
+    """Switch the journal. If two processes do so at once, sqlite does not wait, so we do."""
     give_up_at = time.monotonic() + timeout_s
     while True:
         try:

@@ -1,13 +1,12 @@
-"""upstash:// — a Redis behind REST, as Vercel's marketplace and Upstash itself hand it out.
+"""upstash://: a Redis behind REST, as Vercel's marketplace and Upstash itself hand it out.
 
-One POST an operation, a command as a JSON array. Nothing but httpx is needed, which is there anyway.
+An operation is one POST of a command as a JSON array. It needs only httpx, and that is imported anyway.
 """
 
 from __future__ import annotations
 
 import ssl
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from lib.store import Passing, StoreError
 from lib.store.link import HttpLink
 from lib.store.redis_commands import Command, RedisCommands
+from lib.store.settings import UpstashSettings
 
 
 class UpstashError(StoreError):
@@ -32,14 +32,13 @@ class UpstashStore(RedisCommands):
 
     def __init__(
         self,
-        url: str,
+        settings: UpstashSettings,
         *,
         tls: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Read `upstash://:<token>@<host>[?scheme=http]`, as lib/settings.py completes it."""
-        self._url, token = _address(url)
-        headers = {"authorization": f"Bearer {token}"}
+        self._url = httpx.URL(settings.url)
+        headers = {"authorization": f"Bearer {settings.token}"}
         self._link = HttpLink(headers=headers, tls=tls, transport=transport)
 
     async def close(self) -> None:
@@ -51,23 +50,6 @@ class UpstashStore(RedisCommands):
         if response.status_code >= 500 or response.status_code == 429:
             raise Passing(f"HTTP {response.status_code}")
         return _result(command[0], response)
-
-
-def _address(url: str) -> tuple[httpx.URL, str]:
-    """Read the URL and the token; neither is in an error."""
-    try:
-        parts = urlsplit(url)
-        token = unquote(parts.password or "")
-        scheme = "http" if parts.query == "scheme=http" else "https"
-        port = f":{parts.port}" if parts.port else ""
-        address = httpx.URL(f"{scheme}://{parts.hostname or ''}{port}{parts.path or '/'}")
-    except (ValueError, httpx.InvalidURL):
-        raise ValueError("expected upstash:// with the address of a server, got something else") from None
-    if not address.host or not token:
-        raise ValueError("expected upstash:// with KV_REST_API_URL and KV_REST_API_TOKEN, got less")
-    if not token.isascii() or not token.isprintable():
-        raise ValueError("expected a token of printable ASCII, since it is sent in a header")
-    return address, token
 
 
 def _result(name: str, response: httpx.Response) -> Any:

@@ -56,15 +56,15 @@ def kinds_of(schema: Schema, root: Schema, depth: int = 0) -> frozenset[str]:
 
 
 def trimmed(text: str) -> str:
-    """Take off the one line break at each end that belongs to the tags."""
-    for newline in ("\r\n", "\n"):
-        if text.startswith(newline):
-            text = text[len(newline) :]
-            break
-    for newline in ("\r\n", "\n"):
-        if text.endswith(newline):
-            return text[: -len(newline)]
-    return text
+    """Take off the one line break at each end that belongs to the tags.
+
+    A text of several lines that begins right behind its tag ends in a line break of its own: the native form
+    of GLM writes values so.
+    """
+    begun = text.removeprefix("\r").removeprefix("\n") if text[:2] == "\r\n" else text.removeprefix("\n")
+    if begun == text and "\n" in text.rstrip("\r\n"):
+        return text
+    return begun[:-2] if begun.endswith("\r\n") else begun.removesuffix("\n")
 
 
 def without_cdata(text: str) -> str | None:

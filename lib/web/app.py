@@ -1,10 +1,9 @@
-"""One handler file's ASGI application: its routes, and around them what every answer has."""
+"""The ASGI application of one handler file: its routes, and the layers around every answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,46 +12,59 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from lib.chat.trace import current_trace
+from lib.dialects.interface import ErrorForm
 from lib.errors import GatewayError, MethodNotAllowed, NotFound
+from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
 from lib.web.overload import LOAD, Admission
+from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 
-ErrorBody = Callable[[GatewayError], bytes]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-MOST_SHOWN_CHARS = 200
-"""Of a path or a method that nobody has."""
+MAX_SHOWN_CHARS = 200
+"""An error shows so much of an unknown path or method."""
 
 
-def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = False) -> Starlette:
-    """Make the app of one handler file; every route answers below `/api` too, the file's own path.
+def create_app(
+    *routes: Route, error_body: ErrorBody, form_of: FormOf = own_form, open_paths: Iterable[str] = ()
+) -> Starlette:
+    """Make the app of one handler file. Every route also answers below `/api`, the file's own path.
 
-    `is_always_open` is for what must answer although the process takes nothing else.
+    `form_of` chooses another form of errors than `error_body` for some requests. `open_paths` answer even if
+    the process is full.
     """
 
-    async def refuse(_: Request, error: Exception) -> Response:
+    def tell(error: GatewayError, scope: Scope) -> Response:
+        return error_response(error, error_body, form_of(scope))
+
+    async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
         if isinstance(error, WrongCredential):
             error = await GUESSES.slow_down(error)
-        return error_response(error, error_body)
+        return tell(error, request.scope)
 
     async def refuse_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if request.method == "OPTIONS" and error.status_code == 405:
             return Response(status_code=204, headers=error.headers)
-        response = error_response(_as_ours(request, error), error_body)
+        response = tell(_as_ours(request, error), request.scope)
         response.headers.update(error.headers or {})
         return response
 
-    admission = Middleware(Admission, refuse=partial(error_response, error_body=error_body), load=LOAD)
+    admission = Middleware(
+        Admission,
+        refuse=tell,
+        load=LOAD,
+        open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
+    )
     app = Starlette(
         routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
-            Middleware(Edge, error_body=error_body),
-            # Any page may call, with its user's own key; no cookie is ever read, so no credentials.
+            Middleware(Edge, error_body=error_body, form_of=form_of),
+            # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],
@@ -61,15 +73,15 @@ def create_app(*routes: Route, error_body: ErrorBody, is_always_open: bool = Fal
                 expose_headers=EXPOSED_HEADERS,
                 max_age=86400,
             ),
-            *(() if is_always_open else (admission,)),
+            admission,
         ],
         exception_handlers={GatewayError: refuse, HTTPException: refuse_http},
     )
-    app.router.redirect_slashes = False  # a redirected POST loses its body with many clients
+    app.router.redirect_slashes = False  # Many clients lose the body of a redirected POST.
     return app
 
 
-def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
+def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm | None = None) -> Response:
     current_trace().failed(error)
     headers = {}
     if error.retry_after_s is not None:
@@ -77,14 +89,15 @@ def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status == 408:
-        headers["connection"] = "close"  # else the server would wait for the rest of the body
+        headers["connection"] = "close"  # Without it the server would wait for the rest of the body.
     if error.status == 415:
         headers["accept-encoding"] = "identity"
-    return Response(error_body(error), error.status, headers, media_type="application/json")
+    status, body = status_and_body(error, error_body, form)
+    return Response(body, status, headers, media_type="application/json")
 
 
 def _to_the_end(route: Route) -> Route:
-    """Let it match nothing but its path: Starlette's `$` takes a line end after it, too (`/ping%0a`)."""
+    """Let the route match its path only. Starlette's `$` also accepts a line end after it (`/ping%0a`)."""
     route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
     return route
 
@@ -96,10 +109,10 @@ def _below_api(route: Route) -> Route:
 def _as_ours(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"{_shown(request.method)} is not allowed here; allowed: {allowed}.")
-    # Not request.url: it cannot be made of every Host that a stranger may send.
-    return NotFound(f"There is nothing at {_shown(request.scope['path'])!r}.")
+        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {allowed}.")
+    # Starlette cannot make request.url from every Host that a stranger may send.
+    return NotFound(f"Nothing is at {_shown(request.scope['path'])!r}. Check the path of your base URL.")
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= MOST_SHOWN_CHARS else text[:MOST_SHOWN_CHARS] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"

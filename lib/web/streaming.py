@@ -1,44 +1,38 @@
-"""Answers that own what they are made from, and event streams with a heartbeat."""
+"""Answers that own their resources, and event streams with a heartbeat."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lib.chat.events import Failed, ReplyEvent
-from lib.chat.trace import current_trace
+from lib.dialects.interface import Renderer
 from lib.errors import GatewayError
+from lib.sse import COMMENT
+from lib.tasks import beside
+from lib.trace import current_trace
 from lib.web.ending import told_as_error
-
-HEARTBEAT = b": keep-alive\n\n"
 
 STREAM_HEADERS = {
     "cache-control": "no-cache, no-transform",
-    # nginx and those that copy it buffer a proxied answer unless the answer itself says no.
+    # nginx and similar proxies buffer an answer unless the answer itself forbids it.
     "x-accel-buffering": "no",
 }
 
 
 SEND_TIMEOUT_S = 60.0
-"""A client that takes nothing for so long is gone, though its connection stands: it holds an account."""
-
-
-class Renderer(Protocol):
-    """A dialect's stream: what a batch of neutral events is in bytes."""
-
-    def feed(self, events: Sequence[ReplyEvent]) -> bytes: ...
+"""If a client takes no byte for so long, we drop it: it is gone, or it blocks an account."""
 
 
 class OwningResponse(Response):
-    """A complete answer, and the resources that are closed once it is sent.
+    """A complete answer. It closes its resources after it is sent.
 
-    Closing after sending is part of the request: a serverless host may freeze the process right after it.
+    Closing is part of the request, because a serverless host may freeze the process right after the request.
     """
 
     def __init__(self, content: bytes, headers: dict[str, str], *, resources: AsyncExitStack) -> None:
@@ -56,7 +50,7 @@ class OwningResponse(Response):
 
 
 class EventStreamResponse(Response):
-    """Server-sent events, and everything they are read from."""
+    """Server-sent events. The response owns the resources that they come from."""
 
     media_type = "text/event-stream"
 
@@ -67,12 +61,14 @@ class EventStreamResponse(Response):
         *,
         resources: AsyncExitStack,
         heartbeat_s: float,
+        heartbeat: bytes = COMMENT,
     ) -> None:
         super().__init__(headers={**STREAM_HEADERS, **headers})
         del self.headers["content-length"]
         self._frames = frames
         self._resources = resources
         self._heartbeat_s = heartbeat_s
+        self._heartbeat = heartbeat
         self._sending = asyncio.Lock()
         self._sent_at = float("-inf")
 
@@ -86,14 +82,10 @@ class EventStreamResponse(Response):
             await self._resources.aclose()
 
     async def _stream(self, send: Send) -> None:
-        # Its first beat is due at once; content that is there already is sent before it gets its turn.
-        heartbeat = asyncio.ensure_future(self._beat(send))
-        try:
-            async with aclosing(self._frames):
-                async for frame in self._frames:
-                    await self._write(send, frame)
-        finally:
-            heartbeat.cancel()
+        # The first beat is due at once. Content that is already there goes out before it.
+        async with beside(self._beat(send)), aclosing(self._frames):
+            async for frame in self._frames:
+                await self._write(send, frame)
         async with self._sending:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -110,39 +102,34 @@ class EventStreamResponse(Response):
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _beat(self, send: Send) -> None:
-        """Fill silences, so that nothing between us and the client takes the connection for dead."""
+        """Send a heartbeat into each silence, so that no proxy takes the connection for dead."""
         loop = asyncio.get_running_loop()
         while True:
-            async with self._sending:  # what is being sent just now may put the beat off
+            async with self._sending:  # A frame that is being sent now may delay the beat.
                 due_in = self._sent_at + self._heartbeat_s - loop.time()
                 if due_in <= 0:
-                    await self._send(send, HEARTBEAT)
+                    await self._send(send, self._heartbeat)
             await asyncio.sleep(max(due_in, 0.0))
 
 
 async def render_stream(
-    batches: AsyncIterator[Sequence[ReplyEvent]],
-    *,
-    start: Callable[[], Renderer],
-    error_event: Callable[[GatewayError], bytes],
+    batches: AsyncIterator[Sequence[ReplyEvent]], renderer: Renderer
 ) -> AsyncGenerator[bytes]:
-    """Turn batches into frames; the renderer starts with the first batch, when the answer's id is known."""
-    renderer: Renderer | None = None
+    """Turn batches into frames. An error between them becomes the dialect's error event."""
     try:
         with told_as_error():
             async for batch in batches:
-                renderer = renderer or start()
                 if batch and isinstance(batch[-1], Failed):
                     current_trace().failed(batch[-1].error)
                 if frame := renderer.feed(batch):
                     yield frame
     except GatewayError as error:
         current_trace().failed(error)
-        yield error_event(error)
+        yield renderer.feed([Failed(error)])
 
 
 async def spaced_frames(count: int = 5, gap_s: float = 0.2) -> AsyncGenerator[bytes]:
-    """Send events that say when they were sent: if they arrive together, something in between holds back."""
+    """Send events with their sending times. If they arrive together, a proxy on the way buffers them."""
     clock = asyncio.get_running_loop().time
     began_at = clock()
     for number in range(1, count + 1):

@@ -11,7 +11,7 @@ from .registry import scene
 
 @scene()
 def files(cue: Cue) -> Iterator[Step]:
-    """List the files that were given: what each is, its name, size and sha256."""
+    """List the files of the message: kind, name, size and sha256."""
     script = Script(cue)
     lines = [
         f"{'image' if file.is_image else 'file'} {file.name} {file.size} {file.sha256}\n"

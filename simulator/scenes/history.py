@@ -24,7 +24,7 @@ def _snapshots(cue: Cue, *, increase: bool | None) -> Iterator[Step]:
             yield script.event(script.part("k", item), increase=increase)
         yield script.finish_part("k", think_item(thought) | {"status": "finish"})
     so_far = ""
-    # The empty and the one-character snapshot come first: they are what misleads a guess.
+    # The empty and the one-character snapshot come first: they mislead a guess.
     for piece in ["", *cut(_STORY)]:
         so_far += piece
         cue.said.append(piece)
@@ -37,7 +37,7 @@ def _snapshots(cue: Cue, *, increase: bool | None) -> Iterator[Step]:
 
 @scene()
 def snapshots(cue: Cue) -> Iterator[Step]:
-    """Send cumulative snapshots whose flag is false, items with a status (2024)."""
+    """Send cumulative snapshots with the flag false; items have a status (2024)."""
     yield from _snapshots(cue, increase=False)
 
 
@@ -129,7 +129,7 @@ def process_status(cue: Cue) -> Iterator[Step]:
 
 @scene()
 def unknown_items(cue: Cue) -> Iterator[Step]:
-    """Mix in items, fields, events and nulls that nobody knows."""
+    """Mix in unknown items, fields, events and nulls."""
     script = Script(cue)
     words = ["What is unknown", " is to be ignored."]
     yield script.opening()

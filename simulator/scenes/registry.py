@@ -22,16 +22,20 @@ class SceneEntry:
     about: str
     ending: Ending
     silent: bool
-    """Whether it leaves the client waiting for longer than a test would."""
+    """True if the client would wait longer than a test can."""
+    sticky: bool = False
+    """True if the scene plays the later turns of its conversation too."""
 
 
 SCENES: dict[str, SceneEntry] = {}
 
 
-def scene(ending: Ending = "finish", *, name: str = "", silent: bool = False) -> Callable[[Scene], Scene]:
+def scene(
+    ending: Ending = "finish", *, name: str = "", silent: bool = False, sticky: bool = False
+) -> Callable[[Scene], Scene]:
     def register(play: Scene) -> Scene:
         own_name = name or play.__name__
-        SCENES[own_name] = SceneEntry(own_name, play, (play.__doc__ or "").strip(), ending, silent)
+        SCENES[own_name] = SceneEntry(own_name, play, (play.__doc__ or "").strip(), ending, silent, sticky)
         return play
 
     return register

@@ -1,4 +1,7 @@
-"""Replay what the gateway recorded (CAPTURE_DIR, docs/observability.md): a bug report becomes a test."""
+"""Replay a capture of the gateway (CAPTURE_DIR, docs/observability.md): a bug report becomes a test.
+
+Raw captures play, too: the simulator listens on this machine alone, and nothing of them leaves it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .registry import scene
 
 FORMAT = 1
 HOLD_S = 120.0
-"""Where the gateway stopped reading, nobody knows what would have come: nothing comes for so long."""
+"""The rest is unknown if the gateway stopped reading: the replay is silent for so long."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_CAPTURE: Json = {"status": 404, "message": "no such capture", "result": None}
@@ -24,7 +27,7 @@ _NO_CAPTURE: Json = {"status": 404, "message": "no such capture", "result": None
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """An answer as it came, redacted."""
+    """An answer as it came: redacted (`.capture.jsonl`), or the owner's raw one (`.raw.jsonl`)."""
 
     status: int
     content_type: str
@@ -32,7 +35,7 @@ class Capture:
     history_id: str
     pieces: tuple[tuple[float, bytes], ...]
     """Each with its time, in milliseconds since the answer began."""
-    ending: str
+    end: str
 
     @property
     def body(self) -> bytes:
@@ -40,7 +43,7 @@ class Capture:
 
 
 def read_capture(path: Path) -> Capture:
-    """Raise ValueError for a file that is none."""
+    """Raise ValueError if the file is not a capture."""
     # Not splitlines: there are more ends of a line than JSON knows.
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     try:
@@ -53,7 +56,7 @@ def read_capture(path: Path) -> Capture:
             conversation_id=str(head["conversation_id"]),
             history_id=str(head["history_id"]),
             pieces=tuple((float(piece["at_ms"]), _bytes_of(piece)) for piece in pieces),
-            ending=str(last["end"]),
+            end=str(last["end"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is no capture of format {FORMAT}") from error
@@ -89,7 +92,7 @@ def _find(folder: Path | None, name: str) -> Path | None:
 
 def _replay(cue: Cue, capture: Capture, pace: float, hold_s: float) -> Iterator[Step]:
     body = _readdressed(capture, cue)
-    if capture.ending == "closed" and (capture.status != 200 or body.lstrip()[:1] in (b"{", b"<")):
+    if capture.end == "closed" and (capture.status != 200 or body.lstrip()[:1] in (b"{", b"<")):
         yield Reply(capture.status, body, capture.content_type)
         return
     yield Head(capture.status, capture.content_type or None)
@@ -99,14 +102,14 @@ def _replay(cue: Cue, capture: Capture, pace: float, hold_s: float) -> Iterator[
             yield Pause((at_ms - now_ms) / 1000 * pace)
         yield body[done : done + len(piece)]
         done, now_ms = done + len(piece), at_ms
-    if capture.ending == "broken":
+    if capture.end == "broken":
         yield Abort()
-    elif capture.ending != "closed":
+    elif capture.end != "closed":
         yield Pause(hold_s)
 
 
 def _readdressed(capture: Capture, cue: Cue) -> bytes:
-    """Give the answer the ids that it has here, so that it can be stopped and deleted by them."""
+    """Replace the recorded ids by the ids of this answer, so that it can be stopped and deleted."""
     body = capture.body
     ids = ((capture.conversation_id, cue.conversation_id), (capture.history_id, cue.history_id))
     for recorded, here in ids:

@@ -13,9 +13,9 @@ from simulator.app import Simulator
 from simulator.scenes import SCENES, sample_text
 from simulator.scenes.refusals import INTERVENE_TEXT
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, Client, chat_body, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
+from tests.support.client import CHAT, Client, chat_body, error_of
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
 
 SEARCH_TEXT = "深圳今天多云间晴天[1]，气温 26~33℃[2][3]。 See also [4] and 【turn9search9】."
 
@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
     "no_content_type": Case("The body is a good stream."),
     "wrong_content_type": Case("The body is a good stream."),
     "web_search": Case(SEARCH_TEXT, reasoning="拆解用户请求：今天深圳天气\n四个来源，足够了。"),
-    "web_search_old": Case("Old style[1] and[2] 也【0†源】."),
+    "web_search_old": Case("Old style[1] and[2] 也."),
     "plain_brackets": Case(
         "【注意】this 【is not】 a 【citation†】 nor is【】 or turn0search or 【 open "
         + "x" * 300
@@ -121,10 +121,12 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {"default", "files", "code_interpreter", "images", "images_old", "images_as_links"}
 """Scenes with a test of their own below."""
+AGENTS = {name for name in SCENES if name.startswith("agent")}
+"""Scenes that act on the tools of a prompt; a chat without tools gets a plain answer."""
 
 
 def test_every_scene_of_the_simulator_is_tried() -> None:
-    assert {name.split()[0] for name in CASES} | ELSEWHERE == set(SCENES)
+    assert {name.split()[0] for name in CASES} | ELSEWHERE | AGENTS == set(SCENES)
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])

@@ -19,11 +19,11 @@ from lib.errors import Throttled
 from lib.web.app import create_app
 from lib.web.edge import EXPOSED_HEADERS
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, chat_body, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.log import logged
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient, head
+from tests.support.client import CHAT, KEY, Client, chat_body, error_of
+from tests.support.live import LiveGateway
+from tests.support.log import logged
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient, head
 
 ENDPOINTS = [
     ("GET", "/v1/models"),

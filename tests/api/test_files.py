@@ -12,11 +12,11 @@ import pytest
 
 from simulator.app import Simulator
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, error_of
-from tests.harness.files import FileServer
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, error_of
+from tests.support.files import FileServer
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9
 GIF = b"GIF89a" + b"\x07" * 100
@@ -210,7 +210,7 @@ def test_what_cannot_be_had_is_refused_before_an_account_is_asked(
         (document("data:;base64,!!!"), "not valid base64"),
         (
             image(files.serve("/page", b"<html>Please log in</html>")),
-            "is named as an image is none, but text/html",
+            "Expected an image, got text/html",
         ),
         (document(files.serve("/empty", b"")), "is empty"),
     ]:
@@ -305,9 +305,12 @@ def test_a_list_of_one_is_an_answer_too(client: Client, sim: Simulator) -> None:
 
 
 def test_a_refused_access_token_is_renewed_once(
-    client: Client, sim: Simulator, upstream: Upstream, account: SimulatedAccount
+    client: Client, sim: Simulator, upstream: Upstream, account: SimulatedAccount, gateway: LiveGateway
 ) -> None:
     ask(client, user(text()))
+    wait_until(
+        gateway.is_idle
+    )  # The deletion of that conversation must not be the call that renews the token.
     sim.expire_access_tokens(account.uid)
     assert ask(client, user(text(), document(data_url(PDF)))) == line("file", "file.pdf", PDF)
     assert (upstream.count(UPLOAD), upstream.count("user/refresh")) == (2, 2)

@@ -19,11 +19,11 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from lib.flows.gateway import close_gateways
+from lib.upstreams.choose import close_services
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import KEY, Client, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.wire import RawClient, head
+from tests.support.client import KEY, Client, error_of
+from tests.support.live import LiveGateway
+from tests.support.wire import RawClient, head
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check-deployment"
 OWNERS = ("/health?deep=1", "/health?deep=true&fresh=1", "/health?stream=1", "/api/health?deep=1")
@@ -117,7 +117,7 @@ def test_where_an_answer_is_sent_in_one_piece_the_look_says_so(
 
     async def under_mangum(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "aws.event": {}}, receive, send)
-        await close_gateways()
+        await close_services()
 
     with TestClient(under_mangum) as invoked:
         report = invoked.get("/health?deep=1", headers={"authorization": f"Bearer {KEY}"}).json()

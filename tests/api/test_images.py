@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from openai import BadRequestError, OpenAI
 
-from lib.fetch.fetcher import Fetcher
+from lib.files.fetcher import Fetcher
 from simulator.app import Simulator
 from simulator.drawing import make_picture
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import KEY, Client, error_of
-from tests.harness.waiting import wait_until
+from tests.support.client import KEY, Client, error_of
+from tests.support.waiting import wait_until
 
 IMAGES = "/v1/images/generations"
 DRAWING = "65a232c082ff90a2ad2f15e2"

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, chat_body
-from tests.harness.live import LiveGateway
-from tests.harness.log import logged
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, chat_body
+from tests.support.live import LiveGateway
+from tests.support.log import logged
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 ALWAYS = {

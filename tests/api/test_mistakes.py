@@ -18,10 +18,10 @@ from lib.settings import Settings
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Pause, Script, text_item
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import CHAT, KEY, Client, chat_body, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, chat_body, error_of
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 
 def both(client: Client, prompt: str, **fields: Any) -> list[str]:
@@ -356,17 +356,19 @@ def test_a_loop_of_its_own_needs_nothing_from_another(client: Client, gateway: L
     """A serverless host may run each invocation in a new event loop."""
     from lib.chat.caller import Caller
     from lib.flows.chat import open_reply
-    from lib.flows.gateway import close_gateways
     from lib.settings import current
-    from tests.lib.flows.conftest import make_request
+    from lib.trace import Trace
+    from lib.upstreams.choose import close_services, services_of
+    from lib.upstreams.interface import Call
+    from tests.unit.conftest import make_request
 
     async def once() -> str:
         settings = current()
-        async with open_reply(
-            make_request("[scene:text chars=9]"), Caller(settings.refresh_tokens, True), settings
-        ) as reply:
+        caller = Caller(settings.refresh_tokens, is_owner=True)
+        call = Call(services=services_of(settings), caller=caller, trace=Trace())
+        async with open_reply(make_request("[scene:text chars=9]"), call) as reply:
             events = [event async for batch in reply for event in batch]
-        await close_gateways()
+        await close_services()
         return "".join(getattr(event, "text", "") for event in events)
 
     assert asyncio.run(once()) == sample_text(9)

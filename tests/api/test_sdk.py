@@ -11,7 +11,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from simulator.scenes import sample_text
 from tests.conftest import Upstream
-from tests.harness.client import KEY, Client
+from tests.support.client import KEY, Client
 
 PROMPT = "[scene:text chars=300 think=60]"
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 
-from lib.flows import turn as turn_module
+from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Script, Step
 from tests.conftest import Upstream
-from tests.harness.client import CHAT, KEY, Client, Streamed, chat_body
-from tests.harness.live import LiveGateway
-from tests.harness.log import logged
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import CHAT, KEY, Client, Streamed, chat_body
+from tests.support.live import LiveGateway
+from tests.support.log import logged
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 AUTHORIZATION = {"authorization": f"Bearer {KEY}"}
 
@@ -218,10 +219,10 @@ def test_many_that_leave_at_once_leave_nothing(
 def test_an_unexpected_error_in_mid_stream_breaks_off(
     client: Client, gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
 ) -> None:
-    read = turn_module.Turn._read_upstream
+    read, reads = turn_module.Turn._read_upstream, count()
 
     async def fail_later(turn: turn_module.Turn) -> Any:
-        if turn.heard > 3:
+        if next(reads) > 3:
             raise LookupError("a fault of ours")
         return await read(turn)
 

@@ -17,10 +17,10 @@ from simulator.app import Simulator
 from simulator.drawing import make_picture
 from simulator.videos import Video, jpeg_size
 from tests.conftest import SimulatedAccount, Upstream
-from tests.harness.client import KEY, Client, error_of
-from tests.harness.live import LiveGateway
-from tests.harness.waiting import wait_until
-from tests.harness.wire import RawClient
+from tests.support.client import KEY, Client, error_of
+from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 GENERATIONS = "/v1/videos/generations"
 VIDEOS = "/v1/videos"

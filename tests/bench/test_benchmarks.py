@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import wire
-from bench.report import Aim, percentile
+from tests.bench import wire
+from tests.bench.report import Aim, percentile
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = 'data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":null}]}\n\n'
@@ -22,7 +22,7 @@ DONE = "data: [DONE]\n\n"
     "name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "stores", "cold-start"]
 )
 def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
-    command = [sys.executable, "-m", "bench", name, "--quick"]
+    command = [sys.executable, "-m", "tests.bench", name, "--quick"]
     # Not measured for coverage, which would slow down what it measures.
     environ = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     done = subprocess.run(
@@ -34,7 +34,7 @@ def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
 
 
 def test_an_unknown_benchmark_is_named() -> None:
-    command = [sys.executable, "-m", "bench", "speed"]
+    command = [sys.executable, "-m", "tests.bench", "speed"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "no such benchmark: speed" in done.stderr

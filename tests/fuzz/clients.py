@@ -14,21 +14,24 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import Message as AsgiMessage
 
-from lib.accounts.account import parse_account
-from lib.chat import history, usage
+from lib.chat import usage
+from lib.chat.answer import Answer
 from lib.chat.caller import Caller
-from lib.chat.events import Finished, ReplyEvent, TextDelta
+from lib.chat.events import Finished, ReplyEvent, Started, TextDelta
 from lib.chat.request import ChatRequest
-from lib.chatglm.models import resolve
-from lib.chatglm.protocol import chat_body
-from lib.dialects.openai_chat import ChunkRenderer, render_completion
-from lib.dialects.openai_chat_request import parse_request
+from lib.dialects.interface import Address, Rendering
+from lib.dialects.openai_chat import render, renderer
+from lib.dialects.openai_chat_request import parse as parse_chat
 from lib.dialects.openai_media import parse_image_request
 from lib.dialects.openai_videos import parse_creation, parse_generation, parse_variant
 from lib.dialects.token_check import parse_token
 from lib.errors import GatewayError, InvalidRequest
-from lib.flows.video_ids import unseal
 from lib.settings import Settings
+from lib.upstreams.chatglm import prompt as prompt_of
+from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.videos.ids import unseal
+from lib.upstreams.chatglm.wire.models import resolve
+from lib.upstreams.chatglm.wire.protocol import chat_body
 from lib.web.caller import credential_of
 from lib.web.deadline import deadline_of
 from lib.web.form import Form, read_form
@@ -37,6 +40,7 @@ from tests.fuzz.upstream import check_message
 LIMIT = 64 * 1024
 
 T = TypeVar("T")
+HOW = Rendering(created=1, model="m")
 
 
 def _parsed(parse: Callable[[], T]) -> T | None:
@@ -54,26 +58,27 @@ def _check_error(error: GatewayError) -> None:
 
 
 def chat(data: bytes) -> None:
-    asked = _parsed(lambda: parse_request(data))
-    if asked is None:
+    parsed = _parsed(lambda: parse_chat(data, Address()))
+    if parsed is None:
         return
+    asked = parsed.chat
     _check_prompt(asked)
     target = resolve(asked, known=("glm-5.3",), default_model="glm-5.3", default_web_search=False)
-    prompt = history.merge(asked.messages)
+    prompt = prompt_of.merge(asked.messages)
     json.loads(chat_body(prompt, target, assistant_id="a", conversation_id=asked.conversation_id or ""))
-    told: list[ReplyEvent] = [TextDelta("Hello."), Finished("stop")]
-    json.loads(render_completion(asked, told, answer_id="a", created=1))
-    ChunkRenderer(asked, answer_id="a", created=1).feed(told)
+    told: list[ReplyEvent] = [Started("a", "glm"), TextDelta("Hello."), Finished("stop")]
+    json.loads(render(parsed, Answer(told), HOW))
+    renderer(parsed, HOW).feed(told)
 
 
 def _check_prompt(asked: ChatRequest) -> None:
     assert asked.messages
     assert usage.prompt_tokens(asked.messages) >= 0
-    history.attachments(asked.messages)
-    new = _parsed(lambda: history.new_messages(asked.messages))
+    prompt_of.attachments(asked.messages)
+    new = _parsed(lambda: prompt_of.new_messages(asked.messages))
     if new is not None:
         assert 0 < len(new) <= len(asked.messages)
-        history.merge(new)
+        prompt_of.merge(new)
 
 
 def images(data: bytes) -> None:

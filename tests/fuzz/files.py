@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lib.errors import InvalidRequest
-from lib.fetch.inflate import STEP_BYTES, BrokenCompression, Inflater
-from lib.fetch.inline import decode_base64_file
-from lib.fetch.names import MAX_NAME_BYTES, name_of, safe_name
-from lib.media.kinds import name_as, recognize
+from lib.files.inflate import STEP_BYTES, BrokenCompression, Inflater
+from lib.files.inline import decode_base64_file
+from lib.files.kinds import name_as, recognize
+from lib.files.names import MAX_NAME_BYTES, name_of, safe_name
 from tests.fuzz.upstream import check_message, chunkings
 
-MOST_PIECES = 64
+MAX_PIECES = 64
 """Of what grows: who reads it has a limit, and stops."""
 
 
@@ -47,7 +47,7 @@ def _inflated(chunks: list[bytes]) -> bytes | str | None:
     try:
         for number, piece in enumerate(_pieces(inflater, chunks)):
             assert len(piece) <= STEP_BYTES
-            if number == MOST_PIECES:
+            if number == MAX_PIECES:
                 return None
             content += piece
     except BrokenCompression:

@@ -13,33 +13,36 @@ from zlib import crc32
 
 import msgspec
 
-from lib.accounts import tokens
-from lib.accounts.account import parse_account, token_expiry
-from lib.accounts.cooldowns import decode_cool_downs, encode_cool_downs
-from lib.chat.events import Citation, Failed, Finished, ReplyEvent, Rewritten, TextDelta
-from lib.chat.limits import ReplyLimiter
+from lib.chat.answer import Answer
+from lib.chat.events import Citation, Failed, Finished, ReplyEvent, Rewritten, Started, TextDelta, Withdrawn
 from lib.chat.request import ChatRequest, Message, TextPart
-from lib.chatglm.citations import MarkerReader, Sources
-from lib.chatglm.drawing import in_order, linked_images, read_styles
-from lib.chatglm.protocol import read_envelope
-from lib.chatglm.redaction import redact
-from lib.chatglm.stream import ReplyDecoder
-from lib.chatglm.videos import read_status
-from lib.dialects.openai_chat import ChunkRenderer, render_completion
+from lib.dialects.interface import Rendering
+from lib.dialects.openai_chat import render, renderer
+from lib.dialects.openai_chat_request import AskedChat
 from lib.dialects.openai_errors import error_body
 from lib.errors import AccountRefused, GatewayError
+from lib.flows.plan import plan
 from lib.sse import EventSplitter
-from tests.lib.chatglm.upstream_events import final_text, streamed_text
+from lib.upstreams.chatglm.accounts import cooldowns, tokens
+from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
+from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
+from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
+from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
+from lib.upstreams.chatglm.wire.protocol import read_envelope
+from lib.upstreams.chatglm.wire.videos import read_status
+from lib.upstreams.interface import Abilities
+from scripts.support.redaction.answer import redact
+from tests.unit.upstreams.chatglm.decoder.upstream_events import final_text, streamed_text
 
 NOW = 1_790_000_000.0
-CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("?"),)),), include_usage=True)
+CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("?"),)),))
 _UNUSUAL_KEY = re.compile(
     r"turn\d{5}|turn\d+[a-z]{17}|turn\d+[a-z]+\d{5}|(?:turn\d+[a-z]+\d+){12}|【[^】]{200}"
 )
 """What is held back for the rest of a marker has a limit; what is longer may be cut in two."""
 SAID = "SAID 秘密".encode()
 """In the seeds of what is redacted: no word that may be kept."""
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 """Characters of an error."""
 SHORT = 3000
 """Bytes up to which an input is also fed one by one."""
@@ -59,7 +62,7 @@ def chunkings(data: bytes) -> Iterable[list[bytes]]:
 def check_message(error: GatewayError) -> None:
     """Hold that an error can be told, and quotes little of what came."""
     assert set(json.loads(error_body(error))["error"]) == {"message", "type", "param", "code"}
-    assert len(error.message) < LONGEST_MESSAGE
+    assert len(error.message) < MAX_MESSAGE
 
 
 def sse(data: bytes) -> None:
@@ -112,18 +115,23 @@ def _check_end(events: Sequence[ReplyEvent]) -> None:
 
 
 def _check_rendered(events: Sequence[ReplyEvent]) -> None:
-    renderer = ChunkRenderer(CHAT, answer_id="a", created=1)
-    frames = b"".join(renderer.feed([event]) for event in events)
+    asked, how, started = (
+        AskedChat(chat=CHAT, include_usage=True),
+        Rendering(created=1, model="m"),
+        Started("a", "glm"),
+    )
+    opened = renderer(asked, how)
+    frames = b"".join(opened.feed([event]) for event in (started, *events))
     streamed = _streamed(frames)
     last = events[-1]
     if isinstance(last, Failed):
         assert b"[DONE]" not in frames, "what failed is not done"
         check_message(last.error)
         return
-    answer = json.loads(render_completion(CHAT, events, answer_id="a", created=1))
+    answer = json.loads(render(asked, Answer([started, *events]), how))
     content = answer["choices"][0]["message"]["content"]
     assert content == final_text(events)
-    if not any(isinstance(event, Rewritten) for event in events):
+    if not any(isinstance(event, Rewritten | Withdrawn) for event in events):
         assert streamed == content, "what is streamed, joined, is the whole"
 
 
@@ -156,11 +164,12 @@ def _check_limited(batches: Sequence[Sequence[Sequence[ReplyEvent]]], chance: Ra
 def _limited(
     batches: Sequence[Sequence[ReplyEvent]], stop: tuple[str, ...], max_tokens: int | None, *, silent: bool
 ) -> list[ReplyEvent]:
-    limiter = ReplyLimiter(stop=stop, max_tokens=max_tokens, silent=silent, prompt_tokens=lambda: 1)
+    asked = msgspec.structs.replace(CHAT, stop=stop, max_tokens=max_tokens)
+    limits = plan(asked, Abilities(silent=silent)).stages
     told: list[ReplyEvent] = []
     for batch in batches:
-        if not limiter.ended:
-            told += limiter.feed(batch)
+        if not limits.is_done:
+            told += limits.feed(batch)
     return told
 
 
@@ -240,13 +249,13 @@ def claims(data: bytes) -> None:
 def records(data: bytes) -> None:
     """A record of the store, which another version may have written, or somebody else."""
     text = data.decode("utf-8", "replace")
-    cool_downs = decode_cool_downs(text)
+    cool_downs = cooldowns.RECORDS.decode(text) or cooldowns.CoolDowns()
     account = parse_account("a.b.c")
     cool_downs.of(account, NOW)
     cool_downs.lasts_until()
-    assert decode_cool_downs(encode_cool_downs(cool_downs)) == cool_downs
-    chain = tokens._decode(text)
-    assert chain is None or tokens._decode(tokens._encode(chain)) == chain
+    assert cooldowns.RECORDS.decode(cooldowns.RECORDS.encode(cool_downs)) == cool_downs
+    chain = tokens.CHAINS.decode(text)
+    assert chain is None or tokens.CHAINS.decode(tokens.CHAINS.encode(chain)) == chain
 
 
 def redaction(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""scripts/environment.sh: which Python it finds, what it says without one, and what it makes of it."""
+"""scripts/support/environment.sh: the Python that it finds, or asks for; the environment that it makes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ fi"""
 def folder(tmp_path: Path) -> Path:
     """Make a folder that stands for the repository, and one for PATH without any Python."""
     (tmp_path / "bin").mkdir()
-    for tool in ("cmp", "cp", "mkdir", "rm", "sleep"):
+    for tool in ("cmp", "cp", "grep", "mkdir", "rm", "sleep"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
     put_python(tmp_path, "installed-python", INSTALLED)
     (tmp_path / "requirements.txt").write_text("one==1\n")
@@ -56,7 +56,7 @@ def put_python(folder: Path, name: str, does: str) -> None:
 
 def start(folder: Path, script: str, **environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [BASH, "-c", f"set -euo pipefail; . '{SCRIPTS}/environment.sh'; {script}"],
+        [BASH, "-c", f"set -euo pipefail; . '{SCRIPTS}/support/environment.sh'; {script}"],
         cwd=folder,
         env={"PATH": str(folder / "bin"), "HOME": str(folder), **environ},
         stdout=subprocess.PIPE,
@@ -138,7 +138,10 @@ def test_an_environment_is_made_once_reused_and_made_anew_when_it_must(folder: P
     assert "Making .venv/serve" in run(folder, MAKE)[2]
     assert not (folder / ".venv/serve/left-over").exists()
 
-    (folder / "requirements.txt").write_text("# something else\n")
+    (folder / "requirements.txt").write_text("# nothing else\none==1\n    # via nobody\n")
+    assert run(folder, MAKE) == (0, "2\n", "")
+
+    (folder / "requirements.txt").write_text("one==2\n")
     assert "Making .venv/serve" in run(folder, MAKE)[2]
     assert run(folder, MAKE) == (0, "2\n", "")
 

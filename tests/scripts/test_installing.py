@@ -9,9 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PLACES = (
+    *("scripts/*", "scripts/support/*", "hosts/aws/*", "tests/system/deploy/**/*.py"),
+    *("Dockerfile", ".ci/run", ".github/workflows/*.yml"),
+)
 SCRIPTS = sorted(
     path
-    for pattern in ("scripts/*", "tests/deploy/**/*.py", "Dockerfile", ".ci/run", ".github/workflows/*.yml")
+    for pattern in (
+        "scripts/*",
+        "scripts/support/*",
+        "hosts/aws/*",
+        "tests/system/deploy/**/*.py",
+        "Dockerfile",
+        ".ci/run",
+        ".github/workflows/*.yml",
+    )
     for path in ROOT.glob(pattern)
     if path.is_file()
 )
@@ -86,7 +98,7 @@ def test_the_rules_see_what_there_is() -> None:
     assert sum(len(re.findall(r"\bnpm install\b", text)) for text in texts) >= 1
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/deploy/*/builder/package.json")), ids=str)
+@pytest.mark.parametrize("file", sorted(ROOT.glob("tests/system/deploy/*/builder/package.json")), ids=str)
 def test_what_npm_installs_is_locked_with_hashes(file: Path) -> None:
     lock = (file.parent / "package-lock.json").read_text()
     assert lock.count('"integrity": "sha512-') > 100

@@ -1,7 +1,7 @@
 """What GitHub runs for us: pinned, with the least rights, nothing of a stranger's in a shell.
 
 Each rule is a function from a workflow's text to its faults. It is tested twice: it finds nothing in ours,
-and it finds a bad example of its own. (tests/conformance reads them as YAML.)
+and it finds a bad example of its own. (tests/system/conformance reads them as YAML.)
 """
 
 from __future__ import annotations

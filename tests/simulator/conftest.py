@@ -20,7 +20,7 @@ def server() -> Iterator[SimulatorServer]:
 def sim(server: SimulatorServer) -> Iterator[Simulator]:
     simulator = server.simulator
     yield simulator
-    simulator.pace_s, simulator.linger_s = 0.0, 0.3
+    simulator.pace_s, simulator.linger_s, simulator.answer_lost_after_s = 0.0, 0.3, 0.4
     simulator.reset(accounts=True)
 
 

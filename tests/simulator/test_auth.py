@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulator.app import Simulator
-from simulator.auth import SIGN_SECRET, Nonces, check_signature, has_check_digit, sign
+from simulator.chatglm.auth import SIGN_SECRET, Nonces, check_signature, has_check_digit, sign
 from tests.simulator.browser import INFO, REFRESH, STREAM, Browser, make_body, make_timestamp
 from tests.simulator.browser import sign as sign_as_web
 

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator import endpoints
 from simulator.app import Simulator
 from simulator.steps import Abort, Cue, Pause, Reply, Step
 from tests.simulator.browser import (
@@ -204,14 +203,14 @@ def test_the_old_path_deletes_too(sim: Simulator, browser: Browser) -> None:
 
 
 def test_deleting_twice_is_noted_unless_the_first_answer_may_have_been_lost(
-    sim: Simulator, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    sim: Simulator, browser: Browser
 ) -> None:
     conversation_id = browser.events("hi")[0]["conversation_id"]
     browser.delete(conversation_id)
-    monkeypatch.setattr(endpoints, "ANSWER_LOST_AFTER_S", 0.0)
+    sim.answer_lost_after_s = 0.0
     browser.delete(conversation_id)
     assert sim.violations == []
-    monkeypatch.setattr(endpoints, "ANSWER_LOST_AFTER_S", 10.0)
+    sim.answer_lost_after_s = 10.0
     browser.delete(conversation_id)
     assert sim.violations == [f"conversation/bulk_delete: conversation {conversation_id} deleted twice"]
 

@@ -15,8 +15,8 @@ import pytest
 
 from simulator.app import Simulator
 from simulator.server import SimulatorServer, listen
-from tests.harness.waiting import wait_until
 from tests.simulator.browser import Browser
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from simulator.agent.prompt import where_tags_count
 from simulator.app import Simulator
-from simulator.dialogue import where_tags_count
 from simulator.scenes import SCENES, SceneEntry, read_tag, sample_text, strip_tags
 from tests.simulator.browser import Browser, read_events
 

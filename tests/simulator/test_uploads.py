@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from simulator.app import Simulator
-from simulator.uploads import read_form
+from simulator.forms import read_form
 from tests.simulator.browser import MAIN, STREAM, Browser, make_body
 
 NEW = "/productivity-api/file/chat_upload"

@@ -1,0 +1,1 @@
+"""The programs that serve api/, a folder for each host: Vercel needs none."""

@@ -1,0 +1,1 @@
+"""AWS Lambda: the handlers, the server of the streaming functions, the build of their zips."""

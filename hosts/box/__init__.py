@@ -1,0 +1,1 @@
+"""One server for a laptop, a box, Docker: `python -m hosts.box`."""

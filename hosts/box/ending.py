@@ -1,0 +1,90 @@
+"""The app of one process: every file of api/. After a signal to end, it ends unfinished answers in time."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hosts.box.mounting import mount
+from lib.upstreams.choose import close_services
+from lib.web.ending import cut_short
+
+TELL_S = 1.0
+"""A client may take this long to read the error at the end of its answer. Then the connection is closed."""
+ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
+class EndsInTime:
+    """Loads the files when the process starts. At its end, after some time, it cuts their answers short.
+
+    uvicorn alone would cancel the answers at the end of its time and close the store at once. Then no lease
+    could be returned, and no client would get an error. A supervisor pickles this object for its workers.
+    """
+
+    def __init__(self, api_folder: Path, grace_s: float) -> None:
+        self._api_folder = api_folder
+        self._grace_s = grace_s
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            assert self._app is not None, "uvicorn starts the lifespan first"
+            await self._app(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app = mount(self._api_folder, close_services)
+        end_with_supervisor()
+        with on_end(self._cut_short_later):
+            await self._app(scope, receive, send)
+
+    def _cut_short_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        for late_s in (0.0, TELL_S):
+            loop.call_later(self._grace_s + late_s, cut_short)
+
+
+@contextmanager
+def on_end(act: Callable[[], None]) -> Iterator[None]:
+    """At the first signal to end, call `act` in the running loop, then the earlier handler (uvicorn's)."""
+    loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDS}
+    has_acted = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal has_acted
+        if not has_acted:
+            loop.call_soon_threadsafe(act)
+        has_acted = True
+        before[number](number, frame)
+
+    for end in ENDS:
+        signal.signal(end, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_with_supervisor() -> None:
+    """End this process in good order if its parent process is gone, even by SIGKILL."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(supervisor.sentinel, end)

@@ -1,0 +1,41 @@
+"""The texts that the server prints at the terminal when it serves."""
+
+from __future__ import annotations
+
+from hosts.box.demo import DEMO_KEY
+from lib.settings import Settings
+
+
+def shown_host(host: str) -> str:
+    """Name the host as a client on this machine would."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def greeting(url: str, settings: Settings) -> str:
+    gaps = [f"note: {gap}" for gap in settings.gaps()]
+    return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
+
+
+def demo_greeting(url: str) -> str:
+    return f"""\
+glm-gateway, demo: an imitation of the upstream answers; nothing leaves this machine.
+
+    base URL  {url}/v1
+    API key   {DEMO_KEY}
+
+Ask it, streamed:
+
+    curl -N {url}/v1/chat/completions \\
+      -H 'Authorization: Bearer {DEMO_KEY}' -H 'Content-Type: application/json' \\
+      -d '{{"model": "glm-5.3", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+or with the official SDK (pip install openai):
+
+    from openai import OpenAI
+    client = OpenAI(base_url="{url}/v1", api_key="{DEMO_KEY}")
+    messages = [{{"role": "user", "content": "Hello!"}}]
+    print(client.chat.completions.create(model="glm-5.3", messages=messages).choices[0].message.content)
+
+Ctrl-C ends it."""

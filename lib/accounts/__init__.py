@@ -1,1 +1,0 @@
-"""Whose turn it is, and with which token: accounts, access tokens, leases."""

@@ -1,0 +1,1 @@
+"""Files of a request: fetching them safely, and finding their kind."""

@@ -1,1 +1,0 @@
-"""What a file is: pure, from its bytes, its declared type and its name."""

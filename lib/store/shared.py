@@ -1,0 +1,280 @@
+"""The store as accounts use it: if it fails, this process goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from lib.patience import patience
+from lib.store import Store
+from lib.store.seal import Place, Seal, Unsealed
+from lib.tasks import start
+
+MAX_COPIES = 4_000
+"""So many records of some 2 kB are 8 MB. Beyond it the copy that was not touched for longest goes."""
+RETRY_EVERY_S = 30.0
+"""A copy that the store could not take is offered again so often, by requests that need not wait for it."""
+OPERATION_TIMEOUT_S = 2.5
+"""A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
+REST_S = 10.0
+"""A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
+OVERTAKEN_TIMES = 3
+"""A write that was overtaken so often is made in any case: something is odd."""
+PROBE = "probe"
+
+T = TypeVar("T")
+log = logging.getLogger("glm_gateway")
+
+
+Rank = Callable[[str], float]
+"""Ranks two values of one entry: the higher is the newer, in whatever order they were written."""
+
+
+class _Copy(msgspec.Struct, frozen=True):
+    place: Place
+    value: str
+    expires_at: float | None = None
+    """Known if this process wrote the value itself."""
+    refused_at: float | None = None
+    """When the store last failed to take it; None: the store has it."""
+    rank: Rank | None = None
+
+    def __repr__(self) -> str:
+        return f"_Copy({self.place!r})"
+
+    @property
+    def is_nowhere_else(self) -> bool:
+        return self.rank is not None and self.refused_at is not None
+
+
+class SharedState:
+    """A store that cannot fail: this process keeps a copy of each entry that it wrote or read.
+
+    If the store is lost, the process misses the news of other processes, but nothing that it knows itself.
+    Every value that leaves the process is sealed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], float],
+        seal: Seal | None = None,
+        max_copies: int = MAX_COPIES,
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._seal = seal or Unsealed()
+        self._max_copies = max_copies
+        self._copies: dict[str, _Copy] = {}
+        # Apart, since a full store, or a replica, can still be read.
+        self._reads = _Circuit("cannot be read", now)
+        self._writes = _Circuit("takes no writes", now)
+        self._probed_at = float("-inf")
+        self._probing: asyncio.Task[str | None] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What the store's last operation of its kind failed with; None: it worked."""
+        return self._writes.problem or self._reads.problem
+
+    async def probe(self) -> str | None:
+        """Return the store's problem; write and read to find it, unless that was done just now."""
+        if self.problem is not None or not 0 <= self._now() - self._probed_at < REST_S:
+            self._probed_at = self._now()
+            await self._writes.attempt(self._store.put, PROBE, secrets.token_hex(8), ttl_s=60.0)
+            await self._reads.attempt(self._store.get, PROBE)
+        return self.problem
+
+    async def problem_within(self, timeout_s: float) -> str | None:
+        """Probe, and wait no longer than `timeout_s`; a probe under way is not begun a second time."""
+        if self._probing is None or self._probing.done():
+            # In no TaskGroup: it comes to its own end, and remembers the result, although the caller goes on.
+            self._probing = start(self.probe())
+        probing = self._probing
+        done, _ = await asyncio.wait({probing}, timeout=timeout_s)
+        return probing.result() if done else "does not answer"
+
+    async def recall(
+        self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
+    ) -> str | None:
+        """Ask the store; if it fails, or has not taken our last value yet, answer from the copy.
+
+        With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
+        the copy again, for `ttl_s`.
+        """
+        copy = self._copies.get(place.name)
+        if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
+            assert copy.expires_at is not None
+            await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
+            return copy.value
+        worked, sealed = await self._reads.attempt(self._store.get, place.name)
+        latest = self._copies.get(place.name)
+        if latest is not copy:  # Written meanwhile, and newer than the value that was read.
+            return None if latest is None else latest.value
+        if not worked:
+            return None if copy is None or self._is_over(copy) else copy.value
+        value = self._opened(place, sealed)
+        if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
+            await self.keep(place, copy.value, ttl_s=ttl_s or REST_S, rank=rank)
+            return self.copy(place)
+        self._remember(place, None if value is None else _Copy(place, value))
+        return value
+
+    async def keep(
+        self, place: Place, value: str, *, ttl_s: float, rank: Rank | None = None, is_vital: bool = False
+    ) -> None:
+        """Write to the copy first, so that no failure or cancellation loses it, then to the store.
+
+        With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
+        store that rests from a failure.
+        """
+        now = self._now()
+        unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank)
+        self._remember(place, unsaved)
+        if rank is None:
+            sealed = self._seal.close(place, value)
+            worked, _ = await self._writes.attempt(self._store.put, place.name, sealed, ttl_s=ttl_s)
+            newest = value
+        else:
+            worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
+        if worked and self._copies.get(place.name) is unsaved:
+            self._remember(place, _Copy(place, newest, now + ttl_s if newest == value else None, rank=rank))
+
+    async def _keep_newest(
+        self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
+    ) -> tuple[bool, str]:
+        """Write over the value that was read and no other; return if that worked, and the value there now."""
+        sealed = self._seal.close(place, value)
+        for _ in range(OVERTAKEN_TIMES):
+            worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
+            if not worked:
+                break
+            other = self._opened(place, there)
+            if other is not None and rank(other) > rank(value):
+                return True, other
+            operation, more = (
+                (self._store.add, {}) if there is None else (self._store.put, {"instead_of": there})
+            )
+            worked, written = await self._writes.attempt(
+                operation, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital, **more
+            )
+            if not worked or written:
+                return worked, value
+        # A store that cannot be read may take it all the same.
+        worked, _ = await self._writes.attempt(
+            self._store.put, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital
+        )
+        return worked, value
+
+    async def flush(self) -> None:
+        """Offer the store once more the values that only this process has, before it ends."""
+        for copy in [copy for copy in self._copies.values() if copy.is_nowhere_else]:
+            assert copy.expires_at is not None
+            ttl_s = copy.expires_at - self._now()
+            await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=True)
+
+    async def close(self) -> None:
+        await self.flush()
+        await self._store.close()
+
+    async def drop(self, place: Place) -> None:
+        """Remove the copy's value, unless another process has written another one since."""
+        copy = self._copies.pop(place.name, None)
+        if copy is not None:
+            await self.remove(place, copy.value)
+
+    def copy(self, place: Place) -> str | None:
+        """What this process knows without asking."""
+        copy = self._copies.get(place.name)
+        return None if copy is None else copy.value
+
+    def wants_saving(self, place: Place) -> bool:
+        """Whether the store could not take the copy, and it is time to offer it again."""
+        copy = self._copies.get(place.name)
+        refused_at = None if copy is None else copy.refused_at
+        return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
+
+    async def holds(self, place: Place) -> bool:
+        """Tell if there is an entry, even under another seal; a failing store holds nothing."""
+        _, sealed = await self._reads.attempt(self._store.get, place.name)
+        return sealed is not None
+
+    async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
+        """Write if there is no entry. With a failing store this process is alone, and there never is one."""
+        worked, added = await self._writes.attempt(
+            self._store.add, place.name, self._seal.close(place, value), ttl_s=ttl_s
+        )
+        return not worked or added is True
+
+    async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
+        """Prolong the entry while it holds this value. With a failing store no other process replaces it."""
+        sealed = self._seal.close(place, value)
+        worked, written = await self._writes.attempt(
+            self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
+        )
+        return not worked or written is True
+
+    async def remove(self, place: Place, value: str) -> bool:
+        """Say whether it is certain that the entry does not hold the value any more."""
+        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._seal.close(place, value))
+        return worked
+
+    def _opened(self, place: Place, sealed: str | None) -> str | None:
+        return None if sealed is None else self._seal.open(place, sealed)
+
+    def _remember(self, place: Place, copy: _Copy | None) -> None:
+        self._copies.pop(place.name, None)
+        if copy is None:
+            return
+        self._copies[place.name] = copy  # the last of the dict: touched last
+        if len(self._copies) > self._max_copies:
+            others = (name for name, copy in self._copies.items() if not copy.is_nowhere_else)
+            del self._copies[next(others, next(iter(self._copies)))]
+
+    def _is_over(self, copy: _Copy) -> bool:
+        return copy.expires_at is not None and copy.expires_at <= self._now()
+
+
+class _Circuit:
+    """One kind of operation: in time or not at all, and not at all for a while after a failure."""
+
+    def __init__(self, what_fails: str, now: Callable[[], float]) -> None:
+        self.problem: str | None = None
+        self._what_fails = what_fails
+        self._now = now
+        self._tried_at = 0.0
+
+    async def attempt(
+        self,
+        operation: Callable[..., Awaitable[T]],
+        *args: object,
+        is_vital: bool = False,
+        **options: object,
+    ) -> tuple[bool, T | None]:
+        """Return if it worked, and its result."""
+        if self.problem is not None and not is_vital:
+            if 0 <= self._now() - self._tried_at < REST_S:
+                return False, None
+            self._tried_at = self._now()  # one tries whether it works again; the others do without meanwhile
+        try:
+            async with patience(OPERATION_TIMEOUT_S):
+                result = await operation(*args, **options)
+        except Exception as error:  # noqa: BLE001 - a backend has errors of its own, and no error may spoil an answer
+            self._note_failure(type(error).__name__)
+            return False, None
+        if self.problem is not None:
+            self.problem = None
+            log.info("the store works again")
+        return True, result
+
+    def _note_failure(self, name: str) -> None:
+        if self.problem is None:
+            log.warning("the store %s (%s); going on within this process", self._what_fails, name)
+        self.problem = f"{self._what_fails} ({name})"
+        self._tried_at = self._now()

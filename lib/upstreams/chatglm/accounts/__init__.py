@@ -1,0 +1,1 @@
+"""Accounts, their leases, cool-downs and tokens."""

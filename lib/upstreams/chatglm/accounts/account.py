@@ -1,0 +1,129 @@
+"""One account of chatglm.cn, as its refresh token tells it. Nothing is verified: the upstream does that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from lib.errors import AccountRefused
+from lib.store.seal import Place
+
+ASSUMED_LIFE_S = 3600.0
+"""The life of an access token that does not tell its end, as older clients assumed (protocol.md §1.1)."""
+MAX_EXPIRY = 1e11
+"""Some year 5000: a greater number is no date in seconds."""
+MAX_REMEMBERED = 1_000
+"""Accounts, of some 1 kB with their token."""
+DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
+"""It is sent as a header: only harmless characters."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account, and the token that we were given for it."""
+
+    refresh_token: str
+    """As given; AccessTokens knows the token that it was rotated to since."""
+    label: str
+    """Names the account in ids, leases and logs: of several tokens of one uid it is the same."""
+    key: str
+    """Names the given token in the store."""
+    device_id: str
+    uid: str | None = None
+    expires_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Account(label={self.label!r})"
+
+    def by_token(self) -> Account:
+        """Return it under its token's name alone: anyone can write a token with another account's name."""
+        return msgspec.structs.replace(self, label=f"?{self.key[:16]}", uid=None)
+
+
+def place_by_token(kind: str, account: Account) -> Place:
+    """What holds for the token that we were given."""
+    return Place(f"{kind}:{account.key}", account.refresh_token)
+
+
+def place_by_label(kind: str, account: Account) -> Place:
+    """The place of what holds for the account, by any of its tokens; each token reads its own writing."""
+    return Place(f"{kind}:{account.label}", account.refresh_token)
+
+
+@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
+def parse_account(refresh_token: str) -> Account:
+    """Read the claims of the token. Junk is an account too; the upstream will refuse it.
+
+    Raise AccountRefused for an access token: people copy the wrong cookie.
+    """
+    token = refresh_token.strip()
+    claims = _read_claims(token)
+    if claims.get("type") == "access":
+        raise AccountRefused(
+            "expected a refresh token, got an access token: copy the cookie chatglm_refresh_token",
+            code="invalid_api_key",
+        )
+    uid = _read_uid(claims)
+    device_id = claims.get("device_id")
+    if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id):
+        device_id = _digest(f"device:{token}")[:32]
+    return Account(
+        refresh_token=token,
+        label=_digest(token if uid is None else uid)[:8],
+        key=_digest(token),
+        device_id=device_id,
+        uid=uid,
+        expires_at=_read_expiry(claims),
+    )
+
+
+def parse_accounts(refresh_tokens: Iterable[str]) -> tuple[Account, ...]:
+    """Parse each; of several tokens of one account the first counts."""
+    accounts: dict[str, Account] = {}
+    for token in refresh_tokens:
+        account = parse_account(token)
+        accounts.setdefault(account.label, account)
+    return tuple(accounts.values())
+
+
+def token_expiry(jwt: str, *, now: float) -> float:
+    """Return the end of the token by its own word; if it says nothing, in an hour."""
+    expires_at = read_expiry(jwt)
+    return now + ASSUMED_LIFE_S if expires_at is None else expires_at
+
+
+def read_expiry(jwt: str) -> float | None:
+    return _read_expiry(_read_claims(jwt))
+
+
+def _read_claims(jwt: str) -> dict[str, Any]:
+    """The middle of the JWT; of anything else: nothing."""
+    _, _, rest = jwt.partition(".")
+    payload, _, _ = rest.partition(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):  # bad base64, UTF-8 and JSON are all ValueErrors
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _read_uid(claims: dict[str, Any]) -> str | None:
+    uid = claims.get("uid")
+    return str(uid) if isinstance(uid, str | int) and not isinstance(uid, bool) and uid != "" else None
+
+
+def _read_expiry(claims: dict[str, Any]) -> float | None:
+    exp = claims.get("exp")
+    if isinstance(exp, int | float) and not isinstance(exp, bool) and 0 < exp < MAX_EXPIRY:
+        return float(exp)
+    return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,136 @@
+"""Cool-downs: for how long to leave an account alone, and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from lib.store.records import Records
+from lib.store.seal import Place
+from lib.store.shared import SharedState
+from lib.upstreams.chatglm.accounts.account import Account, place_by_label
+
+FIRST_THROTTLE_S = 30.0
+MAX_THROTTLE_S = 1800.0
+STRIKES_KEPT_S = 1800.0
+"""A throttle counts as the first again if the last one ended this long ago."""
+BUSY_ELSEWHERE_S = 3.0
+"""A generation in the owner's browser takes seconds; the upstream does not tell its end."""
+REFUSED_S = 600.0
+BLOCKED_S = 180 * 86400.0
+
+Reason = Literal["throttled", "busy", "refused", "blocked"]
+
+
+class Cooling(msgspec.Struct, frozen=True):
+    until: float
+    reason: Reason
+    code: str | None = None
+    """The code of the error that a refusal answers with."""
+
+
+class CoolDowns(msgspec.Struct, frozen=True):
+    """All cool-downs of one label. They are one record, so that a lease costs one read."""
+
+    throttled_until: float = 0.0
+    strikes: int = 0
+    busy_until: float = 0.0
+    blocked_until: float = 0.0
+    refused: Mapping[str, tuple[float, str]] = msgspec.field(default_factory=dict)
+    """By the key of the token: a new token of the same account is not refused."""
+
+    def of(self, account: Account, now: float) -> Cooling | None:
+        """Return the cool-down that ends last, if one lasts."""
+        refused_until, code = self.refused.get(account.key, (0.0, ""))
+        longest = max(
+            Cooling(self.blocked_until, "blocked", "account_blocked"),
+            Cooling(refused_until, "refused", code),
+            Cooling(self.throttled_until, "throttled"),
+            Cooling(self.busy_until, "busy"),
+            key=lambda cooling: cooling.until,
+        )
+        return longest if longest.until > now else None
+
+    def lasts_until(self) -> float:
+        """Return the time after which the record says nothing."""
+        strikes_until = self.throttled_until + STRIKES_KEPT_S if self.strikes else 0.0
+        refused_until = max((until for until, _ in self.refused.values()), default=0.0)
+        return max(strikes_until, self.busy_until, self.blocked_until, refused_until)
+
+
+RECORDS = Records(CoolDowns)
+
+
+class CoolDownBook:
+    """The cool-downs of all accounts, in the store.
+
+    A change reads the record and writes it, and that is not atomic: only the holder of the lease makes one.
+    """
+
+    def __init__(self, state: SharedState, *, now: Callable[[], float]) -> None:
+        self._state = state
+        self._now = now
+
+    async def cooling(self, account: Account) -> Cooling | None:
+        text = await self._state.recall(_place(account))
+        return None if text is None else _decode(text).of(account, self._now())
+
+    async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
+        """The upstream wants fewer requests: rest for its own figure, or twice as long as the last time."""
+        old, now = await self._read(account), self._now()
+        strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0
+        wait_s = FIRST_THROTTLE_S * 2.0 ** min(strikes, 10) if retry_after_s is None else retry_after_s
+        until = now + min(max(wait_s, 1.0), MAX_THROTTLE_S)
+        await self._write(account, replace(old, throttled_until=until, strikes=strikes + 1))
+
+    async def busy_elsewhere(self, account: Account) -> None:
+        """A generation that no lease covers runs on the account, perhaps in the owner's browser."""
+        old = await self._read(account)
+        await self._write(account, replace(old, busy_until=self._now() + BUSY_ELSEWHERE_S))
+
+    async def refused(self, account: Account, code: str) -> None:
+        """The upstream does not take the token; another token of the same account may be taken."""
+        old, now = await self._read(account), self._now()
+        living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
+        await self._write(account, replace(old, refused={**living, account.key: (now + REFUSED_S, code)}))
+
+    async def blocked(self, account: Account) -> None:
+        """The upstream blocked the account; it rests until `cleared`."""
+        old = await self._read(account)
+        await self._write(account, replace(old, blocked_until=self._now() + BLOCKED_S))
+
+    async def cleared(self, account: Account) -> None:
+        """A check found the account in order: the upstream neither blocks it nor refuses its token."""
+        old = await self._read(account)
+        others = {key: entry for key, entry in old.refused.items() if key != account.key}
+        new = replace(old, blocked_until=0.0, refused=others)
+        if new != old:
+            await self._write(account, new)
+
+    async def succeeded(self, account: Account) -> None:
+        """A request succeeded: the next throttle is a first. This asks the store only after a throttle."""
+        if _decode(self._state.copy(_place(account))).strikes:
+            old = await self._read(account)
+            await self._write(account, replace(old, throttled_until=0.0, strikes=0))
+
+    async def _read(self, account: Account) -> CoolDowns:
+        return _decode(await self._state.recall(_place(account)))
+
+    async def _write(self, account: Account, cool_downs: CoolDowns) -> None:
+        ttl_s = cool_downs.lasts_until() - self._now()
+        if ttl_s > 0:
+            await self._state.keep(_place(account), RECORDS.encode(cool_downs), ttl_s=ttl_s)
+        else:
+            await self._state.drop(_place(account))
+
+
+def _decode(text: str | None) -> CoolDowns:
+    """Read a record; a foreign or broken one holds nothing against the account."""
+    return RECORDS.decode(text) or CoolDowns()
+
+
+def _place(account: Account) -> Place:
+    return place_by_label("cool", account)

@@ -1,0 +1,186 @@
+"""Leases of accounts: the upstream allows one generation per account at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal
+
+import msgspec
+
+from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
+from lib.store.hold import Hold
+from lib.store.shared import SharedState
+from lib.tasks import Tasks
+from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling
+from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
+from lib.upstreams.chatglm.accounts.line import Line, Waiter
+
+LEASE_TTL_S = 45.0
+"""An account is free again this long after its holder crashed. The holder renews every third of it."""
+MAX_WAITING = 20
+"""So many requests may wait for each account. The last of more would wait longer than any client does."""
+MAX_LEFT_BEHIND = 1_000
+"""So many marks that a failing store did not remove are remembered."""
+MIN_POLL_S = 0.1
+MAX_POLL_S = 1.0
+BUSY_RETRY_AFTER_S = 5.0
+"""A request that found every account leased is asked to return after this time: the end of a generation is
+not known."""
+
+
+class AccountStatus(msgspec.Struct, frozen=True):
+    state: Literal["free", "leased", "cooling"]
+    until: float | None = None
+    reason: str | None = None
+
+
+class Pool:
+    """Leases accounts out, one request at a time for each; serves one event loop.
+
+    Within this process two requests never share an account, even if the store fails. Between processes that
+    holds as long as the store works. Only the holder of an account's lease reports its cool-downs.
+    """
+
+    def __init__(
+        self,
+        state: SharedState,
+        *,
+        now: Callable[[], float] = time.time,
+        lease_ttl_s: float = LEASE_TTL_S,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.cool_downs = CoolDownBook(state, now=now)
+        self._state = state
+        self._lease_ttl_s = lease_ttl_s
+        self._line = Line()
+        self._tasks = Tasks()
+        self._left_behind: dict[str, str] = {}
+        """By label: the marks that a failing store did not remove. They would lock this process out."""
+        self._now = now
+        self._chance = chance
+
+    async def acquire(
+        self, accounts: Sequence[Account], *, wait_s: float, excluded: AbstractSet[str] = frozenset()
+    ) -> Lease:
+        """Lease one of the accounts whose label is not excluded; wait for it if that can help.
+
+        Raise AccountBusy when the wait is over, or at once if too many requests wait already. If a wait is of
+        no use, raise at once: Throttled, AccountRefused (every account is refused or blocked) or
+        NoAccountAvailable (every account is excluded).
+        """
+        waiter = Waiter(tuple(account for account in accounts if account.label not in excluded))
+        if not waiter.accounts:
+            raise NoAccountAvailable("expected an account to try, got none that is not excluded")
+        if self._line.load(waiter.accounts) >= MAX_WAITING:
+            raise AccountBusy(
+                "Too many requests wait for these accounts already.", retry_after_s=BUSY_RETRY_AFTER_S
+            )
+        self._line.join(waiter)
+        try:
+            return await self._attend(waiter, wait_s)
+        finally:
+            self._line.leave(waiter, self._now())
+
+    async def status(self, account: Account) -> AccountStatus:
+        cooling = await self.cool_downs.cooling(account)
+        if cooling is not None:
+            return AccountStatus("cooling", cooling.until, cooling.reason)
+        if self._line.is_taken(account.label) or await self._state.holds(lease_place(account)):
+            return AccountStatus("leased")
+        return AccountStatus("free")
+
+    async def _attend(self, waiter: Waiter, wait_s: float) -> Lease:
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + wait_s
+        poll_s = MIN_POLL_S
+        while (lease := await self._try_each(waiter)) is None:
+            # Nothing awaits between the last refused take in there and the sleep: no hand-over can be missed.
+            remaining_s = give_up_at - clock()
+            ends = self._ends_of_cooling(waiter, remaining_s)
+            delay_s = MIN_POLL_S + (poll_s - MIN_POLL_S) * self._chance()
+            await self._idle(waiter, min(delay_s, remaining_s, *ends))
+            poll_s = min(2 * poll_s, MAX_POLL_S)
+        return lease
+
+    async def _try_each(self, waiter: Waiter) -> Lease | None:
+        tried: set[str] = set()
+        while (account := self._line.take(waiter, tried, self._now())) is not None:
+            tried.add(account.label)
+            if (lease := await self._claim(waiter, account)) is not None:
+                return lease
+        return None
+
+    async def _claim(self, waiter: Waiter, account: Account) -> Lease | None:
+        """Make an account ours among all processes; this costs two round trips to the store."""
+        label = account.label
+        lease = self._new_lease(account)
+        try:
+            cooling = await self.cool_downs.cooling(account)
+            is_ours = cooling is None and await lease.take()
+        except BaseException:  # Cancelled: the store may hold the mark.
+            lease.give_back()
+            raise
+        if is_ours:
+            return lease
+        if cooling is None:
+            self._line.put_back(label)
+        else:
+            waiter.cooling[label] = cooling
+            self._line.hand_on(label, self._now())  # A request with another token of the account may have it.
+        return None
+
+    def _new_lease(self, account: Account) -> Lease:
+        left = self._left_behind.get(account.label)
+        hold = Hold(self._state, lease_place(account), ttl_s=self._lease_ttl_s, now=self._now, mark=left)
+        return Lease(account, hold, self._tasks, was_left_behind=left is not None, on_end=self._end)
+
+    def _end(self, lease: Lease, is_gone: bool) -> None:
+        label = lease.account.label
+        self._left_behind.pop(label, None)
+        if not is_gone:
+            self._left_behind[label] = lease.hold.mark
+            if len(self._left_behind) > MAX_LEFT_BEHIND:
+                del self._left_behind[next(iter(self._left_behind))]
+        if lease.was_taken:
+            self._line.note_use(label)
+        self._line.hand_on(label, self._now())
+
+    def _ends_of_cooling(self, waiter: Waiter, remaining_s: float) -> list[float]:
+        """Return in how many seconds each cool-down ends; raise if all last for longer than the wait."""
+        now = self._now()
+        found = [(account, waiter.cooling.get(account.label)) for account in waiter.accounts]
+        cooling = [(account, cause) for account, cause in found if cause is not None and cause.until > now]
+        ends = [cause.until - now for _, cause in cooling]
+        is_all = len(cooling) == len(found)
+        if (min(ends) if is_all else 0.0) >= remaining_s:
+            raise _refusal(cooling, now, is_all=is_all)
+        return ends
+
+    async def _idle(self, waiter: Waiter, delay_s: float) -> None:
+        """Sleep until an account is handed over, or for the delay."""
+        waiter.wake = asyncio.get_running_loop().create_future()
+        waiter.is_idle = True
+        await asyncio.wait({waiter.wake}, timeout=delay_s)
+        waiter.is_idle = False  # If this is cancelled, leave() does it, and hands on a granted account.
+
+
+def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool) -> GatewayError:
+    """Say why there is no account. A reason that passes by itself comes before one that the owner mends."""
+    busy = [cause.until - now for _, cause in cooling if cause.reason == "busy"]
+    throttled = [cause.until - now for _, cause in cooling if cause.reason == "throttled"]
+    if busy or not is_all:
+        leased = [] if is_all else [BUSY_RETRY_AFTER_S]
+        return AccountBusy("every account is busy", retry_after_s=min(busy + throttled + leased))
+    if throttled:
+        wait_s = min(throttled)
+        return Throttled(
+            f"every account is throttled, the first one for {wait_s:.0f} s", retry_after_s=wait_s
+        )
+    account, cause = cooling[0]
+    state = "is blocked by the upstream" if cause.reason == "blocked" else "was just refused by the upstream"
+    return AccountRefused(f"account {account.label} {state}", code=cause.code)

@@ -1,0 +1,358 @@
+"""Access tokens: one refresh for all requests that wait, in a chain of refresh tokens that must not break.
+
+Every refresh makes a new refresh token and may end the old one (protocol.md §1.2). So nothing may come
+between the upstream's answer and the store, and two refreshes of one chain must never run at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+
+from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamNotReached, UpstreamTimeout
+from lib.store.hold import Hold
+from lib.store.records import Records
+from lib.store.seal import Place
+from lib.store.shared import REST_S, SharedState
+from lib.tasks import Tasks
+from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read_expiry, token_expiry
+
+CHAIN_TTL_S = 180 * 86400.0
+"""A refresh token lives so long."""
+EARLY_S = 300.0
+"""An access token is replaced so long before its end, if the store works."""
+LATE_S = 30.0
+"""An access token is replaced so long before its end, even if the store fails."""
+LOCK_TTL_S = 30.0
+"""Another process tries after this time."""
+REFRESH_S = 22.0
+"""The lock must be ours for so long when a refresh begins; the refresh itself gives up before."""
+MAY_STILL_COME_S = 60.0
+"""A process that was held up may still keep its new token so long after it began the refresh."""
+MAX_LOST_LOCKS = 3
+"""A process gives up if it was held up so often in a row between taking the lock and asking."""
+MAX_WAIT_S = 2 * LOCK_TTL_S
+MIN_POLL_S = 0.05
+MAX_POLL_S = 1.0
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The tokens that one refresh gives."""
+
+    access_token: str
+    refresh_token: str
+    is_guest: bool = False
+
+    def __repr__(self) -> str:
+        return f"Grant(is_guest={self.is_guest})"
+
+
+Refresh = Callable[[Account, str], Awaitable[Grant]]
+"""Refresh with this token of the chain; raise AccountRefused if the upstream answers 40102 or 40103."""
+
+
+class _Chain(msgspec.Struct, frozen=True):
+    """The last link of the chain that begins with one given refresh token."""
+
+    refresh_token: str
+    access_token: str
+    expires_at: float
+    made_at: float
+
+    def __repr__(self) -> str:
+        return f"_Chain(expires_at={self.expires_at}, made_at={self.made_at})"
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """Left in the store while a refresh is under way."""
+
+    begun_at: float
+
+
+CHAINS = Records(_Chain)
+NOTES = Records(_Note)
+
+
+class _LockLost(Exception):
+    """This process was held up, and another may have refreshed meanwhile."""
+
+
+class _Flight:
+    """A refresh under way, and the access token that it replaces."""
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.task: asyncio.Task[str]
+        self.waiting = 0
+        """So many requests wait for it. Without any it does not begin to rotate."""
+        self.is_rotating = False
+        """The upstream has been asked, and the old token may be dead: the refresh must come to its end."""
+
+    def set_off(self) -> None:
+        if not self.waiting:
+            raise _Abandoned
+        self.is_rotating = True
+
+
+class _Abandoned(Exception):
+    """All requests that wanted a token have gone before the refresh was begun."""
+
+
+class AccessTokens:
+    """The access token of each account; serves one event loop. Processes with one store share the chains."""
+
+    def __init__(
+        self,
+        state: SharedState,
+        refresh: Refresh,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._state = state
+        self._refresh = refresh
+        self._now = now
+        self._sleep = sleep
+        self._chance = chance
+        self._flights: dict[str, _Flight] = {}
+        self._tasks = Tasks()
+
+    async def get(self, account: Account) -> str:
+        """Return a token that lives for some minutes; if one is known, ask neither store nor upstream.
+
+        Raise AccountRefused if the upstream accepts no token of the chain, or if the account is a guest's.
+        """
+        return await self._current(account, refused="")
+
+    async def renew(self, account: Account, refused: str) -> str:
+        """Return another token than the one that the upstream refused; raise as get() does."""
+        return await self._current(account, refused)
+
+    def is_from(self, account: Account, token: str, since: float) -> bool:
+        """Tell whether a refresh gave this token at or after `since`: then another refresh is of no use.
+
+        A token that was found in the store may be as old, and as dead, as the one before it.
+        """
+        chain = CHAINS.decode(self._state.copy(_place(account)))
+        return chain is None or (chain.access_token == token and chain.made_at >= since)
+
+    async def is_known(self, account: Account) -> bool:
+        """Tell whether the upstream has ever taken this token, as far as the store remembers."""
+        place = _place(account)
+        return self._state.copy(place) is not None or await self._recall(account) is not None
+
+    async def peek(self, account: Account) -> float | None:
+        """Return the end of the chain's current refresh token; None if the token does not say."""
+        chain = await self._recall(account)
+        return account.expires_at if chain is None else read_expiry(chain.refresh_token)
+
+    async def _current(self, account: Account, refused: str) -> str:
+        place = _place(account)
+        chain = CHAINS.decode(self._state.copy(place))
+        if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(place):
+            return chain.access_token
+        while True:
+            flight = self._flights.get(account.key) or self._take_off(account, refused)
+            try:
+                token = await _wait_for(flight)
+            except _Abandoned:  # It gave up just before this request came.
+                self._land(account.key, flight)
+                continue
+            if token != refused or flight.refused == refused:
+                return token
+
+    async def settle(self) -> None:
+        """Wait for the refreshes that are under way: their new tokens must not get lost."""
+        for flight in list(self._flights.values()):
+            await _see_to_its_end(flight)
+
+    def _take_off(self, account: Account, refused: str) -> _Flight:
+        """Start a task of its own: a waiting request may be cancelled, a rotation under way may not."""
+        flight = _Flight(refused)
+        flight.task = self._tasks.start(self._obtain(account, flight))
+        self._flights[account.key] = flight
+        flight.task.add_done_callback(lambda _: self._land(account.key, flight))
+        return flight
+
+    def _land(self, key: str, flight: _Flight) -> None:
+        """Make room for the next flight before the requests that waited for this one go on."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.task.cancelled():
+            flight.task.exception()  # Retrieved: asyncio complains about an exception that no request saw.
+
+    async def _obtain(self, account: Account, flight: _Flight) -> str:
+        chain = await self._recall(account)
+        if chain is not None and (self._serves(chain, flight.refused) or self._will_do(chain, flight)):
+            return chain.access_token
+        chain = await self._refresh_among_processes(account, flight)
+        if not chain.access_token:
+            raise AccountRefused(
+                f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
+                code="guest_account",
+            )
+        return chain.access_token
+
+    async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
+        lock = Hold(self._state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
+        for _ in range(MAX_LOST_LOCKS):
+            if (chain := await self._turn_or_chain(account, lock, flight.refused)) is not None:
+                return chain
+            try:
+                return await self._go_on(account, lock, flight)
+            except _LockLost:
+                continue
+            finally:
+                await lock.give_up()
+        raise UpstreamTimeout(
+            f"account {account.label}: this process is held up too often to refresh its token"
+        )
+
+    async def _turn_or_chain(self, account: Account, lock: Hold, refused: str) -> _Chain | None:
+        """Wait until the refresh is ours to make (None), or another process has made it."""
+        waited_s, poll_s = 0.0, MIN_POLL_S
+        while not await lock.take():
+            if waited_s >= MAX_WAIT_S:
+                raise UpstreamTimeout(
+                    f"account {account.label}: another process has not finished its refresh"
+                )
+            delay_s = poll_s * (0.5 + self._chance() / 2)
+            await self._sleep(delay_s)
+            waited_s, poll_s = waited_s + delay_s, min(2 * poll_s, MAX_POLL_S)
+            chain = await self._recall(account)
+            if chain is not None and self._serves(chain, refused):
+                return chain
+        return None
+
+    async def _go_on(self, account: Account, lock: Hold, flight: _Flight) -> _Chain:
+        """Refresh with the chain's last token; if the upstream refuses that, once with the given one.
+
+        The given token may be accepted: the upstream may be lax, and a store may be older than a new login.
+        """
+        refused = flight.refused
+        chain = await self._recall(account)  # Another process may have finished just before.
+        if chain is not None and self._serves(chain, refused):
+            return chain
+        flight.set_off()
+        last = account.refresh_token if chain is None else chain.refresh_token
+        try:
+            return await self._rotate(account, lock, last)
+        except AccountRefused:
+            latest = await self._recall(account)
+            if latest is not None and self._serves(latest, refused):
+                return latest  # Another process took over while this one was held up.
+            if self._state.problem is not None:
+                raise NoAccountAvailable(
+                    f"The token of account {account.label} was refused, and the store, which may know its "
+                    "successor, fails.",
+                    retry_after_s=REST_S,
+                    retry="elsewhere",
+                ) from None
+            if latest is not None and latest.refresh_token != last:
+                return await self._rotate(account, lock, latest.refresh_token)
+            if last == account.refresh_token:
+                raise
+        return await self._rotate(account, lock, account.refresh_token)
+
+    async def _rotate(self, account: Account, lock: Hold, token: str) -> _Chain:
+        """Leave a note, refresh with this token, and keep the new one before any request uses it.
+
+        A crash between the upstream's answer and the store loses the account, and nothing can help that. The
+        note stays, and a later refusal can say the reason.
+        """
+        note = place_by_token("rotating", account)
+        cut_off = NOTES.decode(await self._state.recall(note))
+        if cut_off is None:
+            await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=CHAIN_TTL_S)
+        if not await lock.confirm(for_s=REFRESH_S):
+            raise _LockLost
+        asked_at = self._now()
+        try:
+            grant = await self._refresh(account, token)
+        except (AccountRefused, UpstreamNotReached) as error:
+            if cut_off is None:
+                await self._state.drop(note)
+                raise
+            if isinstance(error, UpstreamNotReached):
+                raise
+            raise _cut_off(error, cut_off.begun_at, self._now()) from error
+        chain = await self._persist(account, grant, refreshed_with=token, asked_at=asked_at)
+        await self._state.drop(note)
+        return chain
+
+    async def _persist(
+        self, account: Account, grant: Grant, *, refreshed_with: str, asked_at: float
+    ) -> _Chain:
+        """Keep the chain before any request uses it; a guest's chain too, without its access token."""
+        chain = _Chain(
+            refresh_token=grant.refresh_token or refreshed_with,
+            access_token="" if grant.is_guest else grant.access_token,
+            expires_at=token_expiry(grant.access_token, now=self._now()),
+            made_at=asked_at,
+        )
+        await self._state.keep(
+            _place(account), CHAINS.encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
+        )
+        return chain
+
+    async def _recall(self, account: Account) -> _Chain | None:
+        return CHAINS.decode(await self._state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
+
+    def _serves(self, chain: _Chain, refused: str) -> bool:
+        return self._lives(chain, refused, for_s=EARLY_S)
+
+    def _will_do(self, chain: _Chain, flight: _Flight) -> bool:
+        """While the store fails, no token is changed before it must be: the new one could not be kept."""
+        return self._state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
+
+    def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
+        return chain.expires_at - for_s > self._now() and chain.access_token not in ("", refused)
+
+
+def _cut_off(refusal: AccountRefused, begun_at: float, now: float) -> GatewayError:
+    """Name the probable reason for the refusal of a token, after a refresh with an unknown end."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(begun_at))
+    words = f"{refusal.message} A refresh begun at {when} was cut off before its new token could be kept."
+    if now - begun_at < MAY_STILL_COME_S:
+        return NoAccountAvailable(words, retry_after_s=REST_S, retry="elsewhere")
+    return AccountRefused(words, code=refusal.code)
+
+
+async def _wait_for(flight: _Flight) -> str:
+    """Wait for the token. A cancelled request stays until a rotation under way is safe.
+
+    Its end would let a serverless host freeze the process, or a server close its store: the upstream's new
+    token would be lost, and the account with it.
+    """
+    flight.waiting += 1
+    try:
+        return await asyncio.shield(flight.task)
+    except asyncio.CancelledError:
+        if flight.is_rotating:
+            await _see_to_its_end(flight)
+        raise
+    finally:
+        flight.waiting -= 1
+
+
+async def _see_to_its_end(flight: _Flight) -> None:
+    """Wait, however often cancelled: the refresh bounds its own time."""
+    while not flight.task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({flight.task})
+
+
+def _made_at(text: str) -> float:
+    """Rank a chain: the one with the later refresh goes on."""
+    chain = CHAINS.decode(text)
+    return float("-inf") if chain is None else chain.made_at
+
+
+def _place(account: Account) -> Place:
+    return place_by_token("token", account)

@@ -1,0 +1,1 @@
+"""Decodes the answer stream of chatglm.cn, from bytes to neutral events. No I/O."""

@@ -1,0 +1,40 @@
+"""chatglm.cn's images and videos: the door that flows use. A chat does not import it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import IO
+
+from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
+from lib.files.fetcher import FetchedFile
+from lib.upstreams.chatglm import images
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.videos import jobs
+from lib.upstreams.interface import Call, MadeImages
+
+
+class ChatGLMMedia:
+    """The drawing agent, and the video service (清影) of the same accounts."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
+        return images.open_images(self._gateway, request, call)
+
+    def open_files(self, made: MadeImages, call: Call) -> AbstractAsyncContextManager[list[FetchedFile]]:
+        return images.open_files(self._gateway, made.images, deadline_at=call.deadline_at)
+
+    async def make(
+        self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
+    ) -> VideoState:
+        return await jobs.make_video(self._gateway, request, call, frame=frame, attempt=attempt)
+
+    async def look(self, video_id: str, call: Call) -> VideoState:
+        return await jobs.look_at_video(self._gateway, video_id, call)
+
+    async def remove(self, video_id: str, call: Call) -> None:
+        await jobs.remove_video(self._gateway, video_id, call)
+
+    async def note_handed_out(self, video_id: str, call: Call) -> None:
+        await jobs.note_handed_out(self._gateway, video_id, call)

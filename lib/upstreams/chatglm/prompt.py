@@ -1,0 +1,94 @@
+"""Writes several messages as one text: the upstream reads one user message only (2026-09)."""
+
+from __future__ import annotations
+
+import re
+
+from lib.chat.request import Attachment, FilePart, ImagePart, Message, Role, ToolCall
+from lib.errors import InvalidRequest
+
+# The roles of the model family's own template.
+_ROLES: dict[Role, str] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "observation",
+}
+_MARKER = re.compile(r"<\|(?:system|user|assistant|observation)(?::([0-9]+))?\|>")
+
+
+def merge(messages: tuple[Message, ...], closing: str = "") -> str:
+    """Write all turns as one text that ends with the assistant's turn; one message is its own text.
+
+    The texts themselves do not change. If a text contains a marker, the markers of the whole prompt get a
+    number that is in no text: so a text cannot fake a turn.
+    """
+    if len(messages) == 1:
+        return _closed(messages[0].text, closing)
+    number = _free_number(messages)
+    turns = _closed("\n".join(_turn(message, number) for message in messages), closing)
+    if messages[-1].role == "assistant":
+        return turns  # A prefill: the model continues it.
+    return f"{turns}\n{_marker('assistant', number)}\n"
+
+
+def _closed(text: str, closing: str) -> str:
+    return f"{text}\n\n{closing}" if closing else text
+
+
+def new_messages(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages after the last assistant turn: the upstream's conversation lacks them."""
+    known = max(
+        (count for count, message in enumerate(messages, 1) if message.role == "assistant"), default=0
+    )
+    if known == len(messages):
+        raise InvalidRequest(
+            f"expected a message after the last assistant turn, to continue the conversation; "
+            f"got {len(messages)} messages without one",
+            param="messages",
+        )
+    return messages[known:]
+
+
+def attachments(messages: tuple[Message, ...]) -> tuple[Attachment, ...]:
+    """Return the images and documents of all turns, in their order. The merged text does not contain them."""
+    return tuple(
+        part for message in messages for part in message.parts if isinstance(part, ImagePart | FilePart)
+    )
+
+
+def _turn(message: Message, number: int) -> str:
+    label = " ".join(
+        filter(None, (_marker(_ROLES[message.role], number), message.name, message.tool_call_id))
+    )
+    return f"{label}\n{_body(message)}"
+
+
+def _body(message: Message) -> str:
+    if not message.tool_calls:
+        return message.text
+    said = [message.text] if message.text else []
+    return "\n".join([*said, *map(_call_in_words, message.tool_calls)])
+
+
+def _call_in_words(call: ToolCall) -> str:
+    # In plain words: the upstream's tool layer intercepts OpenAI's syntax and {"tool_calls": …} (2026-08).
+    return f"(called {call.name} as {call.id} with {call.arguments})"
+
+
+def _marker(role: str, number: int) -> str:
+    return f"<|{role}|>" if number == 1 else f"<|{role}:{number}|>"
+
+
+def _free_number(messages: tuple[Message, ...]) -> int:
+    """Return the least number that no marker in a text has; 1 is the plain spelling."""
+    taken = {found or "1" for message in messages for found in _MARKER.findall(_turn_texts(message))}
+    number = 1
+    while str(number) in taken:
+        number += 1
+    return number
+
+
+def _turn_texts(message: Message) -> str:
+    return "\n".join((message.name or "", message.tool_call_id or "", _body(message)))

@@ -1,0 +1,38 @@
+"""chatglm.cn as an upstream: the door that flows use."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from lib.chat.request import ChatRequest
+from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.reply import Reply, open_reply
+from lib.upstreams.chatglm.wire.models import is_agent_id, is_silent, offered_names
+from lib.upstreams.interface import Abilities, Call
+
+
+class ChatGLMUpstream:
+    """One person's account, or several, at chatglm.cn."""
+
+    name = "web"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def abilities(self, chat: ChatRequest, _call: Call) -> Abilities | None:
+        return Abilities(images=True, files=True, silent=is_silent(chat.model))
+
+    def open(
+        self, chat: ChatRequest, call: Call, *, patience_s: float | None
+    ) -> AbstractAsyncContextManager[Reply]:
+        return open_reply(self._gateway, chat, call, patience_s=patience_s)
+
+    async def models(self, call: Call) -> tuple[str, ...]:
+        """Return its models, each also with the suffixes that switch its mode."""
+        accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
+        return offered_names(await self._gateway.models.offered(accounts))
+
+    def serves(self, name: str) -> bool:
+        """Tell whether a name that `models` does not list is served all the same: an agent's id."""
+        return is_agent_id(name)

@@ -1,0 +1,1 @@
+"""Videos: ordering, looking, cleaning up."""

@@ -1,0 +1,1 @@
+"""chatglm.cn's wire: paths, headers, bodies, signatures, and the calls themselves."""

@@ -1,0 +1,196 @@
+"""The door: what a flow may ask of an upstream, and the `Call` that it hands to it.
+
+An upstream is one service that generates: an account at chatglm.cn, or a key of the vendor's API. A flow
+never imports from inside one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from typing import IO, Protocol
+
+import msgspec
+
+from lib.chat.caller import Caller
+from lib.chat.events import ImageMade, ReplyEvent, Started
+from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
+from lib.chat.request import ChatRequest
+from lib.settings import Settings
+from lib.trace import Trace
+from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
+
+Batch = Sequence[ReplyEvent]
+"""The events of one read of the upstream's stream."""
+
+
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """The things that an upstream does itself for one chat. The gateway makes up for the rest by stages."""
+
+    tools: bool = False
+    tool_choice: bool = False
+    json_object: bool = False
+    json_schema: bool = False
+    stop: int = 0
+    """So many stop sequences."""
+    max_tokens: bool = False
+    usage: bool = False
+    messages: bool = False
+    """It takes a list of messages; otherwise it flattens them into one text."""
+    images: bool = False
+    files: bool = False
+    silent: bool = False
+    """The model's name asks for an answer without reasoning and sources."""
+
+
+class Reply(Protocol):
+    """One accepted generation. Leaving its context stops it, cleans up and gives the account back."""
+
+    @property
+    def started(self) -> Started:
+        """The upstream's answer so far, for headers; `events` begins with the final one."""
+        ...
+
+    @property
+    def events(self) -> AsyncIterator[Batch]:
+        """`Started`, content, one ending. Until the first content it may raise GatewayError instead."""
+        ...
+
+    async def again(self, words: str) -> AsyncIterator[Batch]:
+        """Stop this turn and ask once more: same account, same conversation, same lease.
+
+        The new turn's events have no `Started`.
+        """
+        ...
+
+
+class Upstream(Protocol):
+    """A service that answers chats."""
+
+    @property
+    def name(self) -> str:
+        """`web` or `api`, as in `x-glm-upstream`."""
+        ...
+
+    async def abilities(self, chat: ChatRequest, call: Call) -> Abilities | None:
+        """Return None if this upstream does not serve the chat."""
+        ...
+
+    def open(
+        self, chat: ChatRequest, call: Call, *, patience_s: float | None
+    ) -> AbstractAsyncContextManager[Reply]:
+        """Enter when the first content is there, or `patience_s` after acceptance if that is earlier.
+
+        Raises GatewayError until then. None waits for the first content however long it takes.
+        """
+        ...
+
+    async def models(self, call: Call) -> Sequence[str]:
+        """Return the names of the models that it offers to the caller."""
+        ...
+
+    def serves(self, name: str) -> bool:
+        """Tell whether it serves a name that `models` does not list."""
+        ...
+
+
+class MadeImages(msgspec.Struct, frozen=True):
+    images: tuple[ImageMade, ...]
+    started: Started
+
+
+class MadeFile(Protocol):
+    """A fetched file; its context closes it."""
+
+    @property
+    def file(self) -> IO[bytes]: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class ImageMaker(Protocol):
+    """A service that draws."""
+
+    def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
+        """Enter when the images are made; leaving cleans up. Raise if not a single one was made."""
+        ...
+
+    def open_files(self, made: MadeImages, call: Call) -> AbstractAsyncContextManager[Sequence[MadeFile]]:
+        """Fetch the images; leaving closes the files."""
+        ...
+
+
+class VideoMaker(Protocol):
+    """A service that makes videos. Each video has an id that only its caller can use."""
+
+    async def make(
+        self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
+    ) -> VideoState:
+        """Order a video once, and wait for it as long as the request allows."""
+        ...
+
+    async def look(self, video_id: str, call: Call) -> VideoState:
+        """Raise NotFound for an id that this caller never got."""
+        ...
+
+    async def remove(self, video_id: str, call: Call) -> None: ...
+
+    async def note_handed_out(self, video_id: str, call: Call) -> None:
+        """An answer with the completed video was sent whole."""
+        ...
+
+
+class AccountDesk(Protocol):
+    """Looks after the owner's accounts, and checks any refresh token."""
+
+    async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
+        """Check each token, one after the other. No token is used up."""
+        ...
+
+    async def store_problem(self, within_s: float) -> str | None:
+        """Return the store's problem, or None; a store that does not answer in time has one."""
+        ...
+
+    async def store(self) -> StoreHealth: ...
+
+    async def clock(self, until: float) -> ClockHealth: ...
+
+    async def accounts(self, until: float, *, is_fresh: bool) -> list[AccountHealth]: ...
+
+
+class Services(Protocol):
+    """The services of one event loop, under one set of settings."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def upstreams(self) -> Sequence[Upstream]:
+        """In the order in which a chat asks them."""
+        ...
+
+    @property
+    def images(self) -> ImageMaker: ...
+
+    @property
+    def videos(self) -> VideoMaker: ...
+
+    @property
+    def accounts(self) -> AccountDesk: ...
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request on its way. It is made once, at the edge, and handed down."""
+
+    services: Services
+    caller: Caller
+    trace: Trace
+    deadline_at: float | None = None
+    """The host ends the request then, in the loop's time."""
+    ending: Callable[[], AbstractContextManager[None]] = nullcontext
+    """A context that turns the cancellation by the end of a server into ShuttingDown."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.services.settings

@@ -1,0 +1,1 @@
+"""The endpoints of chatglm.cn, and the state behind them."""

@@ -1,0 +1,108 @@
+"""CPU of the gateway for each event of the upstream, against the floor program's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from statistics import median
+
+from tests.bench import wire
+from tests.bench.report import Aim, Report
+from tests.bench.stand import Account, Ask, Program, Stand, open_stand
+
+MAX_TIMES_THE_FLOOR = 2.0
+MAX_TIMES_WHEN_LONGER = 1.1
+"""The aim is 1; a tenth is what two measurements of the same differ by on a shared machine."""
+STREAMS = 8
+"""Side by side, so that a paced answer does not leave the clock running for nothing."""
+PACE_S = 0.005
+COMMAND = "scripts/bench cpu-per-event"
+
+Prepare = Callable[[Ask], list[bytes]]
+
+
+class Meter:
+    """Has one program answer, and says what an event cost it."""
+
+    def __init__(self, program: Program, prepare: Prepare) -> None:
+        self._program = program
+        self._prepare = prepare
+        self.taken: dict[Ask, list[float]] = {}
+        self.events_a_chunk: dict[Ask, float] = {}
+        """How many events one read found, at the last measurement."""
+
+    def measure(self, ask: Ask) -> None:
+        prepared = self._prepare(ask)
+        before_s = self._program.usage().cpu_s
+        answers = asyncio.run(wire.ask_all(self._program.url, prepared))
+        used_s = self._program.usage().cpu_s - before_s
+        for answer in answers:
+            wire.verify(wire.told_by_gateway(answer.body()), ask.text)
+        chunks = sum(len(wire.payloads(answer.body())) for answer in answers)
+        self.events_a_chunk[ask] = ask.events * len(answers) / chunks
+        self.taken.setdefault(ask, []).append(used_s / (ask.events * len(answers)) * 1e6)
+
+    def median_us(self, ask: Ask) -> float:
+        return median(self.taken[ask])
+
+
+def measure(*, is_quick: bool = False) -> Report:
+    rounds = 1 if is_quick else 5
+    scale = 1 if is_quick else 20
+    single = Ask(chars=5 * 20 * scale)
+    batched = Ask(chars=5 * 16 * 5 * scale, batch=16)
+    longer = Ask(chars=10 * batched.chars, batch=16)
+    with open_stand(pace_s=PACE_S, accounts=STREAMS) as stand:
+        accounts = stand.log_in(STREAMS)
+        floor = Meter(stand.floor, _through_floor(stand, accounts))
+        gateway = Meter(stand.gateway, lambda ask: [stand.ask_gateway(ask)] * STREAMS)
+        for meter in (floor, gateway):
+            meter.measure(single)  # warm
+            meter.taken.clear()
+        for _ in range(rounds):
+            for ask in (single, batched, longer):
+                floor.measure(ask)
+                gateway.measure(ask)
+        stand.check_simulator()
+    return Report(
+        title=(
+            f"cpu-per-event: µs of CPU (user and system) for one event of the upstream; {STREAMS} streams, "
+            f"a write every {PACE_S * 1000:g} ms, median of {rounds}, interleaved"
+        ),
+        head=("the stream", "floor", "gateway", "ratio", "events a read"),
+        rows=[
+            (
+                name,
+                f"{floor.median_us(ask):.1f}",
+                f"{gateway.median_us(ask):.1f}",
+                f"{_ratio(gateway, floor, ask):.2f}",
+                f"{gateway.events_a_chunk[ask]:.1f}",
+            )
+            for name, ask in (
+                (f"{single.events} events, one at a time", single),
+                (f"{batched.events} events, 16 in a write", batched),
+                (f"{longer.events} events, 16 in a write", longer),
+            )
+        ],
+        aims=[
+            Aim("gateway to floor, one at a time", _ratio(gateway, floor, single), MAX_TIMES_THE_FLOOR, "×"),
+            Aim("gateway to floor, 16 in a write", _ratio(gateway, floor, batched), MAX_TIMES_THE_FLOOR, "×"),
+            Aim(
+                "an event of an answer ten times as long",
+                gateway.median_us(longer) / gateway.median_us(batched),
+                MAX_TIMES_WHEN_LONGER,
+                "×",
+            ),
+        ],
+        command=COMMAND,
+    )
+
+
+def _through_floor(stand: Stand, accounts: list[Account]) -> Prepare:
+    return lambda ask: [stand.ask_floor(ask, account) for account in accounts]
+
+
+def _ratio(gateway: Meter, floor: Meter, ask: Ask) -> float:
+    """Return the median of the ratios of each round: what disturbs one program disturbs its neighbour."""
+    pairs = zip(gateway.taken[ask], floor.taken[ask], strict=True)
+    return median(ours / least for ours, least in pairs)

@@ -1,0 +1,168 @@
+"""The live gateway against its own document: schemathesis asks what that allows, and what it does not."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from schemathesis.engine import events, from_schema
+from schemathesis.hooks import unregister
+
+from lib.web.guessing import GUESSES
+from tests.support.client import KEY, Client
+from tests.support.files import FileServer
+from tests.support.live import LiveGateway
+from tests.system.openapi.document import everything, operations, references
+
+SEED = 20261122
+EXAMPLES = 20
+"""Of chance, for each operation: beside the document's own, and one for each limit of each schema."""
+MAX_STREAMS = 3
+"""Of /health?stream=1, which takes most of a second."""
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "ignored_auth",
+)
+
+_ADDRESS = re.compile(r"https?://[^/?#\s]*", re.IGNORECASE)
+
+
+class Tamer:
+    """Changes each request a little before it is sent: nothing leaves this machine, and nobody waits long."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._streams = 0
+
+    def __call__(self, _context: Any, case: Any, _kwargs: Any) -> None:
+        GUESSES.forget()  # else wrong keys cost seconds
+        case.body = self._at_home(case.body)
+        if case.operation.path == "/v1/videos/generations":
+            _do_not_wait(case.body)
+        if case.operation.path == "/health" and "stream" in (case.query or {}):
+            self._streams += 1
+            if self._streams > MAX_STREAMS:
+                del case.query["stream"]
+
+    def _at_home(self, value: Any) -> Any:
+        """Point every address at our own server."""
+        match value:
+            case str():
+                return _ADDRESS.sub(self._server, value)
+            case list():
+                return [self._at_home(item) for item in value]
+            case dict():
+                return {name: self._at_home(item) for name, item in value.items()}
+        return value
+
+
+def _do_not_wait(body: Any) -> None:
+    """For a video; what is no time stays what it is."""
+    if isinstance(body, dict) and isinstance(body.get("wait", 0), int | float | None):
+        body["wait"] = 0
+
+
+@pytest.fixture
+def tamer(files: FileServer) -> Iterator[Tamer]:
+    tame = Tamer(files.url)
+
+    def before_call(context: Any, case: Any, kwargs: Any) -> None:
+        tame(context, case, kwargs)
+
+    schemathesis.hook(before_call)
+    yield tame
+    unregister(before_call)
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """Let answers hold what is described and nothing else; in requests the gateway ignores it."""
+    schemas = document["components"]["schemas"]
+    asked = _reachable([operation.told.get("requestBody") for operation in operations()], schemas)
+    for name in schemas.keys() - asked:
+        for part in everything(schemas[name]):
+            if isinstance(part, dict) and "properties" in part:
+                part.setdefault("additionalProperties", False)
+    return document
+
+
+def _reachable(start: Any, schemas: dict[str, Any]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        names = {reference.rpartition("/")[2] for reference in references(waiting.pop())} - found
+        found |= names
+        waiting += [schemas[name] for name in names]
+    return found
+
+
+def ask_everything(url: str, document: dict[str, Any], seed: int) -> tuple[list[str], dict[str, set[int]]]:
+    """Return what is wrong, and which statuses each operation has answered with."""
+    config = schemathesis.Config.from_dict(
+        {
+            "seed": seed,
+            "base-url": url,
+            "auth": {"openapi": {"bearer": {"bearer": KEY}}},
+            "request-timeout": 30,
+            "max-redirects": 0,
+            "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
+            "generation": {
+                "deterministic": True,
+                "max-examples": EXAMPLES,
+                "with-security-parameters": False,
+                "no-shrink": True,
+            },
+            "phases": {"stateful": {"enabled": False}},
+        }
+    )
+    faults: list[str] = []
+    statuses: dict[str, set[int]] = defaultdict(set)
+    for event in from_schema(schemathesis.openapi.from_dict(document, config=config)).execute():
+        match event:
+            case events.ScenarioFinished(recorder=recorder):
+                faults += _faults(recorder)
+                for interaction in recorder.interactions.values():
+                    if interaction.response is not None:
+                        statuses[recorder.label].add(interaction.response.status_code)
+            case events.NonFatalError() | events.FatalError():
+                faults.append(str(event))
+    return faults, statuses
+
+
+def _faults(recorder: Any) -> Iterator[str]:
+    for case_id, checks in recorder.checks.items():
+        for check in checks:
+            if check.failure_info is not None:
+                failure = check.failure_info.failure
+                how = recorder.cases[case_id].value.as_curl_command()
+                yield f"{recorder.label}: {failure.title}: {failure.message}\n  {how}"
+
+
+def finished_video(client: Client) -> str:
+    """Order one that is done at the first look."""
+    video_id = client.post("/v1/videos", {"prompt": "A ship [scene:video queue=0 work=0]"}).json()["id"]
+    assert client.get(f"/v1/videos/{video_id}").json()["status"] == "completed"
+    return str(video_id)
+
+
+def test_what_the_gateway_does_is_what_its_document_says(
+    asked_gateway: LiveGateway, tamer: Tamer, http: httpx.Client
+) -> None:
+    url = asked_gateway.url
+    document = closed(http.get(f"{url}/openapi.json").json())
+    document["components"]["parameters"]["VideoId"]["example"] = finished_video(Client(http, url))
+    faults, statuses = ask_everything(url, document, SEED)
+    assert not faults, "\n\n".join(faults[:10])
+    for operation in operations():
+        assert statuses[operation.name] & {200, 202, 302}, f"{operation.name} has never succeeded"
+        if "requestBody" in operation.told:
+            assert 400 in statuses[operation.name], f"{operation.name} has never refused a body"

@@ -1,0 +1,159 @@
+"""What is wrong with a body is said precisely, and without much of the body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from lib.dialects.json_body import (
+    JsonLimits,
+    convert,
+    decode_body,
+    invalid_value,
+    missing_field,
+    shown,
+    unsupported,
+)
+from lib.errors import InvalidRequest, RequestTooLarge
+
+
+class Inner(msgspec.Struct):
+    text: str
+
+
+class Outer(msgspec.Struct):
+    inner: list[Inner] = []
+    number: float | None = None
+    anything: Any = None
+
+
+DECODER = msgspec.json.Decoder(Outer)
+
+
+def refusal(body: bytes) -> tuple[str | None, str | None, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(body, DECODER)
+    return caught.value.code, caught.value.param, caught.value.message
+
+
+def test_a_byte_order_mark_is_forgiven() -> None:
+    assert decode_body(b"\xef\xbb\xbf{}", DECODER) == Outer()
+
+
+def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
+    assert decode_body(b'{"seed": 1e999, "note": "\xff"}', DECODER) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The body is not valid JSON: Input data was truncated."),
+        (b"{", "The body is not valid JSON: Input data was truncated."),
+        (b"model=x", "The body is not valid JSON: JSON is malformed: invalid character (byte 0)."),
+        (
+            b'{"a": "x",}',
+            "The body is not valid JSON: JSON is malformed: trailing comma in object (byte 10).",
+        ),
+        (b"{} {}", "The body is not valid JSON: JSON is malformed: trailing characters"),
+        (b'{"anything": "\xff"}', "The body is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
+        (b'{"anything": "\\ud83d"}', "The body is not valid JSON: "),
+        (b'{"anything":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
+        (b'{"unknown":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
+    ],
+)
+def test_what_is_not_json(body: bytes, message: str) -> None:
+    code, param, said = refusal(body)
+    assert (code, param) == ("invalid_json", None)
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param", "message"),
+    [
+        (b"[]", "invalid_value", None, "Invalid body: expected `object`, got `array`."),
+        (b'"x"', "invalid_value", None, "Invalid body: expected `object`, got `string`."),
+        (
+            b'{"number": "x"}',
+            "invalid_value",
+            "number",
+            "Invalid value for 'number': expected `number | null`, got `string`.",
+        ),
+        (
+            b'{"inner": [{"text": ""}, {}]}',
+            "missing_field",
+            "inner[1].text",
+            "Missing required field 'inner[1].text'.",
+        ),
+        (
+            b'{"inner": [{"text": true}]}',
+            "invalid_value",
+            "inner[0].text",
+            "Invalid value for 'inner[0].text': expected `string`, got `boolean`.",
+        ),
+        (
+            b'{"anything": {"a": [1e999]}}',
+            "invalid_value",
+            "anything",
+            "Invalid value for 'anything': number out of range.",
+        ),
+    ],
+)
+def test_what_is_json_but_not_what_was_expected(
+    body: bytes, code: str, param: str | None, message: str
+) -> None:
+    assert refusal(body) == (code, param, message)
+
+
+def test_a_missing_field_of_the_body_itself() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(b"{}", msgspec.json.Decoder(Inner))
+    assert (caught.value.code, caught.value.param) == ("missing_field", "text")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "code", "param"),
+    [
+        ({"inner": [{}]}, Outer, "missing_field", "tools[1].inner[0].text"),
+        ({"inner": [{"text": 5}]}, Outer, "invalid_value", "tools[1].inner[0].text"),
+        ({}, Inner, "missing_field", "tools[1].text"),
+        ([{"text": "a"}, 5], list[Inner], "invalid_value", "tools[1][1]"),
+        (5, Inner, "invalid_value", "tools[1]"),
+    ],
+)
+def test_a_part_of_a_body_names_its_place_in_the_whole(value: Any, kind: Any, code: str, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        convert(value, kind, "tools[1]")
+    assert (caught.value.code, caught.value.param) == (code, param)
+    assert f"'{param}'" in caught.value.message
+
+
+def test_a_part_of_a_body_that_is_right_is_read() -> None:
+    assert convert({"inner": [{"text": "a"}]}, Outer, "tools[1]") == Outer(inner=[Inner("a")])
+
+
+def test_refusals_have_their_codes() -> None:
+    refusals = [missing_field("a"), invalid_value("a", "b", "c"), unsupported("a", "no")]
+    assert [error.code for error in refusals] == ["missing_field", "invalid_value", "unsupported_parameter"]
+    assert {error.param for error in refusals} == {"a"}
+
+
+def test_a_refused_value_is_cut_short() -> None:
+    assert [shown(value) for value in (None, 0, "a\n")] == ["null", "0", "'a\\n'"]
+    assert shown("x" * 58) == repr("x" * 58)
+    assert shown("x" * 59) == "'" + "x" * 59 + "…"
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 200_000 + b"[]]", b'{"x":[' + b"{}," * 200_000 + b"{}]}"])
+def test_more_objects_and_arrays_than_any_text_has_are_not_even_decoded(body: bytes) -> None:
+    with pytest.raises(RequestTooLarge):
+        decode_body(body, DECODER)
+
+
+def test_the_most_that_is_taken_is_taken() -> None:
+    limits = JsonLimits(max_containers=3, max_values=2)
+    decode_body(b'{"anything": [[1, 2, 3]]}', DECODER, limits)
+    for body in (b'{"anything": [[[]]]}', b'{"anything": [1, 2, 3, 4]}', b'{"inner": [{}, {}, {}]}'):
+        with pytest.raises(RequestTooLarge, match="at most 3 objects and arrays and 2 commas"):
+            decode_body(body, DECODER, limits)

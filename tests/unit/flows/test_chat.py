@@ -1,0 +1,169 @@
+"""The flow of a chat, over upstreams that are ten lines long: choice, fallback, endings, a second turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lib.chat.caller import Caller
+from lib.chat.events import Failed, Finished, ReplyEvent, Started, TextDelta, Usage
+from lib.chat.request import ChatRequest, Message, TextPart
+from lib.errors import GatewayError, InvalidRequest, NoAccountAvailable, Throttled, UpstreamTimeout
+from lib.flows.chat import open_reply
+from lib.flows.plan import Planned
+from lib.settings import Settings
+from lib.trace import Trace
+from lib.upstreams.interface import Abilities, Batch, Call
+
+STARTED = Started("id", "glm", "label")
+HELLO: list[Batch] = [[STARTED, TextDelta("Hello")], [TextDelta("!"), Finished("stop")]]
+CHAT = ChatRequest(model="glm", messages=(Message("user", (TextPart("Hi"),)),))
+
+
+class FakeUpstream:
+    """Plays turns: each is a list of batches, or an error in place of one. It notes what is asked of it."""
+
+    def __init__(self, *turns: Sequence[Batch | GatewayError], serves: bool = True, **able: Any) -> None:
+        self.name = "fake"
+        self.turns = list(turns)
+        self.asked: list[str] = []
+        self._abilities = Abilities(**able) if serves else None
+
+    async def abilities(self, _chat: ChatRequest, _call: Call) -> Abilities | None:
+        return self._abilities
+
+    @asynccontextmanager
+    async def open(
+        self, chat: ChatRequest, _call: Call, *, patience_s: float | None
+    ) -> AsyncIterator[FakeReply]:
+        self.asked.append(chat.messages[-1].text)
+        first = self.turns[0][0] if self.turns[0] else None
+        if isinstance(first, GatewayError) and patience_s is None:
+            self.turns.pop(0)
+            raise first
+        yield FakeReply(self)
+        self.asked.append("closed")
+
+    async def models(self, _call: Call) -> tuple[str, ...]:
+        return ()
+
+
+class FakeReply:
+    def __init__(self, upstream: FakeUpstream) -> None:
+        self._upstream = upstream
+        self.started = STARTED
+        self.events = self._play()
+
+    async def again(self, words: str) -> AsyncIterator[Batch]:
+        self._upstream.asked.append(words)
+        return self._play()
+
+    async def _play(self) -> AsyncIterator[Batch]:
+        for batch in self._upstream.turns.pop(0):
+            if isinstance(batch, GatewayError):
+                raise batch
+            yield batch
+
+
+def call(*upstreams: FakeUpstream) -> Call:
+    services = SimpleNamespace(settings=Settings(), upstreams=upstreams)
+    return Call(services=services, caller=Caller((), is_owner=True), trace=Trace())
+
+
+async def ask(
+    *upstreams: FakeUpstream, chat: ChatRequest = CHAT, patience_s: float | None = None
+) -> list[ReplyEvent]:
+    async with open_reply(chat, call(*upstreams), patience_s=patience_s) as reply:
+        return [event async for batch in reply for event in batch]
+
+
+def text(events: Sequence[ReplyEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_the_first_upstream_that_serves_the_chat_answers() -> None:
+    foreign, serving, spare = FakeUpstream(serves=False), FakeUpstream(HELLO), FakeUpstream(HELLO)
+    events = await ask(foreign, serving, spare)
+    assert (events[0], text(events)) == (STARTED, "Hello!")
+    assert (foreign.asked, serving.asked, spare.asked) == ([], ["Hi", "closed"], [])
+
+
+async def test_a_missing_ability_is_made_up_for_and_a_present_one_is_left_alone() -> None:
+    limited = ChatRequest(model="glm", messages=CHAT.messages, stop=("lo",), max_tokens=9)
+    events = await ask(FakeUpstream(HELLO), chat=limited)
+    assert (text(events), events[-1]) == ("Hel", Finished("stop", Usage(5, 1), "lo"))
+    able = FakeUpstream(HELLO, stop=4, max_tokens=True, usage=True)
+    assert await ask(able, chat=limited) == [event for batch in HELLO for event in batch]
+
+
+@pytest.mark.parametrize("patience_s", [None, 0.01], ids=["refused at once", "refused after it began"])
+async def test_a_refusal_before_the_content_goes_on_to_the_next_upstream(patience_s: float | None) -> None:
+    refusing, serving = FakeUpstream([Throttled("too much")]), FakeUpstream(HELLO)
+    assert text(await ask(refusing, serving, patience_s=patience_s)) == "Hello!"
+    assert refusing.asked == (["Hi"] if patience_s is None else ["Hi", "closed"])
+
+
+@pytest.mark.parametrize("patience_s", [None, 0.01])
+async def test_a_refusal_that_no_other_upstream_can_mend_is_final(patience_s: float | None) -> None:
+    spare = FakeUpstream(HELLO)
+    with pytest.raises(InvalidRequest, match="no such agent"):
+        await ask(FakeUpstream([InvalidRequest("no such agent")]), spare, patience_s=patience_s)
+    assert spare.asked == []
+
+
+async def test_the_last_refusal_is_raised_if_no_upstream_is_left() -> None:
+    with pytest.raises(Throttled, match="second"):
+        await ask(FakeUpstream([Throttled("first")]), FakeUpstream([Throttled("second")]))
+    with pytest.raises(NoAccountAvailable, match="No upstream"):
+        await ask(FakeUpstream(serves=False))
+
+
+async def test_nothing_is_tried_again_after_the_first_content() -> None:
+    spare = FakeUpstream(HELLO)
+    with pytest.raises(Throttled):
+        await ask(FakeUpstream([[STARTED, TextDelta("Hel")], Throttled("now?")]), spare, patience_s=0.01)
+    assert spare.asked == []
+
+
+async def test_a_failure_is_an_ending_and_nothing_follows_it() -> None:
+    failed = Failed(UpstreamTimeout("Silence."))
+    events = await ask(FakeUpstream([[STARTED, TextDelta("Hel"), failed], [TextDelta("lo")]]))
+    assert events == [STARTED, TextDelta("Hel"), failed]
+
+
+class AsksOnce:
+    """A stage that turns the first ending into words for one more turn."""
+
+    is_done = False
+
+    def __init__(self) -> None:
+        self.repair: str | None = None
+        self._has_asked = False
+
+    def feed(self, events: Sequence[ReplyEvent]) -> list[ReplyEvent]:
+        self.repair = None
+        if isinstance(events[-1], Finished) and not self._has_asked:
+            self._has_asked, self.repair = True, "Write it again."
+            return list(events[:-1])
+        return list(events)
+
+
+async def test_a_stage_gets_one_more_turn_on_the_same_reply() -> None:
+    twice = FakeUpstream(HELLO, [[TextDelta(" Again."), Finished("stop")]])
+    opened = open_reply(CHAT, call(twice), planner=lambda chat, _: Planned(chat, AsksOnce()))
+    async with opened as reply:
+        events = [event async for batch in reply for event in batch]
+    assert text(events) == "Hello! Again."
+    assert [type(event) for event in events].count(Finished) == 1
+    assert twice.asked == ["Hi", "Write it again.", "closed"]
+
+
+async def test_leaving_early_closes_the_reply() -> None:
+    upstream = FakeUpstream(HELLO)
+    async with open_reply(CHAT, call(upstream)) as reply:
+        assert (await anext(reply))[0] == STARTED
+    assert upstream.asked == ["Hi", "closed"]

@@ -1,0 +1,134 @@
+"""A pool keeps nothing by mistake, at whatever turn of the loop an exchange is cancelled, once or twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from lib.connections import AsyncClient, careful
+
+MAX_TURNS = 200
+"""An exchange is over after some sixteen, the connecting included."""
+
+
+class Server:
+    """Answers in the loop of its clients, so that an exchange takes the same turns each time."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n")
+                await asyncio.sleep(0)
+                writer.write(b"1\r\n!\r\n0\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    host, port = listening.sockets[0].getsockname()
+    server.url = f"http://{host}:{port}/"
+    async with listening:
+        yield server
+
+
+def make_client(kind: type[httpx.AsyncClient] = AsyncClient) -> httpx.AsyncClient:
+    # verify: to read all certificate authorities takes longer than the rest of the test.
+    return kind(trust_env=False, timeout=httpx.Timeout(None, connect=5.0), verify=False)
+
+
+async def exchange(client: httpx.AsyncClient, url: str) -> bytes:
+    response = await client.send(client.build_request("GET", url), stream=True)
+    try:
+        return b"".join([piece async for piece in response.aiter_bytes()])
+    finally:
+        await response.aclose()
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def broken_off(client: httpx.AsyncClient, url: str, *after: int) -> bool:
+    """Begin an exchange, cancel it after so many turns, and again after so many more; False: it was over."""
+    task = asyncio.ensure_future(exchange(client, url))
+    for count in after:
+        await turns(count)
+        task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() or task.result() == b"Hello!"
+    return task.cancelled()
+
+
+def left_by(client: httpx.AsyncClient) -> tuple[list[str], list[Any]]:
+    """Find what is in the pool and neither idle nor closed, and the requests that it thinks are under way."""
+    pool: Any = client._transport._pool  # type: ignore[attr-defined]
+    busy = [str(held) for held in pool.connections if not held.is_idle() and not held.is_closed()]
+    return busy, pool._requests
+
+
+@pytest.mark.parametrize("again", [None, 1, 2, 3], ids=lambda again: f"again={again}")
+@pytest.mark.parametrize("is_warm", [True, False], ids=["warm", "fresh"])
+async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
+    server: Server, is_warm: bool, again: int | None
+) -> None:
+    for turn in range(MAX_TURNS):
+        async with make_client() as client:
+            if is_warm:
+                await exchange(client, server.url)
+            is_cancelled = await broken_off(client, server.url, turn, *([] if again is None else [again]))
+            await turns(10)
+            assert (turn, left_by(client)) == (turn, ([], []))
+            assert await exchange(client, server.url) == b"Hello!"
+            assert server.open == 1, f"after {turn} turns a connection stayed open"
+        await turns(10)
+        if not is_cancelled:
+            break
+    assert 5 < turn < MAX_TURNS - 1
+
+
+async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    for turn in range(20):
+        async with make_client() as client:
+            response = await client.send(client.build_request("GET", server.url), stream=True)
+            async for _ in response.aiter_raw():
+                break
+            await turns(turn)
+            await response.aclose()
+            await turns(10)
+            assert (turn, left_by(client), complaints) == (turn, ([], []), [])
+
+
+async def test_what_this_is_for_is_still_so(server: Server) -> None:
+    """httpx by itself does lose connections: when this fails, lib/connections.py may go."""
+    lost: list[str] = []
+    for turn in range(MAX_TURNS):
+        async with make_client(httpx.AsyncClient) as client:
+            if not await broken_off(client, server.url, turn):
+                break
+            await turns(10)
+            lost += left_by(client)[0]
+    assert lost
+
+
+async def test_a_transport_without_a_pool_is_left_as_it_is() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(204))
+    assert careful(transport) is transport

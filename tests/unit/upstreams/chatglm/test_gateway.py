@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from lib.chat.caller import Caller
+from lib.errors import AccessTokenRefused, AccountRefused
+from lib.store.settings import SqliteSettings
+from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.proofs import Proofs
+from lib.upstreams.chatglm.gateway import Gateway
+from lib.upstreams.chatglm.wire.client import ChatGLM, Session
+from lib.upstreams.choose import close_services, services_of
+from tests.conftest import SimulatedAccount, Upstream
+from tests.unit.conftest import Flow
+from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
+
+
+async def test_the_same_settings_in_one_loop_share_one_gateway(flow: Flow) -> None:
+    first = flow.gateway
+    assert services_of(flow.settings).gateway is first
+    flow.configure(heartbeat_s=1.0)
+    assert flow.gateway is not first
+
+
+async def test_another_loop_has_another_gateway_and_closes_its_own(flow: Flow) -> None:
+    found: list[Gateway] = []
+
+    async def elsewhere() -> None:
+        found.append(services_of(flow.settings).gateway)
+        await close_services()
+
+    thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    assert found[0] is not flow.gateway
+    assert found[0].upstream._http.is_closed
+    assert not flow.gateway.upstream._http.is_closed
+
+
+async def test_a_gateway_is_closed_once_and_made_anew_when_it_is_needed_again(
+    flow: Flow, account: SimulatedAccount
+) -> None:
+    await flow.ask([account])
+    await close_services()
+    await close_services()
+
+
+async def test_many_requests_at_a_cold_start_refresh_once(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    accounts = accounts_of(_caller(account))
+
+    async def info() -> None:
+        await flow.gateway.client(accounts[0]).call(ChatGLM.user_info)
+
+    await asyncio.gather(*(info() for _ in range(10)))
+    assert upstream.count("user/refresh") == 1
+
+
+async def test_a_dead_token_of_another_instance_is_not_the_last_one_tried(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
+) -> None:
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"))
+    (own,) = accounts_of(_caller(account))
+    await flow.ask([account])
+    upstream.sim.expire_access_tokens(account.uid)
+    here = flow.gateway
+    flow.configure(heartbeat_s=1.0)  # another instance
+    await flow.gateway.client(own).call(ChatGLM.user_info)
+    upstream.sim.expire_access_tokens(account.uid)
+    # What is known here is dead, and so is what the other has left.
+    await here.client(own).call(ChatGLM.user_info)
+    assert upstream.count("user/refresh") == 3
+
+
+async def test_an_account_whose_fresh_token_is_refused_is_refused(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    (own,) = accounts_of(_caller(account))
+
+    async def refused(_: ChatGLM, __: Session) -> None:
+        raise AccessTokenRefused("40102")
+
+    with pytest.raises(AccountRefused, match="fresh access token"):
+        await flow.gateway.client(own).call(refused)
+    assert upstream.count("user/refresh") == 2
+
+
+async def test_a_refused_refresh_is_told_to_all_who_wait(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    upstream.sim.revoke(account.uid)
+    accounts = accounts_of(_caller(account))
+    got = await asyncio.gather(
+        *(flow.gateway.tokens.get(accounts[0]) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(error, AccountRefused) for error in got), "an error is never taken for a token"
+    assert upstream.count("user/refresh") == 1
+
+
+def _forged(victim: SimulatedAccount) -> SimulatedAccount:
+    """A token that says it is the victim's; the upstream has never heard of it."""
+    token = make_jwt(type="refresh", uid=victim.uid, jti="forged")
+    assert parse_account(token).label == victim.label
+    return SimulatedAccount(token, victim.uid, victim.label)
+
+
+async def test_a_token_that_only_says_whose_it_is_touches_nothing_of_the_account(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    async with flow.open([account], "[scene:slow first=0 gap=0.01 count=50]"):
+        with pytest.raises(AccountRefused):
+            await flow.ask([_forged(account)])  # at once: it does not wait for the account, which is leased
+    for _ in range(3):
+        with pytest.raises(AccountRefused):
+            await flow.ask([_forged(account)])
+    assert upstream.count("user/refresh") == 2  # the account's own, and one for what is refused since
+    (own,) = accounts_of(_caller(account))
+    assert (await flow.gateway.pool.status(own)).state == "free"
+    await flow.ask([account])
+
+
+async def test_one_refused_token_of_several_does_not_keep_the_others_from_serving(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    answer = await flow.ask([_forged(upstream.add_account()), account])
+    assert answer.account_label == account.label
+
+
+async def test_a_token_is_proven_once_and_known_to_the_next_instance(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
+) -> None:
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"))
+    await flow.ask([account])
+    await close_services()
+    await flow.ask([account])
+    await flow.ask([account])
+    assert upstream.count("user/refresh") == 1
+
+
+async def test_of_the_proven_only_the_latest_are_remembered(flow: Flow, upstream: Upstream) -> None:
+    gateway = flow.gateway
+    gateway.proofs = Proofs(gateway.tokens, gateway.pool.cool_downs, max_proven=1)
+    for account in (upstream.add_account(), upstream.add_account()):
+        await flow.ask([account])
+    assert len(gateway.proofs) == 1
+
+
+def _caller(*accounts: SimulatedAccount) -> Caller:
+    return Caller(tuple(account.token for account in accounts), is_owner=False)
