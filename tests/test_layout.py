@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
+from hosts.aws.build import PACKAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "hosts/aws/build.py"
 """A script for a terminal, as those in scripts/ are."""
@@ -334,6 +336,25 @@ def test_files_below_a_folder_are_one_entry_and_hidden_ones_none() -> None:
     assert entries_of_the_root(files) == {"a.py", "lib"}
 
 
+def test_redaction_is_deployed_nowhere() -> None:
+    """A host packs whole folders: redaction must be outside of them, and no module in them may import it."""
+    folders = ("lib", "api", "hosts", "simulator")
+    code = [file for file in _python_files(*folders) if "def redact" in file.read_text(encoding="utf-8")]
+    assert code == []
+    importing = [
+        f"{file.relative_to(ROOT)}: {found.module}"
+        for file in _python_files(*folders)
+        for found in imports_of(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
+        if found.module.split(".")[0] == "scripts"
+    ]
+    assert importing == []
+    on_lambda = [source for _, sources in PACKAGES.values() for source in sources]
+    in_the_image = re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    packed = [source for source in (*on_lambda, *in_the_image) if source.startswith("scripts")]
+    assert packed == ["scripts/support/install-image"]
+    assert '"excludeFiles": "{!(api|lib)/**,*}"' in (ROOT / "vercel.json").read_text()
+
+
 def test_dialects_and_chatglm_never_see_each_other() -> None:
     assert "chatglm" not in ROOMS["dialects"].ours
     assert "dialects" not in ROOMS["chatglm"].ours
@@ -368,6 +389,14 @@ FAULTY = [
     (imports_follow_the_table, "lib/settings.py", "import httpx", 1),
     (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.store.memory")', 1),
     (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
+    # Redaction is not deployed: what is deployed may not need it.
+    (
+        imports_follow_the_table,
+        "lib/upstreams/chatglm/captures.py",
+        "def f() -> None:\n    from scripts.support.redaction.answer import redact",
+        2,
+    ),
+    (imports_follow_the_table, "hosts/box/demo.py", "import scripts.support.redaction.files", 1),
     (imports_follow_the_table, "lib/utils.py", "", 1),
     (imports_follow_the_table, "lib/__init__.py", "import lib.errors", 1),
     (imports_follow_the_table, "hosts/__init__.py", "import hosts.aws.handlers", 1),

@@ -130,6 +130,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True):
     reason: FinishReason
     usage: Usage = Usage(0, 0)
+    stop_sequence: str | None = None
+    """The client's stop sequence that ended the text, if one did and its name is known."""
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -33,6 +33,8 @@ class Rendering(msgspec.Struct, frozen=True):
     """Unix seconds."""
     model: str
     """The model's name as the client wrote it, or the default model."""
+    request_id: str = ""
+    """The id that stands in the answer's headers; some dialects repeat it in their errors."""
     answer_id: Callable[[Started], str] = own_id
     """Makes the answer's id for the client. Some dialects seal the upstream's id in it."""
     clock: Callable[[], int] | None = None
@@ -40,6 +42,17 @@ class Rendering(msgspec.Struct, frozen=True):
 
     def now(self) -> int:
         return self.created if self.clock is None else self.clock()
+
+
+class ErrorForm(msgspec.Struct, frozen=True):
+    """A dialect's errors over HTTP, if they are more than an `error_body` under the error's own status.
+
+    A dialect that needs one has it under the name `ERROR_FORM`.
+    """
+
+    body: Callable[[GatewayError, str], bytes]
+    """Takes the request's id too."""
+    status: Callable[[GatewayError], int]
 
 
 class Asked(Protocol):
@@ -83,3 +96,11 @@ class Dialect(Protocol[AskedT]):
         ...
 
     def error_body(self, error: GatewayError, /) -> bytes: ...
+
+
+class CountingDialect(Dialect[AskedT], Protocol[AskedT]):
+    """A dialect that has an endpoint for counting a prompt's tokens."""
+
+    def count(self, asked: AskedT, /) -> bytes:
+        """Return the whole answer of that endpoint."""
+        ...

@@ -29,7 +29,7 @@ from lib.tools.toolbox import Toolbox
 MAX_CALLS = 32
 """In one answer. More is a model that repeats itself (tools.md §3.4, 10)."""
 MAX_RAW_CHARS = 256_000
-"""Of reasoning that is kept to be searched for calls, and of words that are shown if nothing else came."""
+"""The reader keeps so much reasoning to search it for calls, and so many words to show if no others come."""
 
 
 class _Turn:
@@ -233,7 +233,7 @@ class ToolReader:
         self._flows = False
 
     def _take_intercepted(self, out: list[ReplyEvent]) -> None:
-        """The model has gone on after intercepted calls: take them, and nothing of what it says now."""
+        """The model has gone on after intercepted calls: take them, and nothing of its new words."""
         judged = self._turn.interception.judge()
         calls = [found for found in judged if isinstance(found, Call)]
         for call in calls:
@@ -350,18 +350,19 @@ class ToolReader:
         retold: list[TextDelta | ReasoningDelta | Citation | ImageMade] = []
         found: list[Found] = []
         scanner = Scanner(self._box, self._openers)
+        end = 0
         for part in event.events:
             text = part.text if isinstance(part, TextDelta) else None
             items = scanner.feed(text) if text is not None else scanner.interrupt()
-            _retell(items, retold, found)
+            end = _retell(items, retold, found) or end
             if not isinstance(part, TextDelta):
                 retold.append(part)
-        _retell(scanner.finish(is_whole=is_whole), retold, found)
+        end = _retell(scanner.finish(is_whole=is_whole), retold, found) or end
         if not self._calls:
             for item in found:
                 self._take_found(item, out)
         if not self._is_over:
-            out.append(Rewritten(tuple(retold)))
+            out.append(Rewritten(tuple(retold[:end] if self._calls else retold)))
 
     def _fail(self, event: Failed, out: list[ReplyEvent]) -> None:
         turn = self._turn
@@ -374,7 +375,9 @@ def _retell(
     items: Iterator[Item],
     retold: list[TextDelta | ReasoningDelta | Citation | ImageMade],
     found: list[Found],
-) -> None:
+) -> int:
+    """Sort the items; return the number of events before the last call, if there is one."""
+    end = 0
     for item in items:
         match item:
             case str():
@@ -384,3 +387,5 @@ def _retell(
                 retold.append(ReasoningDelta(text))
             case Found():
                 found.append(item)
+                end = len(retold)
+    return end

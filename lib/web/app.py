@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,50 +12,58 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
+from lib.dialects.interface import ErrorForm
 from lib.errors import GatewayError, MethodNotAllowed, NotFound
 from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
 from lib.web.overload import LOAD, Admission
+from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 
-ErrorBody = Callable[[GatewayError], bytes]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 MAX_SHOWN_CHARS = 200
 """An error shows so much of an unknown path or method."""
 
 
-def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] = ()) -> Starlette:
+def create_app(
+    *routes: Route, error_body: ErrorBody, form_of: FormOf = own_form, open_paths: Iterable[str] = ()
+) -> Starlette:
     """Make the app of one handler file. Every route also answers below `/api`, the file's own path.
 
-    `open_paths` answer even if the process is full.
+    `form_of` chooses another form of errors than `error_body` for some requests. `open_paths` answer even if
+    the process is full.
     """
 
-    async def refuse(_: Request, error: Exception) -> Response:
+    def tell(error: GatewayError, scope: Scope) -> Response:
+        return error_response(error, error_body, form_of(scope))
+
+    async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
         if isinstance(error, WrongCredential):
             error = await GUESSES.slow_down(error)
-        return error_response(error, error_body)
+        return tell(error, request.scope)
 
     async def refuse_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if request.method == "OPTIONS" and error.status_code == 405:
             return Response(status_code=204, headers=error.headers)
-        response = error_response(_as_ours(request, error), error_body)
+        response = tell(_as_ours(request, error), request.scope)
         response.headers.update(error.headers or {})
         return response
 
     admission = Middleware(
         Admission,
-        refuse=partial(error_response, error_body=error_body),
+        refuse=tell,
         load=LOAD,
         open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
     )
     app = Starlette(
         routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
-            Middleware(Edge, error_body=error_body),
+            Middleware(Edge, error_body=error_body, form_of=form_of),
             # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
             Middleware(
                 CORSMiddleware,
@@ -74,7 +81,7 @@ def create_app(*routes: Route, error_body: ErrorBody, open_paths: Iterable[str] 
     return app
 
 
-def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
+def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm | None = None) -> Response:
     current_trace().failed(error)
     headers = {}
     if error.retry_after_s is not None:
@@ -85,7 +92,8 @@ def error_response(error: GatewayError, error_body: ErrorBody) -> Response:
         headers["connection"] = "close"  # Without it the server would wait for the rest of the body.
     if error.status == 415:
         headers["accept-encoding"] = "identity"
-    return Response(error_body(error), error.status, headers, media_type="application/json")
+    status, body = status_and_body(error, error_body, form)
+    return Response(body, status, headers, media_type="application/json")
 
 
 def _to_the_end(route: Route) -> Route:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import cast, overload
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,11 +14,19 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
-from lib.dialects.interface import Address, AskedT, Dialect, Rendering, own_id
+from lib.dialects.interface import (
+    Address,
+    AskedT,
+    CountingDialect,
+    Dialect,
+    ErrorForm,
+    Rendering,
+    own_id,
+)
 from lib.flows.chat import open_reply
 from lib.settings import Settings
 from lib.upstreams.interface import Call
-from lib.web.app import create_app
+from lib.web.app import Endpoint, create_app
 from lib.web.body import read_body
 from lib.web.call import call_of
 from lib.web.headers import reply_headers
@@ -36,24 +45,54 @@ def patience_of(settings: Settings) -> float:
     return min(PATIENCE_S, settings.heartbeat_s)
 
 
-def chat_app(path: str, dialect: Dialect[AskedT]) -> Starlette:
-    """Make the app of one chat endpoint."""
+@overload
+def chat_app(path: str, dialect: Dialect[AskedT]) -> Starlette: ...
+@overload
+def chat_app(path: str, dialect: CountingDialect[AskedT], *, count: str) -> Starlette: ...
+def chat_app(path: str, dialect: Dialect[AskedT], *, count: str = "") -> Starlette:
+    """Make the app of one chat endpoint, and of the dialect's count of tokens at the path `count`."""
 
     async def create(request: Request) -> Response:
-        call = call_of(request)
-        body = await read_body(request, limit=call.settings.max_body_bytes)
-        address = Address(request.path_params, dict(request.query_params))
-        return await answer_chat(dialect, dialect.parse(body, address), call)
+        call, asked = await read_asked(request, dialect)
+        return await answer_chat(dialect, asked, call)
 
-    return create_app(Route(path, create, methods=["POST"]), error_body=dialect.error_body)
+    routes = [Route(path, create, methods=["POST"])]
+    if count:
+        routes.append(Route(count, count_endpoint(cast(CountingDialect[AskedT], dialect)), methods=["POST"]))
+    form: ErrorForm | None = getattr(dialect, "ERROR_FORM", None)
+    return create_app(*routes, error_body=dialect.error_body, form_of=lambda _: form)
+
+
+def count_endpoint(dialect: CountingDialect[AskedT]) -> Endpoint:
+    """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
+
+    async def count_tokens(request: Request) -> Response:
+        _, asked = await read_asked(request, dialect)
+        return Response(dialect.count(asked), media_type="application/json")
+
+    return count_tokens
+
+
+async def read_asked(request: Request, dialect: Dialect[AskedT]) -> tuple[Call, AskedT]:
+    """Raise GatewayError if the caller is unknown or the request is wrong."""
+    call = call_of(request)
+    body = await read_body(request, limit=call.settings.max_body_bytes)
+    asked = dialect.parse(body, Address(request.path_params, dict(request.query_params)))
+    call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.
+    return call, asked
 
 
 async def answer_chat(
     dialect: Dialect[AskedT], asked: AskedT, call: Call, *, answer_id: Callable[[Started], str] = own_id
 ) -> Response:
     settings = call.settings
-    model = asked.chat.model or settings.default_model
-    how = Rendering(created=_unix_time(), model=model, answer_id=answer_id, clock=_unix_time)
+    how = Rendering(
+        created=_unix_time(),
+        model=asked.chat.model or settings.default_model,
+        request_id=call.trace.request_id,
+        answer_id=answer_id,
+        clock=_unix_time,
+    )
     patience_s = patience_of(settings) if asked.stream else None
     async with AsyncExitStack() as resources:
         opened = open_reply(asked.chat, call, patience_s=patience_s)

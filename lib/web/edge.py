@@ -25,6 +25,7 @@ from lib.trace import traced
 from lib.web.ending import told_as_error, under_way
 from lib.web.headers import printable_model, server_timing
 from lib.web.logs import configure_logging
+from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 from lib.web.sockets import send_at_once
 
 EXPOSED_HEADERS = (
@@ -49,9 +50,10 @@ log = logging.getLogger("glm_gateway")
 class Edge:
     """Wraps a handler's app. It sees every answer and every disconnect."""
 
-    def __init__(self, app: ASGIApp, *, error_body: Callable[[GatewayError], bytes]) -> None:
+    def __init__(self, app: ASGIApp, *, error_body: ErrorBody, form_of: FormOf = own_form) -> None:
         self._app = app
         self._error_body = error_body
+        self._form_of = form_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,7 +61,10 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Exchange(scope, receive, send, self._error_body).run(self._app)
+        await _Exchange(scope, receive, send, self._refuse).run(self._app)
+
+    def _refuse(self, scope: Scope, error: GatewayError) -> tuple[int, bytes]:
+        return status_and_body(error, self._error_body, self._form_of(scope))
 
 
 class _Sent:
@@ -76,12 +81,16 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, error_body: Callable[[GatewayError], bytes]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        refuse: Callable[[Scope, GatewayError], tuple[int, bytes]],
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._error_body = error_body
+        self._refuse = refuse
         self._began_at = time.monotonic()
         self._sent = _Sent()
         self._has_left = False
@@ -163,8 +172,9 @@ class _Exchange:
         if self._sent.status:
             raise error from None
         headers = [(b"content-type", b"application/json"), (b"access-control-allow-origin", b"*")]
-        await self._write({"type": "http.response.start", "status": error.status, "headers": headers})
-        await self._write({"type": "http.response.body", "body": self._error_body(error)})
+        status, body = self._refuse(self._scope, error)
+        await self._write({"type": "http.response.start", "status": status, "headers": headers})
+        await self._write({"type": "http.response.body", "body": body})
 
     def _log(self) -> None:
         outcome = self._trace.failure.status or self._sent.status

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from lib.dialects.openai_errors import error_body
 from lib.web.app import create_app
 from lib.web.openapi import openapi_document
+from lib.web.refusal import form_by_path
 from lib.web.welcome import welcome_page
 
 NO_ROBOTS = "User-agent: *\nDisallow: /\n"
@@ -23,6 +24,7 @@ def index_app() -> Starlette:
         Route("/openapi.json", get_document),
         Route("/robots.txt", get_robots),
         error_body=error_body,
+        form_of=form_by_path,
         open_paths=("/ping",),
     )
 

@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from lib.chat.media import Attempt
 from lib.errors import GatewayError, NoAccountAvailable, Overloaded
-from lib.web.app import Endpoint, ErrorBody, error_response
+from lib.web.app import Endpoint, error_response
 from lib.web.ending import told_as_error
 from lib.web.guessing import WrongCredential
+from lib.web.refusal import ErrorBody
 from lib.web.streaming import SEND_TIMEOUT_S
 
 READ_BYTES = 3 * 64 * 1024

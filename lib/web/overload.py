@@ -120,7 +120,7 @@ class Admission:
         self,
         app: ASGIApp,
         *,
-        refuse: Callable[[GatewayError], Response],
+        refuse: Callable[[GatewayError, Scope], Response],
         load: Load,
         open_paths: frozenset[str] = frozenset(),
     ) -> None:
@@ -137,7 +137,7 @@ class Admission:
             with self._load.admit(kept=self._kept_from(scope)) as scope[_SHARE]:
                 await self._app(scope, receive, send)
         except Overloaded as error:  # It comes from `admit`: the app inside answers its own errors.
-            await self._refuse(error)(scope, receive, send)
+            await self._refuse(error, scope)(scope, receive, send)
 
     def _kept_from(self, scope: Scope) -> int:
         limits = self._load.limits

@@ -25,13 +25,13 @@ from lib.flows.plan import plan
 from lib.sse import EventSplitter
 from lib.upstreams.chatglm.accounts import cooldowns, tokens
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
-from lib.upstreams.chatglm.captures.redaction import redact
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
 from lib.upstreams.chatglm.wire.protocol import read_envelope
 from lib.upstreams.chatglm.wire.videos import read_status
 from lib.upstreams.interface import Abilities
+from scripts.support.redaction.answer import redact
 from tests.unit.upstreams.chatglm.decoder.upstream_events import final_text, streamed_text
 
 NOW = 1_790_000_000.0

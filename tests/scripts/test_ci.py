@@ -43,7 +43,7 @@ def test_the_whole_runs_what_pytest_alone_leaves_out() -> None:
     }
     by_name = {step.split()[1] for step in steps() if step.startswith("scripts/test tests/")}
     assert "scripts/test-conformance" in steps()
-    assert left_out == by_name | {"tests/system/conformance", "tests/system/deploy"}
+    assert left_out == by_name | {"tests/clients", "tests/system/conformance", "tests/system/deploy"}
 
 
 def test_each_host_is_deployed_to() -> None:

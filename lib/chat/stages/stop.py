@@ -33,6 +33,8 @@ class StopSearch:
         """The sequences that have not appeared in the text yet."""
         self._cut: int | None = None
         """The position of the earliest complete sequence."""
+        self._found: str | None = None
+        """That sequence."""
         self._passed = 0
         self._seen = 0
 
@@ -73,7 +75,8 @@ class StopSearch:
             end = stop.find_end(text)
             if end is not None:
                 start = self._seen + end - len(stop.text)
-                self._cut = start if self._cut is None else min(start, self._cut)
+                if self._cut is None or start < self._cut:
+                    self._cut, self._found = start, stop.text
                 self._open.remove(stop)
         self._seen += len(text)
 
@@ -89,7 +92,7 @@ class StopSearch:
         passed += _first_characters(event, cut - self._passed)
         self._held.clear()
         self.is_done = True
-        return [*passed, Finished("stop")]
+        return [*passed, Finished("stop", stop_sequence=self._found)]
 
     def _take(self, position: int) -> list[ReplyEvent]:
         """Pass the held events up to a position of the text; only a TextDelta can be divided there."""

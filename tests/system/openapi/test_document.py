@@ -14,6 +14,10 @@ from starlette.routing import Route
 from hosts.box.mounting import API_FOLDER, function_files, load
 from lib import errors
 from lib.dialects import (
+    anthropic,
+    anthropic_content,
+    anthropic_errors,
+    anthropic_request,
     openai_chat,
     openai_chat_request,
     openai_errors,
@@ -56,6 +60,20 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Error error": openai_errors._Error,
     "VideoGenerated data": openai_videos._Made,
     "ChatCompletionRequest": openai_chat_request._Body,
+    "MessagesRequest": anthropic_request._Body,
+    "MessagesRequest thinking": anthropic_request._Thinking,
+    "MessagesRequest tool_choice": anthropic_request._ToolChoice,
+    "MessagesRequest output_config": anthropic_request._OutputConfig,
+    "MessagesFormat": anthropic_request._Format,
+    "MessagesTool": anthropic_request._Tool,
+    "MessagesInput": anthropic_content.WireMessage,
+    "MessagesBlock": anthropic_content.Block,
+    "MessagesSource": anthropic_content.Source,
+    "MessagesAnswer": anthropic._Message,
+    "MessagesUsage": anthropic._Usage,
+    "MessagesCount": anthropic._Count,
+    "MessagesError": anthropic_errors._Body,
+    "MessagesError error": anthropic_errors._Error,
     "ResponsesRequest": openai_responses_request._Body,
     "ResponsesRequest reasoning": openai_responses_request._Reasoning,
     "ResponsesRequest text": openai_responses_request._Text,
@@ -150,7 +168,8 @@ def test_every_answer_has_its_request_id_and_every_error_its_schema(operation: O
         assert "x-request-id" in response["headers"], status
         if status >= "400":
             content = response["content"]["application/json"]["schema"]
-            assert content == {"$ref": "#/components/schemas/Error"}, status
+            form = "MessagesError" if operation.path.startswith("/v1/messages") else "Error"
+            assert content == {"$ref": f"#/components/schemas/{form}"}, status
 
 
 @OPERATIONS

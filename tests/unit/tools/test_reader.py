@@ -77,7 +77,7 @@ def test_a_call_comes_whole_with_its_index_id_and_name_first() -> None:
         ToolCallDelta(0, "", "call_1", "read"),
         ToolCallDelta(0, '{"path":"a.py"}'),
     ]
-    finished = Finished("stop", model="moe_53")
+    finished = Finished("stop")
     assert reader.feed([finished]) == [msgspec.structs.replace(finished, reason="tool_calls")]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import pytest
@@ -70,7 +69,7 @@ def test_where_nobody_counts_there_is_room_for_any() -> None:
 
 
 def admission(app: App, load: Load) -> Admission:
-    return Admission(app, refuse=partial(error_response, error_body=error_body), load=load)
+    return Admission(app, refuse=lambda error, _: error_response(error, error_body), load=load)
 
 
 SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}

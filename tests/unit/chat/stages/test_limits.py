@@ -162,7 +162,7 @@ class TestStop:
         assert limits.feed([TextDelta("two\n")]) == [TextDelta("\n"), TextDelta("two")]
         assert not limits.is_done
         passed = limits.feed([TextDelta("\nthree"), DONE])
-        assert passed == [Finished("stop", Usage(7, 3))]
+        assert passed == [Finished("stop", Usage(7, 3), "\n\n")]
         assert limits.is_done
 
     def test_an_earlier_start_is_waited_for(self) -> None:
@@ -215,12 +215,12 @@ class TestStop:
         passed = limiter(stop=("STOP",)).feed(
             [TextDelta("x"), Rewritten((TextDelta("STOP"),)), TextDelta("y")]
         )
-        assert passed == [TextDelta("x"), Rewritten(()), Finished("stop", Usage(7, 0))]
+        assert passed == [TextDelta("x"), Rewritten(()), Finished("stop", Usage(7, 0), "STOP")]
 
     def test_nothing_comes_after_the_stop(self) -> None:
         limits = limiter(stop=("STOP",))
         passed = limits.feed([TextDelta("aSTOP"), Rewritten((TextDelta("b"),)), SOURCE, DONE])
-        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1))]
+        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1), "STOP")]
         assert limits.feed([Rewritten((TextDelta("b"),)), DONE]) == []
 
     def test_no_character_is_searched_twice(self) -> None:
@@ -327,7 +327,7 @@ class TestMaxTokens:
             [TextDelta("one two"), TextDelta("three four")]
         ) == [
             TextDelta("one two"),
-            Finished("stop", Usage(7, 2)),
+            Finished("stop", Usage(7, 2), "three"),
         ]
         assert limiter(stop=("four",), max_tokens=2).feed([TextDelta("one two three four")]) == [
             TextDelta("one two"),
@@ -438,9 +438,9 @@ class TestWithdrawal:
 
     def test_a_limit_that_was_reached_before_it_stands(self) -> None:
         passed = limiter(stop=("STOP",)).feed([TextDelta("aSTOP"), *self.TOLD])
-        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1))]
+        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1), "STOP")]
         passed = limiter(stop=("abcd", "bc")).feed([TextDelta("abc"), *self.TOLD])
-        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1))]
+        assert passed == [TextDelta("a"), Finished("stop", Usage(7, 1), "bc")]
         passed = limiter(stop=(" two three",), max_tokens=1).feed([TextDelta("one two"), *self.TOLD])
         assert passed == [TextDelta("one"), Finished("length", Usage(7, 1))]
 
