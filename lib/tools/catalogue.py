@@ -27,7 +27,7 @@ _LEFT_OUT = frozenset(
 )  # fmt: skip
 _BOUNDS = ("minimum", "maximum", "format")
 _MAX_PARTS = 2_000
-"""Of one argument's schema; references that are written out may multiply them."""
+"""One argument's schema may have so many parts. Written-out references may multiply them."""
 _MAX_SAMPLE_DEPTH = 3
 _STEPS = (1.0, 0.5, 0.25, 0.1, 0.0)
 """Shares of a description's and of a hint's length that are tried, one after the other."""

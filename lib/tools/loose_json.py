@@ -26,7 +26,7 @@ _PATH_STRING = re.compile(r'"(?:[A-Za-z]:(?:\\[\w.\-]+){2,}|[CDcd]:\\[\w.\-]+)\\
 class Loose(msgspec.Struct, frozen=True):
     value: Any
     end: int
-    """Where the value ends in the text."""
+    """The position of the value's end in the text."""
     is_strict: bool
     """The value was valid JSON."""
 

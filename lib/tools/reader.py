@@ -29,7 +29,7 @@ from lib.tools.toolbox import Toolbox
 MAX_CALLS = 32
 """In one answer. More is a model that repeats itself (tools.md §3.4, 10)."""
 MAX_RAW_CHARS = 256_000
-"""Of reasoning that is kept to be searched for calls, and of words that are shown if nothing else came."""
+"""The reader keeps so much reasoning to search it for calls, and so many words to show if no others come."""
 
 
 class _Turn:

@@ -13,7 +13,7 @@ from lib.tools.words import ARGUMENT, RUN, TOOL
 MAX_WORD_CHARS = 80
 MAX_NAMESPACE_CHARS = 8
 MAX_REST_CHARS = 300
-"""Of attributes. A longer tag, or one over several lines, is text."""
+"""The attributes may have so many characters. A longer tag, or one over several lines, is text."""
 
 _LEAD = r"[<＜]\s{0,2}(?P<lead>[|｜/ ]{0,6}(?:dsml)?[|｜/ ]{0,6})"
 _WORD = r"(?P<word>[A-Za-z_][\w:.\-]*)"

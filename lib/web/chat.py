@@ -64,7 +64,7 @@ def chat_app(path: str, dialect: Dialect[AskedT], *, count: str = "") -> Starlet
 
 
 def count_endpoint(dialect: CountingDialect[AskedT]) -> Endpoint:
-    """Make an endpoint that estimates a prompt's tokens; no upstream is asked."""
+    """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
 
     async def count_tokens(request: Request) -> Response:
         _, asked = await read_asked(request, dialect)
@@ -78,7 +78,7 @@ async def read_asked(request: Request, dialect: Dialect[AskedT]) -> tuple[Call, 
     call = call_of(request)
     body = await read_body(request, limit=call.settings.max_body_bytes)
     asked = dialect.parse(body, Address(request.path_params, dict(request.query_params)))
-    call.trace.notices.update(getattr(asked, "ignored", ()))  # some dialects leave out a part of a request
+    call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.
     return call, asked
 
 

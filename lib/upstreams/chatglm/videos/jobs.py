@@ -46,7 +46,7 @@ POLL_EVERY_S = 2.0
 WAIT_JITTER = (1.01, 1.3)
 """Times that, between two looks of one request: requests that wait together drift apart."""
 MAX_WAIT_S = 1800.0
-"""Where no host ends the request; a free account waits minutes."""
+"""A request waits this long if no host ends it. A video for a free account takes minutes."""
 MAX_LAMBDA_WAIT_S = 240.0
 """API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
