@@ -17,6 +17,7 @@ from lib.chat.events import (
     Rewritten,
     TextDelta,
     ToolCallDelta,
+    Withdrawn,
 )
 from lib.chat.request import JsonFormat
 from lib.errors import InvalidModelOutput
@@ -74,6 +75,12 @@ class JsonReader:
                     self._take_text(event.text, out)
                 case Citation() if event.marker:
                     self._take_marker(event, out)
+                case Notice("tool_repair"):
+                    self._has_repaired = True  # one repair turn is enough for both stages
+                    out.append(event)
+                case Withdrawn():
+                    self._begin()  # nothing of the answer is left
+                    out.append(event)
                 case ImageMade():
                     out.append(Notice("json_image"))  # no part of a JSON value
                 case Rewritten():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lib.tools.drafts import Draft
-from lib.tools.places import At, Ending, Written
+from lib.tools.places import NEXT_ARGUMENT, At, Ending, Written
 from lib.tools.schema import properties_of
 from lib.tools.split_names import from_loose_text, leading_name
 from lib.tools.tags import (
@@ -23,9 +23,6 @@ from lib.tools.tags import (
 )
 from lib.tools.toolbox import Toolbox
 from lib.tools.words import ARGUMENT
-
-MAX_BLOCK_CHARS = 256_000
-"""The longest call that is read; a longer one is passed on as text (tools.md §3.4)."""
 
 
 class MarkupReader:
@@ -349,7 +346,7 @@ class MarkupReader:
         """End a value without a closer of its own: at the next argument, the call's closer, or the end."""
         text = "".join(self._value)
         if self._family is own_family:
-            lost = _NEXT_ARGUMENT.search(text)
+            lost = NEXT_ARGUMENT.search(text)
             if lost and "\n" not in text[: lost.start()].strip():
                 own_closer = re.compile(rf"</{ARGUMENT}{re.escape(self._key)}\s*>")
                 self._end_value(own_closer.split(text[: lost.start()])[0])
@@ -400,6 +397,3 @@ class MarkupReader:
             return Draft(name=name, fields=fields, body=loose, is_cut=is_cut, is_explicit=is_explicit)
         found, body, arguments = from_loose_text(loose, self._box)
         return Draft(name=found, fields=fields, body=body, arguments=arguments, is_cut=is_cut)
-
-
-_NEXT_ARGUMENT = re.compile(rf"\s*<{ARGUMENT}[\w\-]+>")

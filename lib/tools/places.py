@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import NamedTuple
 
 from lib.tools.drafts import Draft
+from lib.tools.words import ARGUMENT
+
+MAX_BLOCK_CHARS = 256_000
+"""The longest call that is read; a longer one is passed on as text (tools.md §3.4)."""
+NEXT_ARGUMENT = re.compile(rf"\s*<{ARGUMENT}[\w\-]+>")
 
 
 class At(Enum):

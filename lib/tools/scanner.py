@@ -9,9 +9,9 @@ from enum import Enum
 import msgspec
 
 from lib.tools.drafts import Draft
-from lib.tools.markup import MAX_BLOCK_CHARS, MarkupReader
+from lib.tools.markup import MarkupReader
 from lib.tools.openers import MAX_OPENER_CHARS, Kind, Openers, Opening
-from lib.tools.places import Written
+from lib.tools.places import MAX_BLOCK_CHARS, Written
 from lib.tools.plain_calls import read_calls
 from lib.tools.toolbox import Toolbox
 

@@ -261,7 +261,7 @@ def test_a_connection_that_breaks(owner: Client, upstream: Upstream) -> None:
 def test_requests_that_are_refused(owner: Client) -> None:
     for body in (
         {**said(), "n": 2},
-        {**said(), "tools": [{"type": "function", "function": {"name": private("TOOL")}}]},
+        {**said(), "tools": [{"type": "function", "function": {"name": f"{private('TOOL')} "}}]},
         {**said(), "max_tokens": private("NUMBER")},
         {**said(), "reasoning_effort": private("EFFORT")},
         {"messages": [{"role": private("ROLE"), "content": PROMPT}]},

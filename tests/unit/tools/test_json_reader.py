@@ -19,11 +19,13 @@ from lib.chat.events import (
     Rewritten,
     TextDelta,
     ToolCallDelta,
+    Withdrawn,
 )
 from lib.chat.request import JsonFormat
+from lib.chat.stages.pipeline import Pipeline
 from lib.errors import UpstreamProtocolError
 from lib.tools.json_reader import JsonReader
-from tests.unit.tools.samples import TEXT, notices, say, summary
+from tests.unit.tools.samples import TEXT, box_of, notices, reader_of, say, summary
 
 PERSON = JsonFormat(
     schema={
@@ -225,6 +227,37 @@ def test_a_cut_answer_ends_with_the_upstreams_last_word_on_it() -> None:
     reader = JsonReader(PERSON, is_streamed=True)
     last = Rewritten((TextDelta("{"),))
     assert last in reader.feed([TextDelta('{"name'), last, Finished("length")])
+
+
+def test_nothing_of_a_withdrawn_answer_is_shown() -> None:
+    reader = JsonReader(PERSON, is_streamed=False)
+    ending: list[ReplyEvent] = [Withdrawn("No."), Finished("content_filter")]
+    assert reader.feed([TextDelta('{"name'), *ending]) == ending
+
+
+def beside_tools() -> Pipeline:
+    return Pipeline((reader_of(box_of(json_format=PERSON)), JsonReader(PERSON, is_streamed=False)))
+
+
+def test_a_json_answer_beside_tools_is_asked_again_once() -> None:
+    stages = beside_tools()
+    assert summary(stages.feed(say(["Well."])), stages.repair).ending == "repair"
+    told = summary(stages.feed(say([f"So:\n{ANN}"])), stages.repair)
+    assert (told.text, told.ending) == (ANN, "stop")
+
+
+def test_the_second_turn_may_be_a_call_beside_a_json_answer() -> None:
+    stages = beside_tools()
+    stages.feed(say(["Well."]))
+    told = summary(stages.feed(say(["<bridge_run><tool>now</tool></bridge_run>"])), stages.repair)
+    assert (told.items, told.ending) == ((("now", {}),), "tool_calls")
+
+
+def test_a_call_and_an_answer_are_not_both_asked_again() -> None:
+    stages = beside_tools()
+    assert stages.feed(say(["<bridge_run><tool>fly</tool></bridge_run>"]))
+    assert stages.repair is not None
+    assert summary(stages.feed(say(["Well."])), stages.repair).ending == "invalid_model_output"
 
 
 def test_other_events_pass() -> None:
