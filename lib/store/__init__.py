@@ -32,7 +32,7 @@ class Passing(Exception):
 
 
 class Store(Protocol):
-    """What every backend promises (tests/unit/store/test_contract.py); an expired entry is an absent one.
+    """The promise of every backend (tests/unit/store/test_contract.py). An expired entry is an absent one.
 
     Keys and values are any str. An operation that is cancelled may or may not have happened.
     """

@@ -32,16 +32,16 @@ log = logging.getLogger("glm_gateway")
 
 
 Rank = Callable[[str], float]
-"""Ranks two values of one entry: the higher is the newer, in whatever order they were written."""
+"""Ranks the values of one entry: the higher rank is newer, in any order of the writes."""
 
 
 class _Copy(msgspec.Struct, frozen=True):
     place: Place
     value: str
     expires_at: float | None = None
-    """Known if this process wrote the value itself."""
+    """The end is known if this process wrote the value itself."""
     refused_at: float | None = None
-    """When the store last failed to take it; None: the store has it."""
+    """The time of the store's last failure to take it. None: the store has it."""
     rank: Rank | None = None
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class SharedState:
 
     @property
     def problem(self) -> str | None:
-        """What the store's last operation of its kind failed with; None: it worked."""
+        """The failure of the last write, or else of the last read. None: both worked."""
         return self._writes.problem or self._reads.problem
 
     async def probe(self) -> str | None:
@@ -190,12 +190,12 @@ class SharedState:
             await self.remove(place, copy.value)
 
     def copy(self, place: Place) -> str | None:
-        """What this process knows without asking."""
+        """Return this process's copy of the entry, without asking the store."""
         copy = self._copies.get(place.name)
         return None if copy is None else copy.value
 
     def wants_saving(self, place: Place) -> bool:
-        """Whether the store could not take the copy, and it is time to offer it again."""
+        """Tell whether the store could not take the copy, and it is time to offer it again."""
         copy = self._copies.get(place.name)
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S

@@ -42,17 +42,17 @@ from lib.upstreams.chatglm.wire.videos import (
 from lib.upstreams.interface import Call
 
 POLL_EVERY_S = 2.0
-"""The upstream is asked for one video no more often than that, however many ask us."""
+"""The upstream is asked for one video once in this time, also if several clients ask us."""
 WAIT_JITTER = (1.01, 1.3)
-"""Times that, between two looks of one request: requests that wait together drift apart."""
+"""POLL_EVERY_S is multiplied by a number in between: requests that wait together drift apart."""
 MAX_WAIT_S = 1800.0
-"""Where no host ends the request; a free account waits minutes."""
+"""The longest wait if no host ends the request. A free account waits minutes (2026)."""
 MAX_LAMBDA_WAIT_S = 240.0
 """API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 SOUND_TTL_S = 180.0
-"""For as long one instance has the adding of a sound to itself: its call, and the wait for a token."""
+"""One instance may add the sound for so long: its call, and the wait for a token."""
 HANDED_OUT_ENOUGH = 2
 """After so many completed answers the upstream's record is no longer needed: one may have been lost."""
 
