@@ -163,7 +163,7 @@ async def test_after_thousands_of_requests_nothing_is_left_and_nothing_has_grown
     upstream: Upstream, gateway: LiveGateway, environment: pytest.MonkeyPatch
 ) -> None:
     sim = upstream.sim
-    environment.setattr(sim, "_max_calls", 500)
+    environment.setattr(sim, "max_calls", 500)
     environment.setattr(sim, "linger_s", 0.05)
     tokens = [upstream.add_account().token for _ in range(ACCOUNTS)]
     environment.setenv("CHATGLM_REFRESH_TOKENS", ",".join(tokens))
