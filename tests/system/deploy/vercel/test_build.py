@@ -114,7 +114,11 @@ def test_every_route_leads_to_the_file_that_has_it(output: Output) -> None:
         for route in app.router.routes:
             path = re.sub(r"\{[^}]*\}", "some-id", route.path)  # type: ignore[attr-defined]
             found = router.find(path)
-            assert (found.function, found.query) == (name, ""), path
+            if path.removeprefix("/") in output.static:
+                # Vercel serves the file of public/ before it looks for a function.
+                assert (found.file, found.function) == (path.removeprefix("/"), ""), path
+            else:
+                assert (found.function, found.query) == (name, ""), path
 
 
 @pytest.mark.parametrize(

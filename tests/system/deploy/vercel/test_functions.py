@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hosts.routes import ENDPOINTS
 from simulator.app import Simulator
 from simulator.steps import Cue, Pause, Script, Step
 from tests.conftest import SimulatedAccount, Upstream
@@ -76,11 +77,15 @@ def ask(instance: Instance, account: SimulatedAccount, invocation: str = "", **f
 
 
 def test_every_function_starts_and_says_what_it_is(deployment: Deployment, output: Output) -> None:
-    for name in output.bundles:
-        response = deployment.get(f"/{name}")  # by its own path, as well as by the route's
-        assert response.status_code in (200, 401, 405), f"{name}: {response.text}"
-        assert response.headers["x-request-id"]
-        assert deployment.instance(name).is_alive()
+    assert {endpoint.module.replace(".", "/") for endpoint in ENDPOINTS} == set(output.bundles)
+    for endpoint in ENDPOINTS:
+        for path in endpoint.all_paths:
+            response = deployment.get(path.replace("*", "some-id"))
+            # The page's function answers all unknown paths too, with a 404.
+            expected = (200, 401, 404, 405) if endpoint.paths[0] == "/" else (200, 401, 405)
+            assert response.status_code in expected, f"{path}: {response.text}"
+            assert response.headers["x-request-id"]
+        assert deployment.instance(endpoint.module.replace(".", "/")).is_alive()
 
 
 def test_the_page_names_the_deployments_own_address(deployment: Deployment) -> None:
