@@ -23,9 +23,9 @@ MIRROR_MODES = ("水平", "垂直", "推近", "拉远")
 _AUDIO_ID = re.compile(r"(?P<key>[^\s-][^\s]{0,39})-(?P<id>[0-9A-Za-z]{8,64})")
 _RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,4})")
-_USUAL_SIZE = "1440x960"
+_USUAL_SIZE = "1280x720"
 _USUAL_SECONDS = "6"
-"""Said before the upstream has said what it is, since the clients' types insist on both."""
+"""Both stand in until the upstream has said its own: OpenAI's SDKs insist on them, and know four sizes."""
 
 
 class _Generation(msgspec.Struct):

@@ -148,7 +148,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
             headers["x-content-type-options"] = "nosniff"  # no browser is to see a page in an answer of ours
-            self._sent.is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            # Every stream says so, and its type does not: one dialect streams a JSON array.
+            self._sent.is_stream = headers.get("x-accel-buffering") == "no"
             self._add_timing(headers)
         elif message["type"] == "http.response.body":
             self._sent.size += len(message.get("body", b""))
@@ -210,7 +211,7 @@ def _place(scope: Scope) -> dict[str, str]:
     routes = scope["app"].routes if "app" in scope else ()
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
-            return {"route": route.path.removeprefix("/api") or "/"}
+            return {"route": route.path.removeprefix("/api").replace(":path}", "}") or "/"}
     return {"path": scope["path"][:MOST_PATH_CHARS]}
 
 

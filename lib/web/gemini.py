@@ -1,0 +1,33 @@
+"""Google's actions on a model: the routes below /v1beta/models, and the same below /v1/models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.routing import Route
+from starlette.types import Scope
+
+from lib.dialects import gemini
+from lib.web.chat import chat_endpoint, count_endpoint
+
+ENDPOINTS = {
+    action: make(gemini, action=action)
+    for action, make in {
+        "generateContent": chat_endpoint,
+        "streamGenerateContent": chat_endpoint,
+        "countTokens": count_endpoint,
+    }.items()
+}
+
+
+def action_routes(models: str) -> Iterable[Route]:
+    """Make the routes below the path `models`. A model's name may hold slashes and colons."""
+    return [
+        Route(f"{models}/{{name:path}}:{action}", endpoint, methods=["POST"])
+        for action, endpoint in ENDPOINTS.items()
+    ]
+
+
+def is_action(scope: Scope) -> bool:
+    """Tell whether a request's path ends with one of the actions."""
+    return str(scope["path"]).rpartition(":")[2] in ENDPOINTS
