@@ -211,7 +211,8 @@ def _place(scope: Scope) -> dict[str, str]:
     routes = scope["app"].routes if "app" in scope else ()
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
-            return {"route": route.path.removeprefix("/api").replace(":path}", "}") or "/"}
+            path = route.path.removeprefix("/api") or "/"
+            return {"route": path.replace("{name:model}", "{name}")}
     return {"path": scope["path"][:MOST_PATH_CHARS]}
 
 

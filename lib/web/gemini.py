@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.routing import Route
 from starlette.types import Scope
 
 from lib.dialects import gemini
 from lib.web.chat import chat_endpoint, count_endpoint
+
+NAME = "{name:model}"
+"""A model's name in a path: it may hold slashes and colons."""
+
+
+class _ModelConvertor(StringConvertor):
+    regex = ".+"
+
+
+register_url_convertor("model", _ModelConvertor())
 
 ENDPOINTS = {
     action: make(gemini, action=action)
@@ -21,9 +32,9 @@ ENDPOINTS = {
 
 
 def action_routes(models: str) -> Iterable[Route]:
-    """Make the routes below the path `models`. A model's name may hold slashes and colons."""
+    """Make the routes below the path `models`."""
     return [
-        Route(f"{models}/{{name:path}}:{action}", endpoint, methods=["POST"])
+        Route(f"{models}/{NAME}:{action}", endpoint, methods=["POST"])
         for action, endpoint in ENDPOINTS.items()
     ]
 

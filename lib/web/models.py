@@ -25,7 +25,7 @@ from lib.dialects.interface import ErrorForm
 from lib.flows.models import find_model, list_models
 from lib.web.app import create_app
 from lib.web.call import call_of
-from lib.web.gemini import action_routes, is_action
+from lib.web.gemini import NAME, action_routes, is_action
 
 LISTED_SINCE = 1790640000  # 2026-09-29, when the upstream's list was observed; it tells no dates itself
 
@@ -71,18 +71,15 @@ def models_app(path: str, choose: Callable[[Scope], Choice]) -> Starlette:
 
     async def get_model(request: Request) -> Response:
         form, _ = choose(request.scope)
-        name = request.path_params["name"]
-        if not name:
-            raise HTTPException(404)
         if is_action(request.scope):
             raise HTTPException(405, headers={"Allow": "POST"})
-        found = await find_model(name, call_of(request))
+        found = await find_model(request.path_params["name"], call_of(request))
         return Response(form.render_model(found, LISTED_SINCE), media_type="application/json")
 
     return create_app(
         Route(path, get_models),
         *action_routes(path),
-        Route(f"{path}/{{name:path}}", get_model),
+        Route(f"{path}/{NAME}", get_model),
         error_body=openai_errors.error_body,
         form_of=lambda scope: choose(scope)[1],
     )
