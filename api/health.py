@@ -1,4 +1,4 @@
-"""GET /health: the configuration, and whether the store works; to a key with `?deep=1`, everything."""
+"""GET /health: the configuration and the store. A key of API_KEYS and `?deep=1` show everything."""
 
 from lib.web.health import health_app
 

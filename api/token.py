@@ -1,4 +1,4 @@
-"""POST /token/check: whether refresh tokens still work."""
+"""POST /token/check: check refresh tokens."""
 
 from lib.web.token import token_app
 

@@ -1,7 +1,7 @@
 """The table of routes: the file of api/ that answers each path, on every host.
 
-`scripts/support/write-routes` makes of it the rewrites of vercel.json and the events of hosts/aws/routes.yml.
-hosts/box needs no table: it asks the files themselves.
+From this table, `scripts/support/write-routes` writes the rewrites of vercel.json and the events of
+hosts/aws/routes.yml. hosts/box needs no table: it reads the files' own routes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     file: str
     function: str
-    """Its name on AWS Lambda."""
+    """The function's name on AWS Lambda."""
     paths: tuple[str, ...]
-    """Each is also below /api; `*` at the end stands for every path below it."""
+    """Each path also exists below /api. `*` at the end stands for every path below it."""
     streams: bool = False
-    """On AWS Lambda it runs behind the Web Adapter (run.sh), and not under Mangum (handlers.py)."""
+    """On AWS Lambda, a streaming function runs behind the Web Adapter (run.sh), not under Mangum."""
 
     @property
     def module(self) -> str:
@@ -30,12 +30,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 ENDPOINTS = (
-    # The page, /ping, and the 404 of all else.
+    # This file has the page, /ping, and the 404 of all other paths.
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
     Endpoint("api/token.py", "token", ("/token/check",)),
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1/chat/completions.py", "chatCompletions", ("/v1/chat/completions",), streams=True),
+    Endpoint("api/v1/messages.py", "messages", ("/v1/messages", "/v1/messages/count_tokens"), streams=True),
     Endpoint("api/v1/responses.py", "responses", ("/v1/responses", "/v1/responses/*"), streams=True),
     Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),
     Endpoint("api/v1/videos.py", "videos", ("/v1/videos", "/v1/videos/*"), streams=True),

@@ -1,10 +1,10 @@
-"""httpx, made fit for callers that are cancelled: no connection is lost to its pool.
+"""An httpx client that loses no connection if a request is cancelled.
 
-Read in httpcore 1.0.9: whoever is cancelled while a pool puts a connection back (the lock around that waits
-for a turn of the loop), or on the way from connecting to sending, leaves the connection open, counted, and
-nobody's; for good. Time limits and clients that leave cancel at any moment, and where turns are long,
-because much is going on, they do hit these. (What a pool was just throwing away is closed by the garbage
-collection, whoever is cancelled then.) For pools without a limit of connections: nobody waits for one.
+httpcore 1.0.9 leaks a connection if the request is cancelled (1) while the pool releases it, because the
+pool's lock waits for a turn of the event loop, or (2) between connect and send. The connection stays open,
+and the pool counts it for ever. Timeouts and disconnects cancel at any moment, so a busy process hits both.
+(The garbage collector closes a connection that the pool was just removing.) This client is for pools without
+a limit of connections: it wakes no request that waits for one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lib.tasks import forget_result, start
 
 
 class AsyncClient(httpx.AsyncClient):
-    """httpx's client; proxies of the environment and everything else as there."""
+    """httpx's client, with its proxies of the environment and all its other features."""
 
     def _transport_for_url(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         return careful(super()._transport_for_url(url))
 
 
 def careful(transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
-    """Wrap a transport; one without a pool, a test's, needs nothing."""
+    """Wrap a transport. The transport of a test has no pool and needs no wrapper."""
     pool = getattr(transport, "_pool", None)
     return transport if pool is None else _Careful(transport, pool)
 
@@ -57,7 +57,7 @@ class _Body(httpx.AsyncByteStream):
         try:
             async for piece in self._stream:
                 yield piece
-        except GeneratorExit:  # whoever ends the inner generator lets it put things back itself
+        except GeneratorExit:  # The inner generator ends normally and releases its connection itself.
             raise
         except BaseException:
             self._is_broken_off = True
@@ -75,14 +75,14 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _tidy(pool: Any, request: httpx.Request) -> None:
-    """Take out of the pool what a broken-off request has left there. Nothing is awaited, or interrupted."""
-    requests, connections = pool._requests, pool._connections  # noqa: SLF001 - no public way leads to them
-    # httpx hands its own dict on to httpcore, which is how its request is known again.
+    """Remove the remains of a cancelled request from the pool. Without an await, nothing interrupts it."""
+    requests, connections = pool._requests, pool._connections  # noqa: SLF001 - They have no public name.
+    # httpx passes its own dict to httpcore, so the dict identifies the request.
     for entry in [entry for entry in requests if entry.request.extensions is request.extensions]:
         requests.remove(entry)
     used = {id(entry.connection) for entry in requests}
     for connection in list(connections):
-        # Between requests one is idle; during a request it is somebody's.
+        # A connection is idle between requests. During a request, an entry uses it.
         if not connection.is_idle() and not connection.is_closed() and id(connection) not in used:
             connections.remove(connection)
             start(connection.aclose()).add_done_callback(forget_result)

@@ -1,16 +1,16 @@
-"""What the gateway says when it cannot answer; the table of statuses and codes is docs/errors.md.
+"""The errors that the gateway answers with. docs/errors.md has the table of statuses and codes.
 
 GatewayError
 ├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
 │                               RequestTooLarge 413 · UnsupportedEncoding 415
-├── AuthenticationFailed 401    AccountRefused 401: an account that the upstream will not serve
+├── AuthenticationFailed 401    AccountRefused 401: the upstream does not serve this account
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
 ├── ShuttingDown 503            Overloaded 503
 └── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -NotReached · -Timeout 504
                                 InvalidModelOutput
 
-A message may reach any client: it holds no token. What may be logged is its `summary`, without a prompt.
+A message may reach any client, so it holds no token. The log holds only the `summary`, without a prompt.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ the same one (`again`)."""
 
 
 class GatewayError(Exception):
-    """Anything the gateway says in place of an answer, in the caller's dialect. An error is a value.
+    """An answer of the gateway in place of the upstream's, in the caller's dialect. An error is a value.
 
-    Nothing changes an error after it is made: several requests may wait for one task and get its one error.
-    `at`, `retrying` and `numbered` return a changed copy, to be raised `from` the first.
+    Nothing changes an error after it is made, because several requests may wait for one task and get one
+    error. `at`, `retrying` and `numbered` return a changed copy. Raise it `from` the first.
     """
 
     status = 500
     code: str = "internal_error"
     retry: Retry = "never"
     may_quote = False
-    """The message may hold the caller's words, or the upstream's, which may repeat the caller's."""
+    """The message may hold words of the caller, or words of the upstream that repeat them."""
 
     message: str
     param: str | None
@@ -79,7 +79,7 @@ class GatewayError(Exception):
         return self._copy(retry=retry)
 
     def numbered(self, number: int | None, http_status: int | None) -> Self:
-        """Return a copy that tells the upstream's own number, and its status."""
+        """Return a copy with the upstream's own number and its status."""
         return self._copy(number=number, http_status=http_status)
 
     def _copy(self, **changes: object) -> Self:
@@ -89,7 +89,7 @@ class GatewayError(Exception):
 
     @property
     def summary(self) -> str:
-        """What may be logged of it."""
+        """The part of the error that the log may hold."""
         if not self.may_quote:
             return self.message
         return f"{type(self).__name__} ({self.number or self.http_status or self.code})"
@@ -124,35 +124,35 @@ class MethodNotAllowed(InvalidRequest):
 
 
 class RequestTimeout(InvalidRequest):
-    """The caller did not send its body in any reasonable time."""
+    """The caller sends its body too slowly."""
 
     status = 408
     code = "request_timeout"
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """The body is compressed: what it grows to is not for its sender to decide."""
+    """The body is compressed. A small one could grow to any size, so the gateway takes none."""
 
     status = 415
     code = "unsupported_encoding"
 
 
 class AuthenticationFailed(GatewayError):
-    """Nobody that we know: no credential, a wrong key."""
+    """The request has no credential, or a wrong one."""
 
     status = 401
     code = "invalid_api_key"
 
 
 class AccountRefused(AuthenticationFailed):
-    """One account that the upstream will not serve: expired, a guest's, blocked (see `code`)."""
+    """The upstream does not serve this account: it is expired, blocked or a guest's (see `code`)."""
 
     code = "refresh_token_expired"
     retry: Retry = "elsewhere"
 
 
 class Throttled(GatewayError):
-    """The upstream wants fewer requests of this account; `retry_after_s` says from when."""
+    """The upstream wants fewer requests of this account. `retry_after_s` is the time to wait."""
 
     may_quote = True
     status = 429
@@ -168,60 +168,60 @@ class AccountBusy(Throttled):
 
 
 class NoAccountAvailable(GatewayError):
-    """Every account of the owner is refused or blocked: only the owner can mend that."""
+    """Every account of the owner is refused or blocked. Only the owner can repair that."""
 
     status = 503
     code = "no_account_available"
 
 
 class ShuttingDown(GatewayError):
-    """The server was told to end, and does not wait for this answer any longer."""
+    """The server ends, and does not wait for this answer any longer."""
 
     status = 503
     code = "shutting_down"
 
 
 class Overloaded(GatewayError):
-    """This process has as much under way as it takes; nothing of the request was done."""
+    """This process is full. It has done nothing for the request."""
 
     status = 503
     code = "overloaded"
 
 
 class UpstreamError(GatewayError):
-    """The upstream failed; `code` is ours, `number` the upstream's own."""
+    """The upstream failed. `code` is ours, `number` is the upstream's own."""
 
     status = 502
     code = "upstream_error"
 
 
 class UpstreamRejected(UpstreamError):
-    """The upstream answered, in its own words, that it will not or cannot."""
+    """The upstream refused the request in its own words."""
 
     may_quote = True
 
 
 class UpstreamProtocolError(UpstreamError):
-    """What came is not what the upstream speaks: HTML, broken JSON, a stream cut short."""
+    """The upstream's answer breaks its own protocol: HTML, broken JSON, a stream without its end."""
 
     retry: Retry = "again"
 
 
 class InvalidModelOutput(UpstreamError):
-    """The model's answer lacks the call, or is not the JSON, that the request insists on, asked twice."""
+    """The request requires a call or JSON. The model's answer does not have it, even in a second turn."""
 
     may_quote = True
     code = "invalid_model_output"
 
 
 class UpstreamUnreachable(UpstreamError):
-    """The connection broke before the whole answer was here; whether anything was done, nobody knows."""
+    """The connection broke before the whole answer came. The upstream may have done the work."""
 
     retry: Retry = "again"
 
 
 class UpstreamNotReached(UpstreamUnreachable):
-    """No connection came about: nothing was sent, and nothing can have been done."""
+    """The gateway could not connect. It sent nothing, so the upstream did nothing."""
 
 
 class UpstreamTimeout(UpstreamError):
@@ -230,10 +230,10 @@ class UpstreamTimeout(UpstreamError):
 
 
 class AccessTokenRefused(UpstreamRejected):
-    """The upstream wants a fresh access token (40102, 40103): one refresh and one repetition may help."""
+    """The upstream wants a new access token (40102, 40103). One refresh and one repetition may help."""
 
 
 class ConfigurationError(GatewayError):
-    """The owner's settings are wrong; the message names every one of them and shows no value of a secret."""
+    """The owner's settings are wrong. The message names each wrong setting, and shows no value."""
 
     code = "invalid_configuration"

@@ -1,8 +1,7 @@
-"""Time limits on what others do, which our own hold-ups must not count against.
+"""Time limits on other servers that do not count our own delays against them.
 
-A process that was stopped, frozen by its host or starved finds the time over and the answer there, both at
-once. To throw the answer away would be wrong: a refresh's is the account's only new token, and a store that
-seems to fail lets every process act alone.
+After a freeze, the timeout and the answer can arrive in the same loop iteration. Read once more before giving
+up: the answer may hold the account's only new token, and if a store seems to fail, every process acts alone.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 LAST_LOOK_S = 0.5
-"""After the time is over: to read what has come meanwhile, or to ask once more on a new connection."""
+"""After the time limit, this much time is left to read an answer, or to ask once more on a new connection."""
 
 
 @asynccontextmanager
 async def patience(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError when the time is over and a last look has found nothing."""
+    """Raise TimeoutError if no answer comes within the time and the last look."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as bound:
         due = loop.call_later(seconds, lambda: bound.reschedule(loop.time() + LAST_LOOK_S))

@@ -1,4 +1,4 @@
-"""The only reader of the environment. Names and meanings: docs/configuration.md."""
+"""Read the environment. No other module does. docs/configuration.md explains every name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings,
 
 MIB = 1024 * 1024
 VERCEL_MAX_DURATION_S = 300.0
-"""The Hobby plan's longest function; a paid plan's owner sets MAX_DURATION_S."""
+"""The Hobby plan ends a function after this time. The owner of a paid plan sets MAX_DURATION_S."""
 
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
-"""An entry of API_KEYS that is a key's hash: the key itself need not lie in the environment."""
+"""An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
 
 
 ToolSyntax = Literal["blocks", "calls", "dsml"]
@@ -27,13 +27,13 @@ ToolSyntax = Literal["blocks", "calls", "dsml"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, typed; hashable, so that what is built from it can be kept by it."""
+    """Every setting, typed. It is hashable, so a cache can use it as a key."""
 
     refresh_tokens: tuple[str, ...] = ()
     api_keys: tuple[str, ...] = ()
     allow_passthrough: bool = True
     base_url: str = "https://chatglm.cn/chatglm"
-    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - public, in every copy of the web application
+    sign_secret: str = "8a1317a7468aa3ad86e997d08f3f31cb"  # noqa: S105 - It is public, in every copy of the web app.
     app_version: str = "0.0.1"
     user_agent: str = (
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
-    """AWS Lambda tells each invocation's own deadline; its header is believed only there."""
+    """AWS Lambda sends each invocation's deadline in a header. We trust this header only there."""
     connect_timeout_s: float = 10.0
     first_content_timeout_s: float = 60.0
     idle_timeout_s: float = 120.0
@@ -65,15 +65,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read every setting; a `ConfigurationError` names all that are wrong, not the first alone.
+        """Read every setting. Raise a `ConfigurationError` that names all wrong settings at once.
 
-        It quotes no value, not even a number's: anybody may read it, and a key may stand in the wrong place.
+        It quotes no value, not even a number: strangers may read it, and a key may stand in the wrong place.
         """
         values: dict[str, Any] = {
             "allow_passthrough": not environ.get("API_KEYS", "").strip(),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
             "on_vercel": bool(environ.get("VERCEL")),
-            # Vercel runs on Lambda, and has its names; but nobody there takes that header off a request.
+            # Vercel runs on Lambda and sets its names, but a client could send the deadline's header there.
             "on_lambda": bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")) and not environ.get("VERCEL"),
         }
         mistakes: list[str] = []
@@ -94,29 +94,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**values)
 
     def gaps(self) -> list[str]:
-        """What is configured in a way that its owner will wonder about, a sentence each."""
+        """Describe each setting that the owner probably does not want, in one sentence each."""
         found: list[str] = []
         if self.refresh_tokens and not self.api_keys:
             found.append(
-                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: nobody can use the owner's accounts until "
-                "API_KEYS names at least one key."
+                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
+                "API_KEYS to at least one key."
             )
         if self.api_keys and not self.refresh_tokens:
             found.append(
-                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: there is no account behind the keys."
+                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
+                "CHATGLM_REFRESH_TOKENS."
             )
         if not self.refresh_tokens and not self.allow_passthrough:
-            found.append("No account is configured and ALLOW_PASSTHROUGH is off: no request can succeed.")
+            found.append(
+                "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
+                "one of them."
+            )
         if isinstance(self.store, MemorySettings):
             found.append(
-                "STORE_URL is memory://: a rotated refresh token is lost when this process ends, and "
-                "instances do not know of each other's use of an account."
+                "STORE_URL is memory://: this process loses a rotated refresh token when it ends, and two "
+                "processes may use one account at the same time."
             )
         return found
 
 
 def current() -> Settings:
-    """Return the settings of the environment as it is now; parsed again only when a value changed."""
+    """Return the settings of the present environment. It is parsed again only if a value changed."""
     environ = os.environ
     return _parsed(tuple(environ.get(name) for name in _NAMES))
 
@@ -135,10 +139,11 @@ def _names(text: str) -> tuple[str, ...]:
 def _keys(text: str) -> tuple[str, ...]:
     keys = _names(text)
     for place, key in enumerate(keys, 1):
-        # A hash with a mistake in it must not become a clear key: whoever reads it could use it.
+        # A hash with a mistake must not become a clear key: a reader of the hash could use it.
         if key.lower().startswith("sha256") and not HASHED_KEY.fullmatch(key):
             raise ValueError(
-                f"must hold keys, or sha256: with the 64 hexadecimal digits of one; entry {place} is neither"
+                "must hold keys, or sha256: and the 64 hexadecimal digits of a key's hash; "
+                f"entry {place} is neither"
             )
     return keys
 
@@ -172,13 +177,13 @@ def _seconds_from_zero(text: str) -> float:
     except ValueError:
         raise ValueError("must be a number of seconds, such as 30 or 2.5") from None
     if not 0 <= seconds < float("inf"):
-        raise ValueError("must be a number of seconds, 0 or more, and finite")
+        raise ValueError("must be a finite number of seconds, 0 or more")
     return seconds
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise ValueError("must be a whole number of bytes, 1 or more, in digits alone")
+        raise ValueError("must be a whole number of bytes, 1 or more, with digits only")
     return int(text)
 
 
@@ -190,7 +195,7 @@ def _http_url(text: str) -> str:
 
 def _header_value(text: str) -> str:
     if not text.isascii() or not text.isprintable():
-        raise ValueError("must be printable ASCII, since it is sent in a header")
+        raise ValueError("must be printable ASCII, because it is sent in a header")
     return text
 
 

@@ -1,7 +1,8 @@
-"""Server-sent events, bytes to data payloads and back.
+"""Server-sent events: bytes to data payloads, and back.
 
-As in https://html.spec.whatwg.org/multipage/server-sent-events.html, with two liberties: every space after a
-colon is dropped, not only the first, and an event that the stream's end cuts off can be had from `end`.
+The format is https://html.spec.whatwg.org/multipage/server-sent-events.html, with two differences: the
+splitter drops every space after a colon, not only the first, and `end` returns an event that has no blank
+line after it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from lib.errors import UpstreamProtocolError
 
 MAX_EVENT_BYTES = 8 * 2**20
-"""What one event may hold. The upstream repeats whole texts in its snapshots, and the longest answers are
-some hundred kilobytes: eight megabytes are not an answer, but something that never ends."""
+"""One event may hold so much. The upstream repeats whole texts in its snapshots, and the longest answers have
+some hundred kilobytes. An event of eight megabytes probably never ends."""
 
 COMMENT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -20,17 +21,20 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventSplitter:
-    """Take a stream in any pieces; give the data of each event that is complete, which may be empty."""
+    """Takes a stream in any pieces and returns the data of each complete event. The data may be empty."""
 
     def __init__(self) -> None:
-        self._line = bytearray()  # what came since the last line end
-        self._data: list[bytes] = []  # of the event that is not complete
-        self._size = 0  # of all `_data`
+        self._line = bytearray()
+        """The bytes since the last line end."""
+        self._data: list[bytes] = []
+        """The data lines of the incomplete event."""
+        self._size = 0
+        """The size of all `_data`."""
         self._is_after_cr = False
         self._is_at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Raise UpstreamProtocolError when an event is larger than MAX_EVENT_BYTES."""
+        """Raise UpstreamProtocolError if an event is larger than MAX_EVENT_BYTES."""
         if self._is_after_cr or _CR in chunk:
             chunk = self._with_lf(chunk)
         lines = chunk.split(b"\n")
@@ -52,11 +56,11 @@ class EventSplitter:
         return payloads
 
     def end(self) -> list[bytes]:
-        """Give the last event of a stream that ended without a blank line: its data may be cut short."""
+        """Return the last event of a stream without a blank line at its end. Its data may be incomplete."""
         return self.feed(b"\n\n")
 
     def _with_lf(self, chunk: bytes) -> bytes:
-        """Make every line end an LF; a CR at the end of a chunk counts at once, and an LF after it never."""
+        """Turn every line end into LF. A CR at a chunk's end counts at once; an LF after it does not."""
         if chunk and self._is_after_cr:
             chunk = chunk.removeprefix(b"\n")
             self._is_after_cr = False
@@ -86,16 +90,16 @@ class EventSplitter:
 
 
 def encode_data(payload: bytes) -> bytes:
-    """Make an event of one JSON text without raw line breaks, as msgspec writes it."""
+    """Make an event of one JSON text. It must have no raw line breaks, as msgspec writes it."""
     return b"data: " + line_safe(payload) + b"\n\n"
 
 
 def line_safe(payload: bytes) -> bytes:
-    """Escape in a JSON text the characters that JSON leaves alone and str.splitlines takes for line ends.
+    """Escape the characters that `str.splitlines` takes for line ends and JSON does not escape.
 
-    httpx's `iter_lines` does so: a client that reads events with it would find half an object on a line.
+    httpx's `iter_lines` uses `splitlines`: a client that reads events with it would get half an object.
     """
-    # Looking for one byte takes a tenth of the time of looking for several, and few texts hold these.
+    # A search for one byte takes a tenth of the time of a search for several, and few texts hold these.
     if 0xC2 in payload:
         payload = payload.replace(b"\xc2\x85", b"\\u0085")
     if 0xE2 in payload:

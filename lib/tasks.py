@@ -1,4 +1,4 @@
-"""Tasks: those that outlive a cancellation, those that accompany a block, and locks by name.
+"""Tasks that outlive a cancellation, tasks that accompany a block, and locks by name.
 
 No other module of lib starts a task outside a TaskGroup.
 """
@@ -14,11 +14,11 @@ from weakref import WeakValueDictionary
 T = TypeVar("T")
 
 _running: set[asyncio.Task[Any]] = set()
-"""The tasks under way. asyncio itself holds them weakly."""
+"""The running tasks. asyncio itself holds them weakly."""
 
 
 def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task that may outlive its caller, as no TaskGroup allows."""
+    """Start a task that may outlive its caller. A TaskGroup does not allow that."""
     task = asyncio.create_task(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
@@ -27,7 +27,7 @@ def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` during the block; at the end of the block cancel it, and wait until it has ended."""
+    """Run `work` during the block. At the end of the block, cancel it and wait for its end."""
     task = start(work)
     try:
         yield
@@ -38,16 +38,16 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def forget_result(task: asyncio.Task[Any]) -> None:
-    """Look at the result of a finished task for which no caller waits. asyncio would complain otherwise."""
+    """Read the result of a finished task for which no caller waits. asyncio logs errors that are not read."""
     if not task.cancelled():
         task.exception()
 
 
 async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end although the caller is cancelled; raise the cancellation afterwards.
+    """Run `work` to its end even if the caller is cancelled. Raise the cancellation afterwards.
 
-    `asyncio.shield` alone would let the caller go on while the work still runs, and a serverless host
-    may freeze the process right after. The work bounds its own time.
+    With `asyncio.shield` alone, the caller would go on while the work still runs, and a serverless host could
+    freeze the process before the work is done. The work must limit its own time.
     """
     task = start(work)
     cancellation: asyncio.CancelledError | None = None
@@ -62,7 +62,7 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Tasks:
-    """The tasks of one owner, which can tell whether any of them is under way."""
+    """The tasks of one owner. It knows if any of them still runs."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -75,7 +75,7 @@ class Tasks:
 
 
 class Locks:
-    """A lock for each name, as long as a task holds it or waits for it; serves one event loop."""
+    """A lock for each name. It lives as long as a task holds it or waits for it. One event loop uses it."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -1,7 +1,7 @@
-"""The facts about one request on its way, for its line in the log and for its Server-Timing.
+"""The facts about one request, for its line in the log and for its `server-timing`.
 
 The edge makes a trace and hands it down in the `Call`. A context variable holds it too, for log lines and for
-the few places that have no call. Nothing that a caller wrote and nothing secret belongs in it.
+the few places without a call. It must not hold the caller's words or a secret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lib.errors import GatewayError
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The upstream's own refusal, also if another attempt then succeeded."""
+    """The upstream's last refusal, even if a later attempt succeeded."""
 
     code: int | None = None
     status: int | None = None
@@ -32,22 +32,22 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Trace:
-    """One request's facts. Each layer writes the ones that it alone knows; the edge reads all at the end."""
+    """The facts about one request. Each layer writes its own facts; the edge reads them at the end."""
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.account = ""
-        """The label of the account that was tried last."""
+        """The label of the last account."""
         self.model = ""
-        """The model that served, in the upstream's words."""
+        """The upstream's name of the model."""
         self.attempts = 0
-        """So many times an account was leased for an answer."""
+        """The number of account leases."""
         self.events = 0
-        """The replies consisted of so many neutral events."""
+        """The number of neutral events in all replies."""
         self.finish = ""
         self.notices: Counter[str] = Counter()
         self.timings: dict[str, float] = {}
-        """Seconds, by their use: `wait`, `token`, `files`, `first`."""
+        """Seconds for each of `wait`, `token`, `files`, `first`."""
         self.failure = Failure()
         self.refusal = Refusal()
 
@@ -56,23 +56,23 @@ class Trace:
         self.attempts += 1
 
     def spend(self, on: str, seconds: float) -> None:
-        """Add up: an account that refused has taken its time, too."""
+        """Add the seconds: every refused attempt took time, too."""
         self.timings[on] = self.timings.get(on, 0.0) + seconds
 
     def take(self, events: Sequence[ReplyEvent]) -> None:
         self.events += len(events)
         for event in events:
-            kind = type(event)  # The cheapest question: there is one event for every few characters.
+            kind = type(event)  # `isinstance` is slower, and an event comes for every few characters.
             if kind is Notice or kind is Finished:
                 self._note(event)
 
     def refused(self, error: GatewayError) -> None:
-        """Note the upstream's own words, if it was the upstream that refused."""
+        """Note the upstream's number and status, if the upstream refused."""
         if error.number is not None or error.http_status is not None:
             self.refusal = Refusal(error.number, error.http_status)
 
     def failed(self, error: GatewayError) -> None:
-        """Note the error that the caller gets, as a status or after one."""
+        """Note the caller's error, as a status or in a stream."""
         self.refused(error)
         self.failure = Failure(error.code, error.status)
 
@@ -88,13 +88,13 @@ _current: ContextVar[Trace] = ContextVar("glm_gateway_trace")
 
 
 def current_trace() -> Trace:
-    """Return the request's trace; outside of any request, one that no code reads."""
+    """Return the request's trace. Outside of a request, return a new one that is not read."""
     return _current.get(None) or Trace()
 
 
 @contextmanager
 def traced(request_id: str) -> Iterator[Trace]:
-    """Have one trace for everything that this task does meanwhile, and for every task that it starts."""
+    """Use one trace for this task and for the tasks that it starts inside the block."""
     trace = Trace(request_id)
     token = _current.set(trace)
     try:

@@ -211,7 +211,7 @@ def test_every_script_that_is_named_is_there() -> None:
                 r"(?<![\w/.])scripts/(?:support/)?[\w-]+(?:\.\w+)?", document.read_text(encoding="utf-8")
             )
         )
-        assert [name for name in sorted(named) if not (ROOT / name).is_file()] == [], document.name
+        assert [name for name in sorted(named) if not (ROOT / name).exists()] == [], document.name
 
 
 def test_every_word_that_an_image_or_a_video_may_be_ordered_with_is_named() -> None:

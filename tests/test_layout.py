@@ -17,14 +17,16 @@ from typing import NamedTuple
 
 import pytest
 
+from hosts.aws.build import PACKAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "hosts/aws/build.py"
 """A script for a terminal, as those in scripts/ are."""
 MAX_ENTRIES = 24
 """A stranger sees the root first. Each entry there is one that somebody looks for at that place."""
-MOST_FUNCTIONS = 12
+MAX_FUNCTIONS = 12
 """Vercel's Hobby plan takes no more."""
-MOST_HANDLER_LINES = 45
+MAX_HANDLER_LINES = 45
 
 Rule = Callable[[str, str], Iterator[str]]
 
@@ -226,8 +228,8 @@ def an_endpoint_defines_app(path: str, source: str) -> Iterator[str]:
 
 def an_endpoint_is_a_page(path: str, source: str) -> Iterator[str]:
     lines = len(source.splitlines())
-    if lines > MOST_HANDLER_LINES:
-        yield f"{path}:{lines}: {lines} lines; at most {MOST_HANDLER_LINES}: the rest belongs in lib/"
+    if lines > MAX_HANDLER_LINES:
+        yield f"{path}:{lines}: {lines} lines; at most {MAX_HANDLER_LINES}: the rest belongs in lib/"
 
 
 def api_holds_endpoints_only(path: str, source: str) -> Iterator[str]:
@@ -315,7 +317,7 @@ def test_the_repository_keeps_the_rule(rule: Rule, files: Callable[[], list[Path
 
 def test_there_are_no_more_endpoints_than_the_smallest_host_takes() -> None:
     endpoints = _endpoints()
-    assert len(endpoints) <= MOST_FUNCTIONS, f"{len(endpoints)} files in api/; Vercel's Hobby plan takes 12"
+    assert len(endpoints) <= MAX_FUNCTIONS, f"{len(endpoints)} files in api/; Vercel's Hobby plan takes 12"
 
 
 def entries_of_the_root(files: list[Path]) -> set[str]:
@@ -332,6 +334,25 @@ def test_the_root_is_short() -> None:
 def test_files_below_a_folder_are_one_entry_and_hidden_ones_none() -> None:
     files = [ROOT / name for name in ("a.py", "lib/a.py", "lib/b/c.py", ".ci/run", ".gitignore")]
     assert entries_of_the_root(files) == {"a.py", "lib"}
+
+
+def test_redaction_is_deployed_nowhere() -> None:
+    """A host packs whole folders: redaction must be outside of them, and no module in them may import it."""
+    folders = ("lib", "api", "hosts", "simulator")
+    code = [file for file in _python_files(*folders) if "def redact" in file.read_text(encoding="utf-8")]
+    assert code == []
+    importing = [
+        f"{file.relative_to(ROOT)}: {found.module}"
+        for file in _python_files(*folders)
+        for found in imports_of(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8"))
+        if found.module.split(".")[0] == "scripts"
+    ]
+    assert importing == []
+    on_lambda = [source for _, sources in PACKAGES.values() for source in sources]
+    in_the_image = re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    packed = [source for source in (*on_lambda, *in_the_image) if source.startswith("scripts")]
+    assert packed == ["scripts/support/install-image"]
+    assert '"excludeFiles": "{!(api|lib)/**,*}"' in (ROOT / "vercel.json").read_text()
 
 
 def test_dialects_and_chatglm_never_see_each_other() -> None:
@@ -368,6 +389,14 @@ FAULTY = [
     (imports_follow_the_table, "lib/settings.py", "import httpx", 1),
     (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.store.memory")', 1),
     (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
+    # Redaction is not deployed: what is deployed may not need it.
+    (
+        imports_follow_the_table,
+        "lib/upstreams/chatglm/captures.py",
+        "def f() -> None:\n    from scripts.support.redaction.answer import redact",
+        2,
+    ),
+    (imports_follow_the_table, "hosts/box/demo.py", "import scripts.support.redaction.files", 1),
     (imports_follow_the_table, "lib/utils.py", "", 1),
     (imports_follow_the_table, "lib/__init__.py", "import lib.errors", 1),
     (imports_follow_the_table, "hosts/__init__.py", "import hosts.aws.handlers", 1),

@@ -1,4 +1,4 @@
-"""/v1/videos and /v1/videos/generations: OpenAI's videos, and videos as the older bridges have them."""
+"""/v1/videos and /v1/videos/generations: OpenAI's videos, and the older bridges' videos."""
 
 from lib.web.videos import videos_app
 

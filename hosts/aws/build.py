@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Pack what AWS Lambda gets: .aws/buffered.zip under Mangum, .aws/streaming.zip behind the Web Adapter.
+"""Pack the zips for AWS Lambda: .aws/buffered.zip (Mangum) and .aws/streaming.zip (Web Adapter).
 
-`scripts/deploy-aws` calls it, with an interpreter that has pip. Not serverless-python-requirements, because a
-cold start should neither compile (Lambda's folder is read-only, and osls's zip resets the times that bytecode
-is checked by) nor import click with httpx where only the streaming functions have a use for it.
+`scripts/deploy-aws` calls it with an interpreter that has pip. The plugin serverless-python-requirements
+would make cold starts slower. Python would compile at every cold start, because Lambda's folder is read-only
+and osls's zip resets the times that bytecode is checked by. And every function would import click with httpx,
+although only the streaming functions use it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = (3, 13)
-"""As in serverless.yml."""
+"""serverless.yml names the same version."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 """Lambda's Amazon Linux 2023 has glibc 2.34."""
 PACKAGE = ("hosts/__init__.py", "hosts/aws/__init__.py")
@@ -31,10 +32,10 @@ PACKAGES = {
         (*PACKAGE, "hosts/aws/run.sh", "hosts/aws/stream_server.py", "api", "lib"),
     ),
 }
-MOST_BYTES = 250 * 1024 * 1024
-"""Lambda's limit for a function unpacked."""
+MAX_BYTES = 250 * 1024 * 1024
+"""Lambda's limit for an unpacked function."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""The same files give the same zip: what did not change is not uploaded."""
+"""All files have this time, so the same files give the same zip, and an unchanged zip is not uploaded."""
 
 
 def main() -> int:
@@ -43,8 +44,8 @@ def main() -> int:
     if sys.version_info[:2] != RUNTIME:
         wanted = ".".join(map(str, RUNTIME))
         print(
-            f"note: no bytecode, because this is not Python {wanted}: cold starts compile, and take longer "
-            f"(docs/deploy-aws.md). With python{wanted}: PYTHON=python{wanted} scripts/deploy-aws",
+            f"note: this is not Python {wanted}, so the zips have no bytecode and cold starts take longer "
+            f"(docs/deploy-aws.md). If you have python{wanted}: PYTHON=python{wanted} scripts/deploy-aws",
             file=sys.stderr,
         )
     for name, (requirements, sources) in PACKAGES.items():
@@ -57,13 +58,13 @@ def main() -> int:
             size = pack(stage, target / f"{name}.zip")
         packed = (target / f"{name}.zip").stat().st_size
         print(f".aws/{name}.zip: {packed / 1e6:.1f} MB, {size / 1e6:.1f} MB unpacked", file=sys.stderr)
-        if size > MOST_BYTES:
-            sys.exit(f"error: {name} is {size} bytes unpacked; AWS Lambda takes {MOST_BYTES}.")
+        if size > MAX_BYTES:
+            sys.exit(f"error: {name} has {size} bytes unpacked; AWS Lambda takes at most {MAX_BYTES}.")
     return 0
 
 
 def install(requirements: Path, stage: Path) -> None:
-    """Let pip fetch the pinned wheels of the function's system, whatever this is, and check their hashes."""
+    """Let pip fetch the pinned wheels for Lambda's system, also on another one, and check their hashes."""
     platforms = (f"--platform={platform}" for platform in PLATFORMS)
     version = ".".join(map(str, RUNTIME))
     done = subprocess.run(
@@ -77,8 +78,8 @@ def install(requirements: Path, stage: Path) -> None:
         check=False,
     )
     if done.returncode:
-        sys.exit(f"error: could not fetch {requirements.name}; pip's own words are above.")
-    shutil.rmtree(stage / "bin", ignore_errors=True)  # commands for a terminal
+        sys.exit(f"error: pip could not fetch {requirements.name}; its own message is above.")
+    shutil.rmtree(stage / "bin", ignore_errors=True)  # It holds only commands for a terminal.
 
 
 def copy(sources: tuple[str, ...], stage: Path) -> None:
@@ -86,18 +87,18 @@ def copy(sources: tuple[str, ...], stage: Path) -> None:
         for file in _sources(ROOT / source):
             place = stage / file.relative_to(ROOT)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, place)  # with its mode: run.sh is executed
+            shutil.copy(file, place)  # This keeps the mode: Lambda executes run.sh.
 
 
 def _sources(source: Path) -> list[Path]:
-    """A file, or what a folder holds of code and of the documents beside it."""
+    """Return the file itself, or a folder's code and JSON documents."""
     if source.is_file():
         return [source]
     return sorted(file for file in source.rglob("*") if file.suffix in (".py", ".json"))
 
 
 def compile_all(stage: Path) -> None:
-    """Compile, marked to be taken as it is: the sources get other times when the zip is unpacked."""
+    """Compile all files. Python must not check the bytecode: unpacking gives the sources other times."""
     for file in sorted(stage.rglob("*.py")):
         py_compile.compile(
             str(file),
@@ -108,13 +109,13 @@ def compile_all(stage: Path) -> None:
 
 
 def pack(stage: Path, archive: Path) -> int:
-    """Write the zip; return the size of what is in it."""
+    """Write the zip and return its unpacked size."""
     size = 0
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for file in _files(stage):
             entry = zipfile.ZipInfo(file.relative_to(stage).as_posix(), LONG_AGO)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix: what follows is a mode
+            entry.create_system = 3  # Unix: `external_attr` is a mode.
             entry.external_attr = (0o100755 if os.access(file, os.X_OK) else 0o100644) << 16
             data = file.read_bytes()
             size += len(data)

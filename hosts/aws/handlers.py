@@ -1,6 +1,6 @@
 """AWS Lambda's handlers for the endpoints that answer at once, by the names in serverless.yml.
 
-Mangum collects an answer and returns it whole; what streams runs behind the Lambda Web Adapter (run.sh).
+Mangum collects an answer and returns it whole. Streaming endpoints run behind the Web Adapter (run.sh).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MODULES = {endpoint.function: endpoint.module for endpoint in ENDPOINTS if not e
 
 
 def __getattr__(name: str) -> Mangum:
-    """Make the one that the runtime asks for: a cold start imports its own endpoint and no other."""
+    """Make the handler that the runtime asks for. A cold start imports no other endpoint."""
     if name not in MODULES:
-        raise AttributeError(f"no handler {name!r}; there are {', '.join(MODULES)}")
-    # Without a lifespan: Mangum would run its start and its end around every single request.
+        raise AttributeError(f"expected a handler of {', '.join(MODULES)}, got {name!r}")
+    # With a lifespan, Mangum would run its start and its end around every single request.
     made = Mangum(import_module(MODULES[name]).app, lifespan="off")
     globals()[name] = made
     return made

@@ -1,4 +1,4 @@
-"""What run.sh starts on AWS Lambda: one file of api/ on the port that the Lambda Web Adapter asks.
+"""Serve one file of api/ on the port of the Lambda Web Adapter. run.sh starts this on AWS Lambda.
 
 python -m hosts.aws.stream_server api/v1/chat/completions.py PORT
 """
@@ -12,16 +12,16 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KEEP_ALIVE_S = 75
-"""Longer than the adapter keeps an idle connection (4 s): it is never the one to find it closed."""
+"""The adapter closes an idle connection after 4 s, so it never meets a connection that this server closed."""
 GRACE_S = 2
-"""What Lambda leaves an environment between SIGTERM and its end."""
+"""Lambda leaves an environment this long between SIGTERM and its end."""
 
 
 class WorkFirst:
-    """Ends an answer when its work is done, and not before.
+    """Sends the end of an answer after the app's work, and not before.
 
-    The adapter ends the invocation with the answer's last byte, and Lambda then freezes the process: what the
-    app does after sending (delete the conversation, return the lease) would wait for the next request.
+    The adapter ends the invocation with the answer's last byte. Then Lambda freezes the process: the app's
+    work after sending (delete the conversation, return the lease) would wait for the next request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,22 +37,22 @@ class WorkFirst:
                 has_length = any(name.lower() == b"content-length" for name, _ in message["headers"])
             elif not message.get("more_body"):
                 held = message
-                if has_length:  # its last byte is the end
+                if has_length:  # The body's last byte is its end.
                     return
-                # What a stream's client waits for is there with the last event: only the end has to wait.
+                # A stream's client gets its last event now. Only the end of the stream has to wait.
                 held = {"type": "http.response.body", "body": b""}
                 message = {**message, "more_body": True}
             await send(message)
 
         try:
             await self._app(scope, receive, pass_on)
-        finally:  # the answer was complete, whatever became of the work after it
+        finally:  # The answer is complete, even if the work after it failed.
             if held is not None:
                 await send(held)
 
 
 def load(endpoint: str) -> ASGIApp:
-    """By its place: as a module api/v1/videos.py would hide api/v1/videos/generations.py."""
+    """Load a file by its path. As a module, api/v1/videos.py would hide api/v1/videos/generations.py."""
     spec = spec_from_file_location("endpoint", endpoint)
     if spec is None or spec.loader is None:
         raise ValueError(f"expected a file of api/, got {endpoint!r}")
@@ -70,8 +70,8 @@ def main(endpoint: str, port: str) -> None:
         loop="asyncio",
         http="h11",
         ws="none",
-        lifespan="off",  # as under Mangum: what a process shares is made lazily
-        log_config=None,  # the log is ours, one JSON line per request
+        lifespan="off",  # As under Mangum, a process makes its shared objects at their first use.
+        log_config=None,  # The log is ours, with one JSON line for each request.
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,

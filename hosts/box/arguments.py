@@ -9,8 +9,8 @@ from contextlib import suppress
 import msgspec
 
 GRACE_S = 8.0
-"""At the end of the server, answers that are under way may take this long to finish. Then they are cut short
-with an error. `docker stop` kills a process that is still there after 10 s."""
+"""At the end of the server, unfinished answers may take this long to finish. Then they end with an error.
+`docker stop` kills a process that is still there after 10 s."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
-    """Read the arguments; None stands for those of this process. Ends the process if one is wrong."""
+    """Read the arguments, or those of this process for None. End the process if one is wrong."""
     parser = argparse.ArgumentParser(prog="scripts/serve", description="Serve every endpoint of api/ here.")
     parser.add_argument(
         "--demo",
@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         type=_seconds,
         default=GRACE_S,
         metavar="SECONDS",
-        help="at the end: how long answers that are under way may take to finish (default: %(default)g)",
+        help="time that unfinished answers get at the end of the server (default: %(default)g)",
     )
     parsed = parser.parse_args(arguments)
     return Options(parsed.demo, parsed.host, parsed.port, parsed.workers, parsed.grace)
@@ -61,6 +61,6 @@ def _seconds(text: str) -> float:
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(
-            f"a port is a number from 0 (any that is free) to 65535, not {text!r}"
+            f"expected a port from 1 to 65535, or 0 for any free port, got {text!r}"
         )
     return int(text)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with an end to its patience: by itself it takes a head of any length, for any time."""
+"""uvicorn's HTTP protocol with limits. uvicorn itself takes a head of any length, and waits for any time."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Beyond what comes with a request's first bytes; of trailers and a body's framing, too."""
+"""A head may have this many bytes after the request's first ones. The trailers and the framing of a body
+count, too."""
 FRAMING_BYTES = 8
-"""Allowed for each byte of a body: one that comes in chunks of one byte has five."""
+"""Each byte of a body may have this many bytes of framing. A body in chunks of one byte has five."""
 PATIENCE_S = 75.0
-"""For a connection's first request, for the rest of a head, and for the rest of a body that is not wanted
-any more: as long as a kept connection waits for its next request."""
+"""A connection may wait this long for its first request, for the rest of a head, and for the rest of a body
+after its answer. A kept connection waits as long for its next request."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection that sends too much before its request begins, or too slowly."""
+    """Ends a connection that sends too much before its request begins, or that is too slow."""
 
     _uncounted = 0
     _is_whole = True
@@ -33,12 +34,12 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._uncounted += len(data)
         super().data_received(data)
-        if self.transport.is_closing():  # uvicorn has refused it
+        if self.transport.is_closing():  # uvicorn has refused the request.
             return
         if self._uncounted > MAX_HEAD_BYTES:
             self._refuse()
         elif self._is_whole and self._patience is None and self._is_answered():
-            self._wait()  # nothing began: uvicorn does not end what sends empty lines now and then
+            self._wait()  # No request began: uvicorn never ends a connection that sends empty lines.
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -48,7 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._wait_no_more()  # whoever reads the body has a patience of his own
+        self._wait_no_more()  # lib/web/body.py limits the time of a body.
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)
@@ -64,11 +65,11 @@ class BoundedHttp(HttpToolsProtocol):
             self._wait()
 
     def _is_answered(self) -> bool:
-        return bool(getattr(self.cycle, "response_complete", True))  # there is none before the first request
+        return bool(getattr(self.cycle, "response_complete", True))  # `cycle` is None before a request.
 
     def _refuse(self) -> None:
         if self._is_answered():
-            self.send_400_response("The head of the request is too long.")
+            self.send_400_response(f"Expected a request's head of at most {MAX_HEAD_BYTES} bytes, got more.")
         else:
             self.transport.close()
 

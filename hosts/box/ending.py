@@ -1,4 +1,4 @@
-"""The app of one process: every file of api/, whose answers end in time when the process is told to end."""
+"""The app of one process: every file of api/. After a signal to end, it ends unfinished answers in time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short
 
 TELL_S = 1.0
-"""A client may take this long to read that its answer was cut short. After that it is left without."""
+"""A client may take this long to read the error at the end of its answer. Then the connection is closed."""
 ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 class EndsInTime:
-    """Loads the files when the process starts. At its end it cuts their answers short, after some time.
+    """Loads the files when the process starts. At its end, after some time, it cuts their answers short.
 
-    uvicorn by itself would cancel them at the end of its time, and close the store at once: no lease could be
-    returned, and no client would be told. A supervisor pickles this object for its workers.
+    uvicorn alone would cancel the answers at the end of its time and close the store at once. Then no lease
+    could be returned, and no client would get an error. A supervisor pickles this object for its workers.
     """
 
     def __init__(self, api_folder: Path, grace_s: float) -> None:
@@ -55,20 +55,20 @@ class EndsInTime:
 
 @contextmanager
 def on_end(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` in the running loop at the first signal to end, and the handler before it (uvicorn's)."""
+    """At the first signal to end, call `act` in the running loop, then the earlier handler (uvicorn's)."""
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDS}
-    is_told = False
+    has_acted = False
 
-    def tell(number: int, frame: FrameType | None) -> None:
-        nonlocal is_told
-        if not is_told:
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal has_acted
+        if not has_acted:
             loop.call_soon_threadsafe(act)
-        is_told = True
+        has_acted = True
         before[number](number, frame)
 
     for end in ENDS:
-        signal.signal(end, tell)
+        signal.signal(end, handle)
     try:
         yield
     finally:
@@ -77,7 +77,7 @@ def on_end(act: Callable[[], None]) -> Iterator[None]:
 
 
 def end_with_supervisor() -> None:
-    """End this process, in good order, when the process that started it is gone: by SIGKILL, too."""
+    """End this process in good order if its parent process is gone, even by SIGKILL."""
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
         return

@@ -1,4 +1,4 @@
-"""The environment that the server runs in: where its store is."""
+"""The server's environment: the place of its store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def use_local_store(environ: MutableMapping[str, str]) -> None:
     if environ.get("STORE_URL"):
         return
     state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # unset; or relative, which the XDG specification says to ignore
+    if not state.is_absolute():  # It is not set, or relative. The XDG specification ignores a relative one.
         state = Path.home() / ".local" / "state"
     folder = state / "glm-gateway"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -25,6 +25,6 @@ def require_shared_store(settings: Settings) -> None:
     """Raise ConfigurationError if each of several processes would have a store of its own."""
     if settings.store.scheme == "memory":
         raise ConfigurationError(
-            "--workers needs a store that the processes share, and STORE_URL is memory://. "
-            "Leave it unset, or name a file: sqlite:///state.db"
+            "--workers needs a store that the processes share, but STORE_URL is memory://. "
+            "Do not set STORE_URL, or name a file: sqlite:///state.db"
         )

@@ -14,19 +14,19 @@ from starlette.types import Receive, Scope, Send
 
 API_FOLDER = Path(__file__).resolve().parents[2] / "api"
 KNOWN_PATHS = 256
-"""As many paths are remembered with their file. Asking every route takes some 50 µs, a look less than 1."""
+"""The app remembers the file of so many paths. A search takes about 50 µs, a remembered path less than 1."""
 
 Close = Callable[[], Awaitable[None]]
 
 
 def mount(api_folder: Path, close: Close | None = None) -> MountedFiles:
-    """Load every file of the folder, and answer each request by the file that has a route for it.
+    """Load every file of the folder. The file with a matching route answers the request.
 
-    `close` is awaited when the server ends. Raises `TypeError` for a file without an `app`.
+    The app awaits `close` at the end of the server. Raise `TypeError` for a file without an `app`.
     """
     apps = {path.relative_to(api_folder).as_posix(): load(path) for path in function_files(api_folder)}
     if "index.py" not in apps:
-        raise RuntimeError(f"{api_folder}/index.py is missing: it answers what no other file does.")
+        raise RuntimeError(f"{api_folder}/index.py is missing. It must answer all other paths.")
     return MountedFiles(apps, close)
 
 
@@ -39,27 +39,27 @@ def function_files(api_folder: Path) -> Iterator[Path]:
 
 def load(path: Path) -> Starlette:
     """Load a file and return its app."""
-    # By its place, as the hosts do, and under a name that is no import path: the file neither shadows a
-    # module nor needs a name that could be one.
+    # It is loaded by its path, as the hosts do, and its module name is no import path. So it hides no module,
+    # and its file name need not be a module's.
     name = f"api:{path}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:  # pragma: no cover - a .py file always has a loader
+    if spec is None or spec.loader is None:  # pragma: no cover - A .py file always has a loader.
         raise RuntimeError(f"{path} cannot be imported.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     app = getattr(module, "app", None)
     if not isinstance(app, Starlette):
-        raise TypeError(f"{path} must define `app`, made by lib.web.app.create_app; it has {app!r}.")
+        raise TypeError(f"Expected {path} to define `app` by lib.web.app.create_app, got {app!r}.")
     return app
 
 
 class MountedFiles:
-    """Sends a request to the file that knows its path; to `index.py` if none does."""
+    """Sends a request to the file with its route. `index.py` answers all other paths."""
 
     def __init__(self, apps: dict[str, Starlette], close: Close | None) -> None:
         self._index = apps["index.py"]
-        # Last, so that a route of its for everything would not hide the other files.
+        # The index is last, so that its route for every path hides no other file.
         self._apps = [*(app for file, app in apps.items() if file != "index.py"), self._index]
         self._close = close
         self._remembered = lru_cache(KNOWN_PATHS)(self._find)
@@ -85,7 +85,7 @@ class MountedFiles:
         return wrong_method or self._index
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        # The files' own lifespans stay unused: no serverless host runs them, so none may depend on one.
+        # The files' own lifespans are not used: no serverless host runs them, so no file may need one.
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()

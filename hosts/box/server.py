@@ -1,4 +1,4 @@
-"""Every endpoint of api/ in one server, until Ctrl-C or SIGTERM: in one process, or in several."""
+"""Serve every endpoint of api/ until Ctrl-C or SIGTERM, in one process or in several."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from lib.settings import Settings, current
 from lib.web.logs import configure_logging
 
 CLEAN_UP_S = 22.0
-"""The server may take this long after the grace. A clean-up takes milliseconds; 20 s with a dead upstream."""
+"""After the grace, the clean-up may take this long. It takes milliseconds, but 20 s with a dead upstream."""
 MARGIN_S = 5.0
 """A worker may take this much longer than uvicorn's own limit before it is killed."""
 WORKER_PATIENCE_S = 30
-"""A worker that does not answer its supervisor for so long hangs, and is replaced. On a busy machine a start
-takes seconds."""
+"""The supervisor replaces a worker that does not answer for this long. On a busy machine a start takes
+seconds."""
 
 
 def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) -> int:
@@ -60,12 +60,12 @@ def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) 
 
 
 def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stack: ExitStack) -> str:
-    """Set the environment up, and what it names; return the text to print when the server serves."""
+    """Set the environment and its store up. Return the text to print when the server serves."""
     if not options.is_demo:
         use_local_store(environ)
         return greeting(url, Settings.from_env(environ))
     start_demo(environ, options.workers, stack)
-    Settings.from_env(environ)  # a mistake is reported here, not by every answer
+    Settings.from_env(environ)  # A mistake is reported here, and not by every answer.
     return demo_greeting(url)
 
 
@@ -80,17 +80,18 @@ def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: st
 def config_of(app: ASGIApp, grace_s: float = GRACE_S, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        # uvloop and httptools, 0.78 of the CPU for an event (docs/performance.md); on Windows asyncio's loop.
+        # uvloop and httptools need 0.78 of the CPU for an event (docs/performance.md). Windows has asyncio's.
         loop="auto",
         http=BoundedHttp,
         lifespan="on",
         ws="none",
-        log_config=None,  # the log is ours, one JSON line per request
+        log_config=None,  # The log is ours, with one JSON line for each request.
         access_log=False,
         server_header=False,
-        # Longer than clients and proxies keep a connection: who closes first must not be who is asked next.
+        # Clients and proxies keep a connection for less time. So they close it first, and no request meets a
+        # connection that the server has just closed.
         timeout_keep_alive=75,
-        # After that uvicorn closes what is shared, whoever still needs it: a clean-up that hangs.
+        # After this time uvicorn closes the shared objects, even if a clean-up hangs and still needs them.
         timeout_graceful_shutdown=round(grace_s + CLEAN_UP_S),
         workers=workers,
         timeout_worker_healthcheck=WORKER_PATIENCE_S,
@@ -98,7 +99,7 @@ def config_of(app: ASGIApp, grace_s: float = GRACE_S, workers: int = 1) -> uvico
 
 
 class Server(uvicorn.Server):
-    """Prints its announcement once it really answers, and not before."""
+    """Prints its announcement as soon as it answers, and not before."""
 
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
         super().__init__(config)
@@ -110,6 +111,6 @@ class Server(uvicorn.Server):
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # uvicorn ends its answers first, and then repeats the signal to the handler before its own: to this one.
-    # The default would kill the process there; this way everything that was opened is closed.
+    # uvicorn first ends its answers and then sends the signal again, to the earlier handler: this one. The
+    # default handler would kill the process. This one closes everything that is open.
     raise SystemExit(0)

@@ -14,10 +14,10 @@ log = logging.getLogger("glm_gateway")
 
 
 class Supervisor(Multiprocess):
-    """Announces when all workers serve, logs the death of each, and waits for their end for a bounded time.
+    """Announces that all workers serve, logs the end of each, and waits a limited time for their end.
 
-    uvicorn starts new processes and forks none: the demo's simulator is a thread of this one. Each worker
-    also ends if this process is killed (hosts/box/ending.py).
+    uvicorn starts new processes and does not fork: the demo's simulator is a thread of this process. Each
+    worker also ends if this process is killed (hosts/box/ending.py).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Supervisor(Multiprocess):
         self._leave_the_workers_their_pipes()
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the dead and those that hang. uvicorn calls it every half a second."""
+        """Replace dead workers and workers that hang. uvicorn calls it every half a second."""
         if self.should_exit.is_set():
             return
         before = list(self.processes)
@@ -53,23 +53,23 @@ class Supervisor(Multiprocess):
 
     def terminate_all(self) -> None:
         for listener in self.sockets:
-            listener.close()  # as long as one process holds it, it lets callers in
+            listener.close()  # While one process holds the socket, it accepts connections.
         super().terminate_all()
 
     def join_all(self) -> None:
         ends_at = time.monotonic() + self._end_s
         for process in self.processes:
             process.process.join(max(0.0, ends_at - time.monotonic()))
-            process.process.kill()  # it is over, or it hangs
+            process.process.kill()  # The worker has ended, or it hangs.
             process.process.join()
 
     def handle_hup(self) -> None:
-        """End: its terminal is gone. uvicorn would start the workers anew."""
+        """End, because the terminal is gone. uvicorn would restart the workers."""
         self.should_exit.set()
 
     def _leave_the_workers_their_pipes(self) -> None:
-        # As long as this process holds the worker's end of a pipe, a worker that dies before it answers looks
-        # like one that is slow: uvicorn would wait for it until the health check's time is over.
+        # While this process holds the worker's end of a pipe, a dead worker looks like a slow one, and
+        # uvicorn would wait for it until the timeout of the health check.
         for process in self.processes:
             process.child_conn.close()
 

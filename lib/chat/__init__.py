@@ -1,1 +1,1 @@
-"""Neutral values: what a chat request asks and what a reply consists of, whoever speaks."""
+"""Neutral values for chat requests and replies, the same for every client and every upstream."""

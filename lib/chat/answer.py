@@ -120,7 +120,7 @@ Item = TextItem | ReasoningItem | CallItem
 
 
 class Answer:
-    """Everything that a reply has said, in order. `Rewritten` and `Withdrawn` replace what came before."""
+    """The whole reply, in order. `Rewritten` and `Withdrawn` replace its earlier text."""
 
     def __init__(self, events: Iterable[ReplyEvent] = ()) -> None:
         self.started: Started | None = None
@@ -170,7 +170,7 @@ class Answer:
 
     @property
     def calls(self) -> list[CallItem]:
-        """The calls by their index, which is the order in which the model made them."""
+        """The calls in the order in which the model made them, by their index."""
         return sorted((i for i in self.items if isinstance(i, CallItem)), key=lambda call: call.index)
 
     def sources(self) -> list[PlacedSource]:

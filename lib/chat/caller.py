@@ -1,4 +1,4 @@
-"""Who asks, and on whose accounts."""
+"""The caller of a request, and the accounts that it may use."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import msgspec
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """A request's authority: the refresh tokens it may use, and whether they are the gateway owner's."""
+    """The authority of a request: its refresh tokens, and if they belong to the gateway's owner."""
 
     refresh_tokens: tuple[str, ...]
     is_owner: bool
     key: str = ""
-    """The one of API_KEYS that was presented: two keys to the owner's accounts are two callers."""
+    """The key of API_KEYS in the request. Two keys to the owner's accounts are two callers."""
 
     def __repr__(self) -> str:
         return f"Caller(accounts={len(self.refresh_tokens)}, is_owner={self.is_owner})"

@@ -50,7 +50,7 @@ class Citation(msgspec.Struct, frozen=True):
 class ImageMade(msgspec.Struct, frozen=True):
     url: str
     prompt: str = ""
-    """The upstream's own version of the caller's words, if it sends one."""
+    """The upstream's version of the caller's prompt, if the upstream sends one."""
 
     @property
     def markdown(self) -> str:
@@ -79,7 +79,7 @@ class InterceptedCall(msgspec.Struct, frozen=True):
     id: str = ""
     """The upstream's own id of the call. The same id again is the same call."""
     result: str = ""
-    """The upstream's answer to the call; empty while there is none."""
+    """The upstream's answer to the call. It is empty until the answer comes."""
 
 
 class Notice(msgspec.Struct, frozen=True):

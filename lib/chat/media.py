@@ -1,4 +1,4 @@
-"""Requests for images and videos and what becomes of them, free of any client's spelling."""
+"""Requests for images and videos, and their results, the same for every client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ JobState = Literal["queued", "in_progress", "completed", "failed"]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """The marks that tell a repeated request from a second wish for the same thing."""
+    """The marks of a repeated request. Without them, an equal request is a second order."""
 
     idempotency_key: str = ""
     is_repeated: bool = False
@@ -20,40 +20,40 @@ class Attempt(msgspec.Struct, frozen=True):
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str
     model: str = ""
-    """As the caller wrote it; a drawing agent's id, or any name."""
+    """The caller's own spelling: a drawing agent's id, or any name."""
     n: int = 1
     ratio: float | None = None
-    """Width by height; None: the caller leaves it to us."""
+    """Width by height. None means that we choose."""
     style: str = ""
-    """Empty: none in particular."""
+    """Empty means no special style."""
     form: ImageForm = "url"
 
 
 class VideoRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str
     model: str
-    """As the caller wrote it; echoed."""
+    """The caller's own spelling. The answer repeats it."""
     image_url: str | None = None
-    """The first frame, an http(s) or data URL."""
+    """The first frame: an http(s) or data URL."""
     image_param: str = "image_url"
-    """What the caller calls it, for messages."""
+    """The caller's name for the first frame. Errors use it."""
     video_style: str = ""
     emotional_atmosphere: str = ""
     mirror_mode: str = ""
     audio: tuple[str, str] | None = None
-    """The key and the id of a sound to put under the video."""
+    """The key and the id of the video's sound."""
     conversation_id: str = ""
     wait_s: float | None = None
-    """None: as long as the host's deadline allows."""
+    """None means as long as the host's deadline allows."""
 
     @property
     def draws_first_frame(self) -> bool:
-        """Whether an image is to be made from the prompt first, and the video from it."""
+        """The upstream first makes an image from the prompt, and then the video from the image."""
         return self.model.lower() == "cogvideox-pro"
 
 
 class VideoState(msgspec.Struct, frozen=True, kw_only=True):
-    """One video job, as it was when the upstream was asked last."""
+    """One video job, as the upstream last described it."""
 
     id: str
     model: str
@@ -61,7 +61,7 @@ class VideoState(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str
     status: JobState = "queued"
     progress: int = 0
-    """Per cent, where the upstream tells; 100 when completed."""
+    """Per cent, if the upstream sends it; 100 for a completed video."""
     completed_at: int | None = None
     video_url: str = ""
     cover_url: str = ""

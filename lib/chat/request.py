@@ -1,7 +1,7 @@
-"""A chat request, free of any client's spelling.
+"""A chat request, the same for every client.
 
-msgspec structs rather than dataclasses: they are made four times faster and cost nothing at import,
-which a serverless function pays for at every cold start.
+The values are msgspec structs, not dataclasses. A struct is made four times faster, and it costs nothing at
+import, so a serverless cold start is shorter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ImagePart(msgspec.Struct, frozen=True):
     url: str
     """http(s) or data URL."""
     param: str | None = None
-    """Where the request names it, as `messages[0].content[1]`: for what is said when it cannot be had."""
+    """The image's place in the request, such as `messages[0].content[1]`. Errors name it."""
 
 
 class FilePart(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """Every text part, one after the other; a client that splits a text means one text."""
+        """All text parts, joined. A client that splits a text still means one text."""
         return "".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
@@ -71,40 +71,40 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     schema: Mapping[str, Any] | None = None
-    """JSON Schema of the arguments, an object; None: the client declared none."""
+    """The JSON Schema of the arguments, an object. None means that the client declared no schema."""
     is_freeform: bool = False
     """The argument is one text and no JSON (OpenAI's `custom` tools): `{"input": text}` in here."""
     strict: bool = False
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """What the caller says about calls: `required` with `names` means one of these tools."""
+    """The caller's rule for calls: `required` with `names` means one of these tools."""
 
     mode: Literal["none", "auto", "required"] = "auto"
     names: tuple[str, ...] = ()
-    """The tools that may be called; empty: every declared tool."""
+    """The tools that the model may call. Empty means every declared tool."""
 
 
 class JsonFormat(msgspec.Struct, frozen=True, kw_only=True):
     """The answer is one JSON value."""
 
     schema: Mapping[str, Any] | None = None
-    """JSON Schema of the value; None: any object (`json_object`)."""
+    """The JSON Schema of the value. None means any object (`json_object`)."""
     name: str = ""
     strict: bool = False
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
-    """As the caller wrote it; each upstream decides what it stands for."""
+    """The caller's own spelling. Each upstream chooses the model that it stands for."""
     messages: tuple[Message, ...]
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     effort: Effort | None = None
     web_search: bool | None = None
-    """None: the caller says nothing of it."""
+    """None means that the caller does not mention it."""
     conversation_id: str | None = None
-    """None: not named, the conversation is deleted after the answer. Empty: a new one that is kept."""
+    """None means that the conversation is deleted after the answer. Empty means a new one that is kept."""
     store: bool = False
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()

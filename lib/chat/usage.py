@@ -1,4 +1,4 @@
-"""How many tokens a text has, estimated without a vocabulary (which would be megabytes to deploy and load).
+"""Estimate the tokens of a text without a vocabulary. A vocabulary would add megabytes to deploy and load.
 
 One pattern cuts a text into pieces of about a token each, as tokenizers cut before they merge: a word's first
 eight letters with the space or sign before it, up to three digits, a run of signs, a run of blanks. A wide
@@ -18,17 +18,17 @@ from functools import lru_cache
 from lib.chat.request import Message
 
 _SIGN = r"!-/:-@\[-`{-~"
-# Below the first of the wide characters, and the plane of emoji. (Naming the wide ones instead makes the
-# pattern twice as slow to compile, at every cold start.)
+# These are the characters below the first wide one, and the plane of emoji. A pattern that names the wide
+# ones instead takes twice as long to compile, at every cold start.
 _NARROW = "\x00-\u2e7f\U00010000-\U0001ffff"
 
 
 @lru_cache(maxsize=1)
 def _piece() -> re.Pattern[str]:
-    """Compile the pattern at its first use, when an answer is done: 2 ms that no cold start waits for.
+    """Compile the pattern at its first use, after an answer, so that no cold start waits for these 2 ms.
 
-    Of each match nothing depends on more than the one character after it: all but the last piece of a text
-    are final, whatever follows. Every alternative is bounded, and so is what a counter carries on.
+    A match depends on at most one character after it, so all pieces of a text except the last are final.
+    Every alternative has a bounded length, and so has the piece that a counter carries on.
     """
     return re.compile(
         rf"[ \t{_SIGN}]?(?:[A-Z]{{2,5}}|[A-Za-zÀ-ɏ][a-zß-ɏ]{{0,7}}|[ɐ-\u1fff]{{1,3}})"
@@ -36,14 +36,14 @@ def _piece() -> re.Pattern[str]:
     )
 
 
-# Eighths of a token: a wide character has 5 of 8, which is 1/1.6.
+# A wide character is 5/8 of a token, that is 1/1.6. These are eighths.
 _TOKEN = 8
 _WIDE_CHARACTER = 5
 
 _MESSAGE_OVERHEAD = 4
-"""The role and its marks, as OpenAI's own counting has it."""
+"""The role and its marks cost so many tokens in OpenAI's own counting."""
 _PENDING_LIMIT = 8192
-"""Characters that a counter keeps uncounted: enough to make counting cheap, too few to matter in memory."""
+"""A counter keeps up to this many characters uncounted. Counting is then cheap, and memory stays small."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -51,19 +51,19 @@ def estimate_tokens(text: str) -> int:
 
 
 def prompt_tokens(messages: Iterable[Message]) -> int:
-    """Estimate what the messages cost; images and files are not in it."""
+    """Estimate the tokens of the messages, without images and files."""
     return sum(_MESSAGE_OVERHEAD + sum(map(estimate_tokens, _texts(message))) for message in messages)
 
 
 class TokenCounter:
-    """Counts a text that comes in fragments: the total is that of the whole text, however it was cut."""
+    """Counts a text that comes in fragments. The total equals the count of the whole text."""
 
     __slots__ = ("_carried", "_eighths", "_pending", "_pending_size")
 
     def __init__(self) -> None:
         self._eighths = 0
         self._carried = ""
-        """The last piece, counted but not final: what follows may still belong to it."""
+        """The last piece. It is counted but not final: the next text may still belong to it."""
         self._pending: list[str] = []
         self._pending_size = 0
 
@@ -79,7 +79,7 @@ class TokenCounter:
         return _whole(self._eighths)
 
     def longest_fit(self, text: str, limit: float) -> int:
-        """Say how many characters of `text` could be added before the total exceeds `limit`."""
+        """Return the number of characters of `text` that fit before the total exceeds `limit`."""
         self._settle()
         eighths, carried, taken = self._eighths, self._carried, 0
         step = 1 << len(text).bit_length()
@@ -100,7 +100,7 @@ class TokenCounter:
 
 
 def _measure(eighths: int, carried: str, text: str) -> tuple[int, str]:
-    """Add a text to a count of which `carried` is the last piece; return the count and its new last piece."""
+    """Add a text to a count. `carried` is the count's last piece. Return the count and its new last piece."""
     text = carried + text
     pieces = _piece().findall(text)
     wide = len(text) - sum(map(len, pieces))

@@ -22,7 +22,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def own_id(started: Started) -> str:
-    """Name an answer as the upstream does."""
+    """Return the upstream's own id of the answer."""
     return started.id
 
 
@@ -36,9 +36,9 @@ class Rendering(msgspec.Struct, frozen=True):
     request_id: str = ""
     """The id that stands in the answer's headers; some dialects repeat it in their errors."""
     answer_id: Callable[[Started], str] = own_id
-    """Names the answer to its client. Some dialects seal the upstream's name in it."""
+    """Makes the answer's id for the client. Some dialects seal the upstream's id in it."""
     clock: Callable[[], int] | None = None
-    """Unix seconds, for a dialect that says when an answer was complete; None: at `created`."""
+    """Unix seconds, for a dialect that sends the time of an answer's end. None means `created`."""
 
     def now(self) -> int:
         return self.created if self.clock is None else self.clock()
@@ -87,7 +87,7 @@ AskedT = TypeVar("AskedT", bound=Asked)
 
 
 class Dialect(Protocol[AskedT]):
-    """One client's protocol for chats. A module is one: mypy checks it where it is handed over."""
+    """One client's protocol for chats. A module satisfies it, and mypy checks this at each use."""
 
     HEARTBEAT: bytes
     """A frame that every client of this dialect ignores; it fills silences."""

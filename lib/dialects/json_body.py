@@ -1,4 +1,4 @@
-"""Decode a request's JSON into a struct, and say precisely what is wrong with it."""
+"""Decode a request's JSON into a struct, or raise an error that names the exact mistake."""
 
 from __future__ import annotations
 
@@ -13,30 +13,41 @@ T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 _MAX_SHOWN = 60
-"""Characters of a refused value in a message: enough to find it, too few to carry a prompt into a log."""
+"""A message shows so many characters of a refused value: enough to find it, too few to log a prompt."""
 
-MOST_CONTAINERS = 200_000
-"""Objects and arrays. A million messages of one letter fill 29 MB, held everybody up for 3 s, and took eleven
-times that of memory (2026-11-22). Brackets in texts count, too: no text that a model reads has so many."""
-MOST_VALUES = 2_000_000
-"""Commas, wherever they stand."""
 
-_MSGSPEC_ERROR = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+class JsonLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a body's JSON. A test passes its own."""
+
+    max_containers: int = 200_000
+    """Objects and arrays. A million messages of one letter fill 29 MB. Decoding them stopped every other
+    request for 3 s and took eleven times that memory (2026-11-22). Brackets in texts count, too, because no
+    text for a model has so many."""
+    max_values: int = 2_000_000
+    """Commas, also those in texts."""
+
+
+LIMITS = JsonLimits()
+
+_MSGSPEC_ERROR = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
 _JSON_NAMES = {"`str": "`string", "`int": "`integer", "`bool": "`boolean", "`float": "`number"}
 
 
-def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Raise InvalidRequest: invalid_json, or missing_field and invalid_value with their `param`."""
-    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
-        raise RequestTooLarge("The body's JSON has more objects, arrays and values than are taken.")
+def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], limits: JsonLimits = LIMITS) -> T:
+    """Decode the body. Raise InvalidRequest: invalid_json, or missing_field or invalid_value with `param`."""
+    if body.count(b"{") + body.count(b"[") > limits.max_containers or body.count(b",") > limits.max_values:
+        raise RequestTooLarge(
+            f"Expected JSON with at most {limits.max_containers} objects and arrays and {limits.max_values} "
+            "commas, got more."
+        )
     try:
-        return decoder.decode(body.removeprefix(_BOM))  # which Windows editors write, and curl then sends
+        return decoder.decode(body.removeprefix(_BOM))  # Windows editors write a BOM, and curl sends it.
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except RecursionError as error:
         raise InvalidRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
-    except ValueError as error:  # DecodeError, and UnicodeDecodeError that msgspec lets through
+    except ValueError as error:  # DecodeError, or UnicodeDecodeError, because msgspec does not convert it.
         raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
 
 
@@ -58,8 +69,8 @@ def invalid_value(param: str, expected: str, value: str | int | None) -> Invalid
     )
 
 
-def unsupported(param: str, what: str) -> InvalidRequest:
-    return InvalidRequest(f"Unsupported '{param}': {what}.", code="unsupported_parameter", param=param)
+def unsupported(param: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported '{param}': {reason}.", code="unsupported_parameter", param=param)
 
 
 def shown(value: str | int | None) -> str:
@@ -71,14 +82,14 @@ def shown(value: str | int | None) -> str:
 def _invalid(message: str, within: str = "") -> InvalidRequest:
     """Translate msgspec's words: "Expected `str`, got `int` - at `$.messages[0].role`"."""
     match = _MSGSPEC_ERROR.fullmatch(message)
-    assert match is not None  # every text matches
-    what, path = match["what"], match["path"] or ""
-    path = path.partition("[...]")[0]  # a key of an object that has no struct
+    assert match is not None  # Every text matches.
+    reason, path = match["reason"], match["path"] or ""
+    path = path.partition("[...]")[0]  # It marks a key of an object that has no struct.
     path = f"{within}.{path}" if within and path and not path.startswith("[") else within + path
-    if missing := _MSGSPEC_MISSING.fullmatch(what):
+    if missing := _MSGSPEC_MISSING.fullmatch(reason):
         return missing_field(f"{path}.{missing['field']}" if path else missing["field"])
     for python, json in _JSON_NAMES.items():
-        what = what.replace(python, json)
-    what = what[:1].lower() + what[1:]
-    where = f"value for '{path}'" if path else "body"
-    return InvalidRequest(f"Invalid {where}: {what}.", param=path or None)
+        reason = reason.replace(python, json)
+    reason = reason[:1].lower() + reason[1:]
+    place = f"value for '{path}'" if path else "body"
+    return InvalidRequest(f"Invalid {place}: {reason}.", param=path or None)

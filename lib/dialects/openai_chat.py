@@ -42,7 +42,7 @@ _REASONING = b'"reasoning_content":'
 
 class _UrlCitation(msgspec.Struct):
     start_index: int
-    """In characters of the answer's text. Both are its length if the source has no place in it."""
+    """Both indexes count characters of the answer's text. A source without a place has its length in both."""
     end_index: int
     url: str
     title: str
@@ -132,7 +132,7 @@ class ChunkRenderer:
         self._how = how
         self._asked = asked
         self._freeform: dict[int, ToolCallDelta] = {}
-        """Calls of free-form tools whose arguments are not complete."""
+        """Calls of free-form tools with incomplete arguments."""
         self._tail = b',"usage":null}\n\n' if asked.include_usage else b"}\n\n"
         self._delta_tail = b'},"finish_reason":null}]' + self._tail
         self._head = self._delta = b""
@@ -174,7 +174,7 @@ class ChunkRenderer:
         return b"".join(frames)
 
     def _opening(self, event: Started) -> bytes:
-        # A stream has a chunk for every few characters, and most of its bytes are the same each time.
+        # A stream has a chunk for every few characters, and most bytes of a chunk never change.
         self._head = (
             b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":['
             % (_json(event.id), self._how.created, _json(self._how.model))
@@ -198,7 +198,7 @@ class ChunkRenderer:
         return event.index in self._freeform or event.name in _freeform_names(self._asked)
 
     def _custom_call(self, event: ToolCallDelta) -> _ToolCall | None:
-        """Return the call once its arguments, which are JSON around a text, are complete."""
+        """Return the call as soon as its arguments, JSON around a text, are complete."""
         begun = self._freeform.get(event.index)
         if begun is not None:
             event = msgspec.structs.replace(begun, arguments=begun.arguments + event.arguments)
@@ -309,7 +309,7 @@ def _freeform_names(asked: AskedChat) -> frozenset[str]:
 
 
 def _freeform_text(arguments: str) -> str | None:
-    """Take the text of a free-form call out of its JSON; None if the JSON is not complete."""
+    """Take the text of a free-form call out of its JSON. Return None if the JSON is not complete."""
     try:
         return _decode_freeform(arguments).input
     except msgspec.DecodeError:

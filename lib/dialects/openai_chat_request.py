@@ -1,6 +1,6 @@
 """The body of POST /v1/chat/completions, as OpenAI documents it and as clients really send it.
 
-Fields that are not listed here are ignored, whatever their type.
+The parser ignores every field that is not listed here, with any type.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from lib.dialects.openai_chat_tools import (
 from lib.errors import InvalidRequest
 
 MAX_MODEL_CHARS = 256
-"""It is said again in every chunk of a stream."""
+"""Every chunk of a stream repeats the name."""
 MAX_STOP_SEQUENCES = 64
-"""OpenAI takes 4, and some clients send more; each is searched for in every piece of the answer."""
+"""OpenAI takes 4, and some clients send more. The search for each costs time in every piece of the answer."""
 
 _EFFORTS: dict[str, Effort] = {
     "none": "none",
@@ -59,7 +59,7 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
 }
 _NEED_CONTENT = ("system", "developer", "user")
-"""An assistant may have only called tools, and a tool may have said nothing."""
+"""An assistant's message may hold only calls, and a tool's result may be empty."""
 
 
 class _Url(msgspec.Struct):
@@ -81,7 +81,7 @@ class _Part(msgspec.Struct):
     image_url: str | _Url | None = None
     file: _File | None = None
     file_url: str | _Url | None = None
-    """A file as the older bridges take it, in a part of the type `file` or `file_url`."""
+    """The older bridges' form of a file, in a part of the type `file` or `file_url`."""
 
 
 class _Function(msgspec.Struct):
@@ -116,7 +116,7 @@ class _StreamOptions(msgspec.Struct):
 
 
 class _WebSearchOptions(msgspec.Struct):
-    """Every field is ignored: that they are sent is the wish."""
+    """The parser ignores every field. The object itself asks for the web search."""
 
 
 class _JsonSchema(msgspec.Struct):
@@ -140,7 +140,7 @@ class _Body(msgspec.Struct):
     max_completion_tokens: int | None = None
     reasoning_effort: str | None = None
     reasoning: Any = None
-    """Not of this endpoint, but sent to it in the form of /v1/responses: {"effort": …}."""
+    """OpenAI has it in /v1/responses only: {"effort": …}. Some clients send it here, too."""
     web_search_options: _WebSearchOptions | None = None
     store: bool | None = None
     conversation_id: str | None = None
@@ -240,24 +240,26 @@ def _model(name: str | None) -> str:
 
 
 def _refuse_unsupported(wire: _Body) -> None:
-    """Refuse what would change the answer's form, and whose absence the client could not see in it."""
+    """Refuse fields that change the answer's form. The client could not see that we ignore them."""
     if wire.n is not None and wire.n != 1:
-        raise unsupported("n", "one choice is made per request; send 1, or several requests")
+        raise unsupported("n", "a request makes one choice; send 1, or send several requests")
     if wire.modalities is not None and "audio" in wire.modalities:
-        raise unsupported("modalities", "answers are text, there is no audio")
+        raise unsupported("modalities", "the answer is text and has no audio; leave it out")
     if wire.audio is not None:
-        raise unsupported("audio", "answers are text, there is no audio")
+        raise unsupported("audio", "the answer is text and has no audio; leave it out")
 
 
 def _messages(wire: list[_Message]) -> tuple[Message, ...]:
     if not wire:
         raise InvalidRequest(
-            "Invalid value for 'messages': expected at least one message, got none.", param="messages"
+            "Invalid value for 'messages': expected at least one message, got an empty list.",
+            param="messages",
         )
     messages = tuple([_message(message, f"messages[{index}]") for index, message in enumerate(wire)])
     if not any(message.parts for message in messages):
         raise InvalidRequest(
-            "Invalid value for 'messages': expected a message with any text.", param="messages"
+            "Invalid value for 'messages': expected a message with text or a file, got only empty messages.",
+            param="messages",
         )
     return messages
 
@@ -292,7 +294,7 @@ def _call(wire: _ToolCall, param: str) -> ToolCall:
 
 
 def _parts(content: str | list[_Part], param: str) -> tuple[Part, ...]:
-    """Empty texts are left out: a message without parts says nothing."""
+    """Make the parts of a message, without its empty texts."""
     if isinstance(content, str):
         return (TextPart(content),) if content else ()
     parts = [_part(part, f"{param}[{index}]") for index, part in enumerate(content)]
@@ -310,8 +312,8 @@ def _part(wire: _Part, param: str) -> Part:
         case "file" | "file_url":
             return _file(wire, param)
         case _:
-            what = f"parts of the type {shown(wire.type)} cannot be taken; send text, image_url or file"
-            raise unsupported(param, what)
+            reason = f"expected a part of the type text, image_url or file, got {shown(wire.type)}"
+            raise unsupported(param, reason)
 
 
 def _address(wire: str | _Url | None, param: str) -> str:
@@ -331,8 +333,8 @@ def _file(wire: _Part, param: str) -> FilePart:
         is_url = file.file_data[:5].lower() == "data:"
         return FilePart(file.file_data if is_url else f"data:;base64,{file.file_data}", file.filename, param)
     if file.file_id:
-        what = "files are not kept here between requests; send file_data, or file_url"
-        raise unsupported(f"{param}.file.file_id", what)
+        reason = "the gateway keeps no files between requests; send file_data or file_url"
+        raise unsupported(f"{param}.file.file_id", reason)
     raise missing_field(f"{param}.file.file_data")
 
 

@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: one object with four keys, of which `param` and `code` may be null."""
+"""Errors in OpenAI's shape: one object with four keys. `param` and `code` may be null."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class _Body(msgspec.Struct):
 
 
 def error_body(error: GatewayError, *, param: str | None = None) -> bytes:
-    """Write the error. `param` names its place in the words of a dialect that has its own."""
+    """Write the error. `param` replaces the error's own place, for a dialect with other field names."""
     param = error.param if param is None else param
     return msgspec.json.encode(_Body(_Error(error.message, type_of(error), param, error.code)))
 
 
 def error_event(error: GatewayError) -> bytes:
-    """Tell a stream's reader, whose status is long sent; nothing may follow it, not even [DONE]."""
+    """Make a stream's error event. It is the last event of the stream: not even [DONE] follows."""
     return sse.encode_data(error_body(error))
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/images/generations: OpenAI's request, and its answer with addresses or the images themselves."""
+"""POST /v1/images/generations: OpenAI's request, and its answer with URLs or with the images themselves."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lib.dialects.json_body import decode_body, invalid_value, unsupported
 from lib.errors import InvalidRequest
 
 MAX_IMAGES = 10
-"""OpenAI's own limit."""
+"""OpenAI has the same limit."""
 
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*:]\s*(\d{1,5})", re.IGNORECASE)
 _FORMS: dict[str, ImageForm] = {"url": "url", "b64_json": "b64_json"}
 _ANSWER_BASE64_UNASKED = ("gpt-image", "chatgpt-image")
-"""OpenAI's models that know no `response_format`: who names one reads `b64_json` without asking for it."""
+"""These models of OpenAI have no `response_format`: their clients expect `b64_json` and do not ask for it."""
 
 
 class _Body(msgspec.Struct):
-    """What changes nothing up there (`quality`, `user`, `background`, …) is not even looked at."""
+    """The upstream has no use for `quality`, `user`, `background` and others, so the parser ignores them."""
 
     prompt: str
     model: str | None = None
@@ -48,7 +48,7 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 def parse_image_request(body: bytes) -> ImageRequest:
-    """Raise InvalidRequest, and nothing else, for whatever is wrong with the body."""
+    """Raise InvalidRequest, and nothing else, for any mistake in the body."""
     wire = decode_body(body, _decoder)
     if not wire.prompt.strip():
         raise invalid_value("prompt", "a description of the image", wire.prompt)
@@ -56,7 +56,7 @@ def parse_image_request(body: bytes) -> ImageRequest:
     if not 1 <= n <= MAX_IMAGES:
         raise invalid_value("n", f"an integer from 1 to {MAX_IMAGES}", n)
     if wire.stream:
-        raise unsupported("stream", "images are answered when they are done; leave it out")
+        raise unsupported("stream", "the gateway sends all images in one answer; leave it out")
     model = (wire.model or "").strip()
     return ImageRequest(
         prompt=wire.prompt,
@@ -75,7 +75,7 @@ def render_images(images: Sequence[ImageMade], *, created: int) -> bytes:
 
 
 def texts_around_files(images: Sequence[ImageMade], *, created: int) -> list[bytes]:
-    """Return what stands before, between and after the images' base64: one text more than images."""
+    """Return the JSON before, between and after the images' base64: one text more than there are images."""
     texts = [b'{"created":%d,"data":[' % created]
     for image in images:
         texts[-1] += b'{"b64_json":"'
@@ -95,7 +95,7 @@ def _form(form: str | None, model: str) -> ImageForm:
 
 
 def _ratio(size: str | None) -> float | None:
-    """Read a size (`1024x1792`) or a ratio (`9:16`); None leaves the choice to us."""
+    """Read a size (`1024x1792`) or a ratio (`9:16`). None means that we choose."""
     if size is None or size.strip().lower() in ("", "auto"):
         return None
     match = _SIZE.fullmatch(size.strip())
@@ -105,4 +105,4 @@ def _ratio(size: str | None) -> float | None:
 
 
 def _wrong_size(size: str) -> InvalidRequest:
-    return invalid_value("size", "'auto', a size as '1024x1024', or a ratio as '16:9'", size)
+    return invalid_value("size", "'auto', a size such as '1024x1024', or a ratio such as '16:9'", size)

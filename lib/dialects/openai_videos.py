@@ -1,4 +1,4 @@
-"""Videos in two forms: as the older bridges have them (/v1/videos/generations), and OpenAI's (/v1/videos)."""
+"""Videos in two forms: the older bridges' (/v1/videos/generations) and OpenAI's (/v1/videos)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lib.dialects.json_body import decode_body, invalid_value, missing_field, un
 
 DEFAULT_MODEL = "cogvideox"
 MAX_MODEL_BYTES = 64
-"""It is carried in the video's id."""
+"""The video's id holds the name."""
 
-# The upstream's own words (2024-07 … 2026).
+# These are the upstream's own words (seen from 2024-07 to 2026).
 VIDEO_STYLES = ("卡通3D", "黑白老照片", "油画", "电影感")
 EMOTIONAL_ATMOSPHERES = ("温馨和谐", "生动活泼", "紧张刺激", "凄凉寂寞")
 MIRROR_MODES = ("水平", "垂直", "推近", "拉远")
@@ -25,7 +25,7 @@ _RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,4})")
 _USUAL_SIZE = "1280x720"
 _USUAL_SECONDS = "6"
-"""Both stand in until the upstream has said its own: OpenAI's SDKs insist on them, and know four sizes."""
+"""The clients' types require seconds and one of four sizes. These stand in until the upstream sends its own."""
 
 
 class _Generation(msgspec.Struct):
@@ -46,7 +46,7 @@ class _Reference(msgspec.Struct):
 
 
 class _Creation(msgspec.Struct):
-    """`seconds` and `size` are the upstream's choice: not looked at here; the answer tells the truth."""
+    """The upstream chooses `seconds` and `size`, so the parser ignores them. The answer has the real ones."""
 
     prompt: str | None = None
     model: str | None = None
@@ -110,7 +110,7 @@ def parse_generation(body: bytes) -> VideoRequest:
     """Read the body of POST /v1/videos/generations; raise InvalidRequest, and nothing else."""
     wire = decode_body(body, _generation_decoder)
     if wire.wait is not None and not wire.wait >= 0:
-        raise invalid_value("wait", "a number of seconds from 0", str(wire.wait))
+        raise invalid_value("wait", "a number of seconds, 0 or more", str(wire.wait))
     image_url = wire.image_url or None
     return VideoRequest(
         prompt=_prompt(wire.prompt, has_image=image_url is not None),
@@ -128,7 +128,7 @@ def parse_generation(body: bytes) -> VideoRequest:
 
 
 def parse_creation(body: bytes | None, fields: Mapping[str, str], *, has_file: bool) -> VideoRequest:
-    """Read what POST /v1/videos is sent: JSON, or a form as OpenAI's SDKs have it, whose file others read."""
+    """Read the body of POST /v1/videos: JSON, or the form of OpenAI's SDKs without its file."""
     if body is not None:
         wire = decode_body(body, _creation_decoder)
         reference = wire.input_reference
@@ -143,7 +143,7 @@ def parse_creation(body: bytes | None, fields: Mapping[str, str], *, has_file: b
 
 
 def render_generation(state: VideoState) -> bytes:
-    """Answer with the video, or with how it is doing."""
+    """Answer with the video, or with its progress."""
     if state.status == "completed":
         made = _Made(
             state.conversation_id, state.cover_url, state.video_url, state.duration, state.resolution
@@ -196,7 +196,7 @@ def render_deleted(video_id: str) -> bytes:
 
 
 def parse_variant(variant: str | None) -> Literal["video", "thumbnail"]:
-    """Read what of a video is to be downloaded."""
+    """Read the part of the video that the client wants to download."""
     match variant:
         case None | "" | "video":
             return "video"
@@ -213,7 +213,7 @@ def _creation(
 ) -> VideoRequest:
     if reference.file_id:
         raise unsupported(
-            "input_reference.file_id", "no files are kept here; send the image itself or its URL"
+            "input_reference.file_id", "the gateway keeps no files; send the image itself or its URL"
         )
     image_url = reference.image_url or None
     return VideoRequest(
@@ -241,7 +241,7 @@ def _model(model: str | None) -> str:
 
 
 def _one_of(param: str, value: str | None, known: tuple[str, ...]) -> str:
-    """Take one of the upstream's words; empty: none."""
+    """Accept one of the upstream's words. Empty means that the caller chooses nothing."""
     value = (value or "").strip()
     if value and value not in known:
         raise invalid_value(param, f"one of {', '.join(known)}", value)
@@ -253,7 +253,7 @@ def _audio(audio_id: str | None) -> tuple[str, str] | None:
         return None
     match = _AUDIO_ID.fullmatch(audio_id.strip())
     if match is None:
-        raise invalid_value("audio_id", "'<key>-<id>', as 'epic-669b809d3915c1ddbb3d6705'", audio_id)
+        raise invalid_value("audio_id", "'<key>-<id>', such as 'epic-669b809d3915c1ddbb3d6705'", audio_id)
     return match["key"], match["id"]
 
 

@@ -1,4 +1,4 @@
-"""POST /token/check: the question that the older bridges answer, and the answer with what they left out."""
+"""POST /token/check: the older bridges' request, and their answer with more fields."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 def parse_token(body: bytes) -> str | None:
-    """Return the refresh token to check; None where the caller's own credential is meant."""
+    """Return the refresh token to check. None means the caller's own credential."""
     wire = decode_body(body or b"{}", _decoder)
     return wire.token.strip() or None if wire.token else None
 
 
 def render_checks(checks: Sequence[Any]) -> bytes:
-    """Answer with the check; several accounts are summed up, and each told under `accounts`."""
+    """Answer with the check. Several accounts have a summary, and each one stands under `accounts`."""
     if len(checks) == 1:
         return msgspec.json.encode(checks[0])
     return msgspec.json.encode(

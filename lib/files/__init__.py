@@ -1,1 +1,1 @@
-"""Files that a request names: fetching them safely, and what a file is."""
+"""Files of a request: fetching them safely, and finding their kind."""

@@ -1,8 +1,8 @@
-"""Downloads what a caller names, from nowhere but the public internet.
+"""Downloads the files that a caller names, from the public internet only.
 
-The closest library, httpx-secure (read in November 2026), opens a connection to find the address that it
-then checks, looks at one of several, drops the port from Host, and leaves redirects, size and decompression
-to its user. What is ours is little: resolve once, check all, connect to just these.
+The closest library is httpx-secure (read in November 2026). It opens a connection to find the address that it
+then checks, checks one address of several, drops the port from Host, and leaves redirects, size and
+decompression to its user. This module resolves once, checks all addresses, and connects to these only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
+import msgspec
 
 from lib.connections import careful
 from lib.files.addresses import is_public, read_address
@@ -23,19 +24,13 @@ from lib.files.names import name_of
 from lib.files.spool import SPOOL_BYTES, FetchedFile, Spool
 from lib.tasks import start
 
-__all__ = ["FetchedFile", "Fetcher", "Resolve", "decode_base64_file", "is_data_url"]
+__all__ = ["FetchLimits", "FetchedFile", "Fetcher", "Resolve", "decode_base64_file", "is_data_url"]
 
 Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
-"""Host and port to addresses; raises OSError where there is none."""
-
-MAX_REDIRECTS = 5
-MAX_ADDRESSES = 4
-"""Of a host are tried, one after the other: one of each family, and one more of each."""
-TOTAL_TIMEOUT_S = 300.0
-"""A server may send a byte now and then for ever; a host's longest function is over by then."""
+"""Resolves host and port to addresses; raises OSError if there are none."""
 
 _HEADERS = {
-    # Some sites answer 403 to a client that does not look like one.
+    # Some sites answer 403 to a client without a usual User-Agent.
     "User-Agent": "Mozilla/5.0 (compatible; glm-gateway)",
     "Accept": "*/*",
     "Accept-Encoding": "identity",
@@ -44,10 +39,22 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 
 
+class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one fetch."""
+
+    connect_s: float
+    idle_s: float
+    total_s: float = 300.0
+    """A server may send a byte now and then for ever. The longest function of a host is over by then."""
+    max_redirects: int = 5
+    max_addresses: int = 4
+    """So many addresses of a host are tried, one after the other: two of each family."""
+
+
 async def resolve_by_system(host: str, port: int) -> list[str]:
-    """Ask the system, in a thread; what it makes of odd notations is what is checked."""
+    """Ask the system, in a thread. It also reads odd notations of addresses, so we check its result."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # A zone comes beside the address: it is put back, to be refused with it.
+    # The system returns a zone beside the address. Put it back: `read_address` refuses it.
     return [
         f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
         for *_, address in found
@@ -55,23 +62,20 @@ async def resolve_by_system(host: str, port: int) -> list[str]:
 
 
 class Fetcher:
-    """Serves one event loop. No cookies, no credentials, no proxies, no connection used twice."""
+    """Fetches files on one event loop. No cookies, credentials or proxies; no connection is reused."""
 
     def __init__(
         self,
         *,
         allow_hosts: tuple[str, ...],
-        connect_timeout_s: float,
-        idle_timeout_s: float,
+        limits: FetchLimits,
         resolve: Resolve = resolve_by_system,
-        total_timeout_s: float = TOTAL_TIMEOUT_S,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = {entry.lower() for entry in allow_hosts}
-        self._connect_timeout_s = connect_timeout_s
-        self._total_timeout_s = total_timeout_s
+        self._limits = limits
         self._resolve = resolve
-        self._timeouts = httpx.Timeout(idle_timeout_s, connect=connect_timeout_s).as_dict()
+        self._timeouts = httpx.Timeout(limits.idle_s, connect=limits.connect_s).as_dict()
         self._ssl_context = ssl_context
         self._transport: httpx.AsyncHTTPTransport | None = None
 
@@ -81,9 +85,9 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetch(self, url: str, *, max_bytes: int) -> AsyncIterator[FetchedFile]:
-        """Have the file behind an http(s) or data URL, as long as the block runs.
+        """Fetch the file of an http(s) or data URL, and close it after the block.
 
-        Raise InvalidRequest (`invalid_file`) where it cannot be had, RequestTooLarge where it is too large.
+        Raise InvalidRequest (`invalid_file`) if it cannot be fetched, RequestTooLarge if it is too large.
         """
         file = await self._fetch(url, max_bytes)
         try:
@@ -95,13 +99,13 @@ class Fetcher:
         if is_data_url(url):
             return await _decoded(url, max_bytes)
         try:
-            async with asyncio.timeout(self._total_timeout_s):
+            async with asyncio.timeout(self._limits.total_s):
                 return await self._download(_parsed(url), max_bytes)
         except TimeoutError:
-            raise unavailable(f"A file did not come within {self._total_timeout_s:g} s.") from None
+            raise unavailable(f"The file was not complete within {self._limits.total_s:g} s.") from None
 
     async def _download(self, url: httpx.URL, max_bytes: int) -> FetchedFile:
-        for _ in range(MAX_REDIRECTS + 1):
+        for _ in range(self._limits.max_redirects + 1):
             with _errors_of_http(url):
                 response = await self._open(url)
                 try:
@@ -110,85 +114,87 @@ class Fetcher:
                 finally:
                     await response.aclose()
             url = _redirected(url, response)
-        raise unavailable(f"The file's address redirects more than {MAX_REDIRECTS} times.")
+        raise unavailable(f"The file's address redirects more than {self._limits.max_redirects} times.")
 
     async def _open(self, url: httpx.URL) -> httpx.Response:
-        """Connect to one of the host's addresses, all of which were checked, and ask for the file."""
+        """Connect to one of the host's addresses, after all were checked, and ask for the file."""
         failure: httpx.TransportError | None = None
-        for address in (await self._addresses(url))[:MAX_ADDRESSES]:
+        for address in (await self._addresses(url))[: self._limits.max_addresses]:
             request = httpx.Request(
                 "GET",
                 url.copy_with(host=address, fragment=None),
                 headers={"Host": url.netloc.decode("ascii"), **_HEADERS},
-                # The certificate is the name's, wherever we connect to.
+                # The certificate must be for the name, although we connect to an address.
                 extensions={"timeout": self._timeouts, "sni_hostname": url.raw_host.decode("ascii")},
             )
             try:
                 return await careful(self._opened_transport()).handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
-        raise failure or unavailable(f"{url.host} has no address.")
+        raise failure or unavailable(f"The name {url.host} has no address.")
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
-        """Resolve, once; a host of which any address is not public is refused as a whole."""
+        """Resolve once, and refuse the host if any of its addresses is not public."""
         host, port = url.host, url.port or _PORTS[url.scheme]
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
+            async with asyncio.timeout(self._limits.connect_s):
                 found = list(dict.fromkeys(await self._resolve(host, port)))
         except TimeoutError:
             raise unavailable(f"The name {host} could not be resolved in time.") from None
-        except (OSError, ValueError) as error:  # ValueError: what no name can look like
+        except (OSError, ValueError) as error:  # ValueError: the text cannot be a name
             raise unavailable(f"The name {host} cannot be resolved.") from error
         addresses = [read_address(text) for text in found]
         if not self._is_allowed(url) and not all(address and is_public(address) for address in addresses):
-            raise unavailable(f"{host} is not a public host; files are fetched from the internet only.")
+            raise unavailable(
+                f"{host} is not a public host. Files are fetched from the public internet only."
+            )
         return _families_in_turn([str(address) for address in addresses if address])
 
     def _is_allowed(self, url: httpx.URL) -> bool:
-        """Tell whether the owner named the host, with this port or, for the scheme's own, without one."""
+        """Tell whether the owner allows the host: with this port, or without one if the URL has none."""
         host = f"[{url.host}]" if ":" in url.host else url.host
         names = {f"{host}:{url.port or _PORTS[url.scheme]}"}
         return not self._allowed.isdisjoint(names | ({host} if url.port is None else set()))
 
     def _opened_transport(self) -> httpx.AsyncHTTPTransport:
-        # A transport, not a client: a client would keep cookies, and read the environment for proxies.
+        # A transport, not a client: a client keeps cookies, and reads the environment for proxies.
         if self._transport is None:
             self._transport = httpx.AsyncHTTPTransport(
                 verify=self._ssl_context or httpx.create_ssl_context(trust_env=False),
                 trust_env=False,
-                # Connections are told apart by address: one is never used again, perhaps for another name.
+                # The pool knows connections by address. A second use might be for another name.
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             )
         return self._transport
 
 
 def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL:
-    """Read an address once, by the parser that also connects: two parsers are where guards are passed by."""
+    """Parse an address by the parser that also connects: a second one may read another host in it."""
     try:
         url = httpx.URL(text) if base is None else base.join(text)
         host = url.host
     except (httpx.InvalidURL, ValueError) as error:
-        raise unavailable("A file's address is not a valid URL.") from error
+        raise unavailable("The file's address is not a valid URL.") from error
     if url.scheme not in _PORTS:
         raise unavailable(
-            f"A file's address must begin with http:, https: or data:, not {url.scheme[:20]!r}."
+            f"The file's address must begin with http:, https: or data:, not {url.scheme[:20]!r}."
         )
     if not host:
-        raise unavailable("A file's address names no host.")
+        raise unavailable("The file's address has no host.")
     if url.userinfo:
-        raise unavailable("A file's address must not carry a user name or a password.")
+        raise unavailable("The file's address must not contain a user name or a password.")
     return url
 
 
 def _redirected(url: httpx.URL, response: httpx.Response) -> httpx.URL:
     location = response.headers.get("location", "")
     if not location:
-        raise unavailable(f"{url.host} redirects the file to nowhere.")
+        raise unavailable(f"{url.host} answered with a redirect that has no address.")
     return _parsed(location, url)
 
 
 def _families_in_turn(addresses: list[str]) -> list[str]:
-    """Let a family that this machine has no way out for cost one attempt, not all."""
+    """Alternate v4 and v6: a machine without a route for one family then loses one attempt, not all."""
     first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
     second = [address for address in addresses if address not in first]
     mixed = [address for pair in zip(first, second, strict=False) for address in pair]
@@ -216,25 +222,25 @@ async def _received(response: httpx.Response, url: httpx.URL, max_bytes: int) ->
 
 
 async def _unpacked(response: httpx.Response, url: httpx.URL, spool: Spool) -> AsyncIterator[bytes]:
-    """Yield the body; compressed although nobody asked for that, in steps that stay small."""
+    """Yield the body. Some servers compress although we ask for `identity`: unpack it in small steps."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
         async for piece in response.aiter_raw():
             yield piece
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise unavailable(f"{url.host} sends the file compressed, as {encoding[:20]!r}.")
+        raise unavailable(f"{url.host} sent the file in an unsupported encoding: {encoding[:20]!r}.")
     inflater, received = Inflater(), 0
     try:
         async for data in response.aiter_raw():
             received += len(data)
-            spool.check_size(received)  # it may go on for ever and unpack to nothing
+            spool.check_size(received)  # An endless body can unpack to nothing.
             for piece in inflater.feed(data):
                 yield piece
         for piece in inflater.end():
             yield piece
     except BrokenCompression as error:
-        raise unavailable(f"The file from {url.host} is compressed wrongly: {error}.") from error
+        raise unavailable(f"The compressed file from {url.host} is broken: {error}.") from error
 
 
 async def _decoded(url: str, max_bytes: int) -> FetchedFile:
@@ -249,19 +255,19 @@ async def _decoded(url: str, max_bytes: int) -> FetchedFile:
 
 
 def _close_result(decoding: asyncio.Future[FetchedFile]) -> None:
-    """Close what a thread made for somebody who had left."""
+    """Close the file of a thread that ended after its reader was cancelled."""
     if not decoding.cancelled() and decoding.exception() is None:
         decoding.result().close()
 
 
 @contextmanager
 def _errors_of_http(url: httpx.URL) -> Iterator[None]:
-    """Turn httpx's errors into ours; they name the host alone, since addresses may carry secrets."""
+    """Turn httpx's errors into ours. They name the host only: the rest of an address may hold secrets."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise unavailable(f"No connection to {url.host} for the file.") from error
+        raise unavailable(f"The gateway could not connect to {url.host} for the file.") from error
     except httpx.TimeoutException as error:
-        raise unavailable(f"{url.host} fell silent before the file was there.") from error
+        raise unavailable(f"{url.host} stopped sending before the file was complete.") from error
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise unavailable(f"The connection to {url.host} broke before the file was there.") from error
+        raise unavailable(f"The connection to {url.host} broke before the file was complete.") from error

@@ -10,22 +10,23 @@ from lib.errors import InvalidRequest
 WIDTH = 1440
 MAX_HEIGHT = 960
 MAX_PIXELS = 20_000_000
-"""At four bytes a pixel: the peaks are 90 MB for a PNG, 140 for a JPEG, 300 for a WebP (measured)."""
+"""A larger picture may not fit in memory. At this size the peak is 90 MB for a PNG, 140 for a JPEG, 300 for a
+WebP (measured)."""
 BAND_PIXELS = 1_000_000
-"""What is converted at once, so that no second picture of full size is ever made."""
+"""So many pixels are converted at once: there is never a second picture of full size."""
 JPEG_QUALITY = 92
 
 ORIENTATION = 0x0112
-"""EXIF's number for which way up a camera was held: 1 to 8, where 5 and more lay on its side."""
+"""EXIF's tag for the rotation of the camera: 1 to 8. From 5 on, width and height are swapped."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 Picture = Any
-"""Pillow's Image; Pillow is imported where it is used, which most instances never do."""
+"""Pillow's Image. Pillow is imported by the functions that use it, because few requests do."""
 
 
 class Fit(NamedTuple):
-    """Which rows of a picture become how large a frame."""
+    """The rows of a picture that are kept, and the height of the frame."""
 
     top: int
     bottom: int
@@ -35,13 +36,15 @@ class Fit(NamedTuple):
 def fit_frame(source: IO[bytes], target: IO[bytes], *, param: str) -> None:
     """Scale a picture to the width, crop the middle of its height, and write a JPEG. Takes CPU time.
 
-    Raise InvalidRequest for what is no picture, and for one whose pixels would not fit in memory.
+    Raise InvalidRequest if the source is not a picture, or has more than MAX_PIXELS.
     """
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs: our own limit is lower; of EXIF: it is not needed
+            warnings.simplefilter(
+                "ignore"
+            )  # About bombs: our own limit is lower. About EXIF: it is not needed.
             with Image.open(source, formats=_FORMATS) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     size = f"{opened.width}x{opened.height}"
@@ -49,18 +52,20 @@ def fit_frame(source: IO[bytes], target: IO[bytes], *, param: str) -> None:
                 frame = _frame_of(opened)
     except InvalidRequest:
         raise
-    except Exception as error:  # what its decoders raise at hostile bytes is Pillow's secret
-        raise _invalid("this is no picture (JPEG, PNG, WebP, GIF or BMP), or a broken one", param) from error
+    except Exception as error:  # Pillow does not document the errors of its decoders.
+        raise _invalid(
+            "this is not a picture (JPEG, PNG, WebP, GIF or BMP), or it is broken", param
+        ) from error
     frame.save(target, "JPEG", quality=JPEG_QUALITY)
 
 
 def _frame_of(opened: Picture) -> Picture:
-    """Cut, shrink, and only then turn: all but the first step work on few pixels."""
+    """Cut, shrink, and turn last: then only the first step works on many pixels."""
     from PIL.Image import Transpose
 
     orientation = _orientation(opened)
     is_on_its_side = orientation >= 5
-    # A JPEG is unpacked at about the size that is needed, where it is larger.
+    # Pillow unpacks a larger JPEG at about the size that is needed.
     opened.draft("RGB", (MAX_HEIGHT, WIDTH) if is_on_its_side else (WIDTH, MAX_HEIGHT))
     width, height = (opened.height, opened.width) if is_on_its_side else opened.size
     fit = fit_rows(width, height)
@@ -83,13 +88,13 @@ def _frame_of(opened: Picture) -> Picture:
 def _orientation(opened: Picture) -> int:
     try:
         value = opened.getexif().get(ORIENTATION)
-    except Exception:  # noqa: BLE001 - a picture whose EXIF is broken is a picture all the same
+    except Exception:  # noqa: BLE001 - a picture with broken EXIF is still a picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _reduced(image: Picture, box: tuple[int, int, int, int], *, factor: int) -> Picture:
-    """Copy a part of the picture, in RGB on white and so many times smaller, band by band."""
+    """Copy a part of the picture band by band: in RGB, on white, `factor` times smaller."""
     from PIL import Image
 
     left, top, right, bottom = box
@@ -106,7 +111,7 @@ def _reduced(image: Picture, box: tuple[int, int, int, int], *, factor: int) -> 
 
 
 def fit_rows(width: int, height: int) -> Fit:
-    """Choose the rows; what is cropped is never scaled: a very tall picture would become gigantic."""
+    """Choose the rows before scaling: a very tall picture would become gigantic."""
     scaled = max(1, round(height * WIDTH / width))
     if scaled <= MAX_HEIGHT:
         return Fit(0, height, scaled)
@@ -115,5 +120,5 @@ def fit_rows(width: int, height: int) -> Fit:
     return Fit(top, top + kept, MAX_HEIGHT)
 
 
-def _invalid(what: str, param: str) -> InvalidRequest:
-    return InvalidRequest(f"Invalid file in '{param}': {what}.", code="invalid_file", param=param)
+def _invalid(fault: str, param: str) -> InvalidRequest:
+    return InvalidRequest(f"Invalid file in '{param}': {fault}.", code="invalid_file", param=param)

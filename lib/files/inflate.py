@@ -1,4 +1,4 @@
-"""Decompression in bounded steps: a few bytes may stand for gigabytes."""
+"""Decompression in bounded steps: a few bytes may unpack to gigabytes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 STEP_BYTES = 64 * 1024
 _GZIP_OR_ZLIB = 47
-"""zlib's own number for: 32 KiB of window, and see from the header which of the two it is."""
+"""zlib's number for a window of 32 KiB and a header of either format."""
 
 
 class BrokenCompression(Exception):
-    """The bytes are not what they were said to be, or end too early."""
+    """The bytes are not in the declared encoding, or end too early."""
 
 
 class Inflater:
@@ -22,7 +22,7 @@ class Inflater:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
-            if self._decompressor.eof:  # another member follows; both are one file
+            if self._decompressor.eof:  # Another gzip member follows. Both are one file (RFC 1952).
                 self._decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
             try:
                 piece = self._decompressor.decompress(data, STEP_BYTES)
@@ -33,7 +33,7 @@ class Inflater:
                 yield piece
 
     def end(self) -> Iterator[bytes]:
-        """Yield what was held back; raise where the end is missing."""
+        """Yield the rest; raise if the end is missing."""
         while not self._decompressor.eof:
             piece = self._decompressor.decompress(b"", STEP_BYTES)
             if not piece:

@@ -12,7 +12,7 @@ from lib.files.spool import FetchedFile, Spool
 
 STEP_CHARACTERS = 64 * 1024
 MAX_HEAD_CHARACTERS = 1024
-"""Of what precedes the comma of a data URL."""
+"""The part before the comma of a data URL is at most so long."""
 
 _DATA = re.compile(r"data:", re.IGNORECASE)
 _SPACE = dict.fromkeys(map(ord, " \t\r\n"))
@@ -26,7 +26,7 @@ def is_data_url(url: str) -> bool:
 def decode_base64_file(data: str, *, name: str | None, max_bytes: int) -> FetchedFile:
     """Decode a data URL or bare base64, in pieces; raise InvalidRequest (`invalid_file`), RequestTooLarge.
 
-    White space, the URL-safe alphabet and missing padding are taken: clients send all of them.
+    White space, the URL-safe alphabet and missing padding are accepted: clients send all of them.
     """
     head, start = _head(data) if is_data_url(data) else ("data:;base64", 0)
     content_type, *parameters = [part.strip() for part in head[len("data:") :].split(";")]
@@ -64,7 +64,7 @@ def _decoded(data: str, start: int) -> Iterator[bytes]:
     held = ""
     for position in range(start, len(data), STEP_CHARACTERS):
         held += data[position : position + STEP_CHARACTERS].translate(_SPACE)
-        if "=" in held:  # padding, which nothing may follow
+        if "=" in held:  # Padding: only the end may follow.
             held += data[position + STEP_CHARACTERS :].translate(_SPACE)
             break
         whole = len(held) - len(held) % 4
@@ -85,7 +85,7 @@ def _unquoted(data: str, start: int) -> Iterator[bytes]:
     position = start
     while position < len(data):
         end = position + STEP_CHARACTERS
-        cut = data.rfind("%", max(position + 1, end - 2), end)  # never within an escape
+        cut = data.rfind("%", max(position + 1, end - 2), end)  # Never cut within an escape.
         end = cut if cut > 0 else end
         yield unquote_to_bytes(data[position:end])
         position = end

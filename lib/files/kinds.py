@@ -1,4 +1,4 @@
-"""What a file is: by its bytes first, then by what was declared, then by its name.
+"""Finds the kind of a file: by its bytes first, then by the declared type, then by its name.
 
 Servers declare application/octet-stream for everything, and clients name a PNG photo.jpg.
 """
@@ -11,13 +11,13 @@ import re
 import msgspec
 
 SAMPLE_BYTES = 64 * 1024
-"""Of each end of a file is enough: the names inside an archive stand at its end."""
+"""So much of each end of a file is enough: an archive lists its names at its end."""
 
 
 class Kind(msgspec.Struct, frozen=True):
     mime: str
     extension: str
-    """With its dot."""
+    """It begins with its dot."""
 
     @property
     def is_image(self) -> bool:
@@ -113,7 +113,7 @@ _BY_EXTENSION = {
 }
 _OFFICE_OF_OLD = ("application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint")
 _PAGES = (".php", ".asp", ".aspx", ".jsp", ".cgi", ".do")
-"""What made a file and says nothing of what it is."""
+"""These name the program that made a file, not its kind."""
 
 _MAGIC = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -152,7 +152,7 @@ _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 
 def recognize(head: bytes, *, tail: bytes = b"", declared: str = "", name: str = "") -> Kind:
-    """Say what the file is; `head` and `tail` are its first and last `SAMPLE_BYTES`."""
+    """Return the file's kind; `head` and `tail` are its first and last `SAMPLE_BYTES`."""
     claims = [claim for claim in (_declared(declared), _by_name(name)) if claim is not None]
     if mime := _by_magic(head):
         return _KINDS[mime]
@@ -162,17 +162,17 @@ def recognize(head: bytes, *, tail: bytes = b"", declared: str = "", name: str =
         return _archive(head, tail)
     if _is_text(head):
         return _text(head, claims)
-    # No magic number of ours; a text in an older encoding, perhaps. No claim makes it a picture.
+    # No known magic number: perhaps a text in an older encoding. A claim cannot make it a picture.
     return next((claim for claim in claims if claim != UNKNOWN and not claim.is_image), UNKNOWN)
 
 
 def name_as(name: str, kind: Kind) -> str:
-    """Return the name with an extension that is the kind's own; one that fits already is kept."""
-    stem, dot, ending = name.rpartition(".")
-    extension = f".{ending.lower()}" if dot and stem else ""
+    """Return the name with an extension of the kind; an extension that fits already is kept."""
+    stem, dot, suffix = name.rpartition(".")
+    extension = f".{suffix.lower()}" if dot and stem else ""
     known = _BY_EXTENSION.get(extension)
     if known == kind or (extension and known is None and kind in (TEXT, UNKNOWN)):
-        return name  # also main.py, which is a text
+        return name  # Also main.py: it is a text.
     return f"{stem if known or extension in _PAGES else name}{kind.extension}"
 
 
@@ -202,7 +202,7 @@ def _by_magic(head: bytes) -> str:
 
 
 def _archive(head: bytes, tail: bytes) -> Kind:
-    for mime in (f"{_OPEN_DOCUMENT}{what}" for what in ("text", "spreadsheet", "presentation")):
+    for mime in (f"{_OPEN_DOCUMENT}{form}" for form in ("text", "spreadsheet", "presentation")):
         if f"mimetype{mime}".encode() in head[:200]:
             return _KINDS[mime]
     if b"mimetypeapplication/epub+zip" in head[:200]:
@@ -224,7 +224,7 @@ def _old_office(sample: bytes, claims: list[Kind]) -> Kind:
 def _is_text(head: bytes) -> bool:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
-    try:  # not final: the sample may end within a character
+    try:  # Not final: the sample may end within a character.
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False

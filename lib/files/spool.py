@@ -1,4 +1,4 @@
-"""Where a file is kept while it is needed: in memory as long as it is small, then on disk."""
+"""Keeps a file while it is needed: a small one in memory, a larger one on disk."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from lib.errors import RequestTooLarge
 from lib.files.names import safe_name
 
 SPOOL_BYTES = 1024 * 1024
-"""Kept in memory up to here."""
+"""A file is kept in memory up to this size."""
 WRITE_BYTES = 256 * 1024
-"""Collected before a write: on disk each one is a trip to another thread."""
+"""So much is collected before a write, because each write to disk costs a trip to another thread."""
 
 
 class FetchedFile:
-    """A file that was had whole, at position 0; whoever got it closes it."""
+    """A complete file, at position 0. Its receiver closes it."""
 
     def __init__(self, file: IO[bytes], *, size: int, content_type: str, name: str, digest: str) -> None:
         self.file = file
         self.size = size
         self.content_type = content_type
-        """As declared, without parameters; may be empty, may be wrong."""
+        """The declared type, without parameters. It may be empty or wrong."""
         self.name = name
-        """Safe to send on, and never empty."""
+        """It is safe to send on, and never empty."""
         self.digest = digest
-        """sha256 of the content, in hex."""
+        """The sha256 of the content, in hex."""
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether reading it blocks nobody."""
+        """Tell whether a read returns without waiting for a disk."""
         return self.size <= SPOOL_BYTES
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class FetchedFile:
 
 
 class Spool:
-    """Takes a file piece by piece, and at most so many bytes of it."""
+    """Takes a file piece by piece, up to a number of bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self.size = 0
@@ -74,7 +74,7 @@ class Spool:
         return self.finish_now(content_type=content_type, name=name)
 
     def finish_now(self, *, content_type: str, name: str) -> FetchedFile:
-        """Hand the file on: from now on it is its new owner who closes it."""
+        """Hand the file on. The new owner closes it."""
         self._flush()
         self._file.seek(0)
         return FetchedFile(
@@ -91,7 +91,7 @@ class Spool:
     def check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise RequestTooLarge(
-                f"A file is larger than the {self._max_bytes} bytes that are accepted here."
+                f"The file is larger than the {self._max_bytes} bytes that are accepted here."
             )
 
     def _collect(self, piece: bytes) -> None:
@@ -113,4 +113,4 @@ class Spool:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise RequestTooLarge("There is no room on this host's disk for the file.") from error
+            raise RequestTooLarge("This host's disk has no room for the file.") from error

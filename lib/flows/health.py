@@ -25,7 +25,7 @@ CLOCK_TOLERANCE_S = 60.0
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What anybody may know. `notes` are sentences for the owner."""
+    """The public part of the health. `notes` are sentences for the owner."""
 
     status: Literal["ok", "degraded"]
     accounts: int
@@ -40,7 +40,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the owner may know."""
+    """The whole health, for the owner only."""
 
     status: Literal["ok", "degraded"]
     notes: list[str]

@@ -32,9 +32,9 @@ class Passing(Exception):
 
 
 class Store(Protocol):
-    """What every backend promises (tests/unit/store/test_contract.py); an expired entry is an absent one.
+    """The promises of every backend (tests/unit/store/test_contract.py). An expired entry is an absent one.
 
-    Keys and values are any str. An operation that is cancelled may or may not have happened.
+    Keys and values are any str. A cancelled operation may or may not have happened.
     """
 
     async def get(self, key: str) -> str | None: ...

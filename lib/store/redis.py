@@ -149,7 +149,7 @@ def _options(settings: RedisSettings) -> dict[str, Any]:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether Redis itself said no, and would again; a replica's no is for the master to overrule."""
+    """Redis itself refuses and would refuse again. A replica's refusal does not count: the master decides."""
     from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
 
     return isinstance(error, ResponseError | AuthenticationError) and not isinstance(error, ReadOnlyError)

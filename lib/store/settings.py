@@ -139,7 +139,9 @@ def _redis(url: str) -> RedisSettings:
 
     match = _REDIS_URL.fullmatch(url)
     if not match or int(match["port"] or 0) > 65535:
-        raise ValueError("must be redis[s]://[user:password@]host[:port][/number], odd characters as %XX")
+        raise ValueError(
+            "must be redis[s]://[user:password@]host[:port][/number]; write special characters as %XX"
+        )
     parts = urlsplit(url)
     return RedisSettings(
         host=parts.hostname or "",
@@ -157,12 +159,14 @@ def _upstash(environ: Mapping[str, str], *, is_named: bool) -> StoreSettings:
         url, token = environ.get(url_name, "").strip(), environ.get(token_name, "").strip()
         if url and token:
             if not _is_address(url) or not token.isascii() or not token.isprintable():
-                raise ValueError(f"is upstash://, which needs https://… in {url_name}, ASCII in {token_name}")
+                raise ValueError(
+                    f"is upstash://: {url_name} must be an https:// URL, and {token_name} must be ASCII"
+                )
             address = url.rstrip("/")
             has_path = "/" in address.partition("://")[2]
             return UpstashSettings(address if has_path else f"{address}/", token)
     if is_named:
-        raise ValueError(f"is upstash://, which needs {' and '.join(_UPSTASH[0])}")
+        raise ValueError(f"is upstash://: set {' and '.join(_UPSTASH[0])} too")
     return MemorySettings()
 
 
@@ -187,9 +191,9 @@ def _dynamodb(url: str, environ: Mapping[str, str]) -> DynamoSettings:
     region = options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     key_id, secret = (environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
     if not re.fullmatch(r"[\w.-]+", table, re.ASCII) or not region:
-        raise ValueError("must be dynamodb://table?region=region, or AWS_REGION must be set")
+        raise ValueError("must be dynamodb://table?region=region; or set AWS_REGION")
     if not key_id or not secret:
-        raise ValueError("is dynamodb://…, which needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise ValueError("is dynamodb://…: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY too")
     return DynamoSettings(
         table=table,
         region=region,

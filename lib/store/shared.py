@@ -80,7 +80,7 @@ class SharedState:
 
     @property
     def problem(self) -> str | None:
-        """What the store's last operation of its kind failed with; None: it worked."""
+        """The error of the store's last write, else of its last read. None means that both worked."""
         return self._writes.problem or self._reads.problem
 
     async def probe(self) -> str | None:
@@ -190,12 +190,12 @@ class SharedState:
             await self.remove(place, copy.value)
 
     def copy(self, place: Place) -> str | None:
-        """What this process knows without asking."""
+        """Return this process's own copy, without asking the store."""
         copy = self._copies.get(place.name)
         return None if copy is None else copy.value
 
     def wants_saving(self, place: Place) -> bool:
-        """Whether the store could not take the copy, and it is time to offer it again."""
+        """The store could not save the copy, and it is time to try again."""
         copy = self._copies.get(place.name)
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S

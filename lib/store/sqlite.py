@@ -188,9 +188,8 @@ def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
 
 def _prepare_schema(connection: sqlite3.Connection) -> None:
     with connection:
-        connection.execute(
-            "BEGIN IMMEDIATE"
-        )  # of several new processes one makes the table, the others find it
+        # If several new processes start together, one makes the table and the others find it.
+        connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
             raise SqliteError(

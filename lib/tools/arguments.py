@@ -61,11 +61,11 @@ def _object_in(text: str, depth: int = 0) -> dict[str, Any]:
         return {}
     try:
         found = read_json(stripped)
-    except CutOff:
+    except NotJson as error:
         if (again := _repeated(stripped)) is not None:
             return again
-        raise
-    except NotJson as error:
+        if isinstance(error, CutOff):
+            raise
         raise NotAnObject(f"the arguments must be one JSON object: {error}") from error
     if isinstance(found.value, str) and depth == 0:  # encoded twice
         return _object_in(found.value, 1)

@@ -19,10 +19,16 @@ from lib.tools.toolbox import Declared, encoded
 from lib.tools.values import kinds_of
 
 NO_DESCRIPTION = "(no description)"
-_LEFT_OUT = frozenset(("$schema", "title", "additionalProperties", "default", "$id", "$comment", "examples"))
+_LEFT_OUT = frozenset(
+    (
+        "$schema", "title", "additionalProperties", "default", "$id", "$comment", "examples", "$defs",
+        "definitions",
+    )
+)  # fmt: skip
 _BOUNDS = ("minimum", "maximum", "format")
-_MAX_INLINED = 6
-"""References inside each other that are written out; a deeper one says only its type."""
+_MAX_PARTS = 2_000
+"""One argument's schema may have so many parts. Written-out references may multiply them."""
+_MAX_SAMPLE_DEPTH = 3
 _STEPS = (1.0, 0.5, 0.25, 0.1, 0.0)
 """Shares of a description's and of a hint's length that are tried, one after the other."""
 _SAMPLES = {
@@ -88,7 +94,7 @@ def _argument(schema: Schema, root: Schema, is_required: bool, hint: int) -> Any
     said = cut_end(on_one_line(str(schema.get("description", ""))), hint).strip("…")
     if _is_flat(schema):
         return _flat(schema, is_required, said)
-    nested = _compressed(schema, root, hint, 0)
+    nested = _Copy(root, hint).of(schema)
     return {**nested, "required": True} if is_required and "required" not in nested else nested
 
 
@@ -111,32 +117,38 @@ def _flat(schema: Schema, is_required: bool, said: str) -> str:
     return ", ".join([*words, said] if said else words)
 
 
-def _compressed(schema: object, root: Schema, hint: int, depth: int) -> Any:
-    """Copy a schema without what says nothing, with local references written out."""
-    if not isinstance(schema, Mapping):
-        return schema
-    known = resolve(schema, root)
-    if "$ref" in schema and depth > _MAX_INLINED:
-        return {"type": list(types_of(known))} if types_of(known) else {}
-    copied: dict[str, Any] = {}
-    for keyword, value in known.items():
+class _Copy:
+    """Copies a schema without the parts that say nothing, with local references written out."""
+
+    def __init__(self, root: Schema, hint: int) -> None:
+        self._root = root
+        self._hint = hint
+        self._left = _MAX_PARTS
+
+    def of(self, schema: object, above: frozenset[str] = frozenset()) -> Any:
+        if not isinstance(schema, Mapping):
+            return schema
+        self._left -= 1
+        known = resolve(schema, self._root)
+        reference = str(schema.get("$ref", ""))
+        if reference in above or self._left < 0:
+            return {"type": list(types_of(known))} if types_of(known) else {}
+        below = above | {reference} if reference else above
+        kept = {keyword: value for keyword, value in known.items() if keyword not in _LEFT_OUT}
+        copied = {keyword: self._part(keyword, value, below) for keyword, value in kept.items()}
+        return {keyword: value for keyword, value in copied.items() if keyword != "description" or value}
+
+    def _part(self, keyword: str, value: Any, above: frozenset[str]) -> Any:
         match keyword:
             case "properties" if isinstance(value, Mapping):
-                copied[keyword] = {
-                    name: _compressed(part, root, hint, depth + 1) for name, part in value.items()
-                }
+                return {name: self.of(part, above) for name, part in value.items()}
             case "items":
-                copied[keyword] = _compressed(value, root, hint, depth + 1)
+                return self.of(value, above)
             case "anyOf" | "oneOf" | "allOf" | "prefixItems" if isinstance(value, list):
-                copied[keyword] = [_compressed(part, root, hint, depth + 1) for part in value]
+                return [self.of(part, above) for part in value]
             case "description":
-                if said := cut_end(on_one_line(str(value)), hint).strip("…"):
-                    copied[keyword] = said
-            case "$defs" | "definitions":
-                pass
-            case _ if keyword not in _LEFT_OUT:
-                copied[keyword] = value
-    return copied
+                return cut_end(on_one_line(str(value)), self._hint).strip("…")
+        return value
 
 
 # The example
@@ -168,7 +180,7 @@ def _sample(name: str, schema: object, root: Schema, depth: int) -> Any:
     for keyword in ("const", "default", "example"):
         if known.get(keyword) is not None:
             return known[keyword]
-    if (options := options_of(known)) and depth < _MAX_INLINED:
+    if (options := options_of(known)) and depth < _MAX_SAMPLE_DEPTH:
         return _sample(name, options[0], root, depth + 1)
     kinds = kinds_of(known, root)
     if "string" in kinds or not kinds:
@@ -178,7 +190,7 @@ def _sample(name: str, schema: object, root: Schema, depth: int) -> Any:
         return max(2, int(least) + 1) if isinstance(least, int | float) else 2
     if "boolean" in kinds:
         return True
-    if depth >= _MAX_INLINED:
+    if depth >= _MAX_SAMPLE_DEPTH:
         return [] if "array" in kinds else {}
     if "array" in kinds:
         return [_sample(name, known.get("items", ANYTHING), root, depth + 1)]

@@ -63,9 +63,8 @@ class CleanJson:
         """Return the closers that are missing at a boundary; None: the text ends inside something."""
         if self._at is _At.DONE:
             return ""
-        if self._at not in (_At.AFTER_VALUE, _At.FIRST_ITEM, _At.FIRST_KEY, _At.KEY) or not self._open:
-            return None
-        if self._at is _At.KEY and not self._held:
+        is_boundary = self._at in (_At.AFTER_VALUE, _At.FIRST_ITEM, _At.FIRST_KEY) or "," in self._held
+        if not self._open or not is_boundary:
             return None
         return "".join(_CLOSERS[opener] for opener in reversed(self._open))
 

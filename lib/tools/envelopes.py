@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def envelopes_in(value: object, box: Toolbox) -> Iterator[Envelope]:
-    """Find the calls of one JSON value; none if any part of it is something else."""
+    """Find the calls of one JSON value; if any part of it is something else, there are no calls."""
     items = value if isinstance(value, list) else [value]
     found: list[Envelope] = []
     for item in items:

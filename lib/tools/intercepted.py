@@ -28,7 +28,7 @@ class Interception:
         self._anonymous = 0
 
     def take(self, event: InterceptedCall) -> None:
-        """Add a call, or what is new about it: the upstream tells it in pieces, and again with its result."""
+        """Add a call, or news of it: the upstream tells it in pieces, and again with its result."""
         key = event.id or self._known(event)
         known = self._calls.get(key)
         if known and len(event.arguments) < len(known.arguments):
@@ -43,7 +43,7 @@ class Interception:
         return f" {self._anonymous}"
 
     def judge(self) -> list[Call | Fault]:
-        """Say what became of the calls, and forget them. The upstream's own ones are left out."""
+        """Judge the calls, and forget them. The upstream's own ones are left out."""
         judged = [found for event in self._calls.values() if (found := _judge(event, self._box))]
         self._calls.clear()
         return judged
@@ -68,7 +68,7 @@ def _salvaged(event: InterceptedCall, box: Toolbox) -> Call | None:
     if "<arg_key>" in event.name:
         reader = MarkupReader(box, native_family)
         drafts = reader.feed(f"<tool_call>{event.name}</tool_call>") + reader.finish()
-        found = box.check(drafts[0]) if len(drafts) == 1 else None
+        found = box.check(drafts[0].draft) if len(drafts) == 1 else None
         return found if isinstance(found, Call) else None
     name = _ENDS.sub("", event.name)
     tool = box.find(name) if name != event.name and not _RESIDUE.search(name) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_STARTS = 16
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n", re.MULTILINE)
 _LINE = re.compile(r"^[ \t]*(?=[{\[])", re.MULTILINE)
 _BRACKET = re.compile(r"[{\[]")
+_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*\"|[{}\[\]:,]|[^\s{}\[\]:,\"]+")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -65,3 +67,24 @@ def _checked(text: str, start: int, found: Loose, schema: Schema) -> Answer:
     if found.is_strict and fitted == found.value and encoded(fitted) == encoded(found.value):
         return Answer(text[start : found.end].strip())
     return Answer(encoded(fitted), None, True)
+
+
+def mended_end(sent: str, rest: str) -> str | None:
+    """Return valid JSON that goes on behind the valid beginning `sent`, where `rest` is sloppy.
+
+    None: the value cannot be read, or it does not begin like this.
+    """
+    try:
+        value = read_json(sent + rest).value
+    except NotJson:
+        return None
+    wanted, known = _TOKEN.findall(encoded(value)), _TOKEN.findall(sent)
+    if len(known) > len(wanted) or not all(map(_is_same, known, wanted)):
+        return None
+    return "".join(wanted[len(known) :])
+
+
+def _is_same(one: str, other: str) -> bool:
+    if one == other or one[0] != other[0] or one[0] not in '"-0123456789':
+        return one == other
+    return bool(json.loads(one) == json.loads(other))

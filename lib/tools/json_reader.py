@@ -17,18 +17,19 @@ from lib.chat.events import (
     Rewritten,
     TextDelta,
     ToolCallDelta,
+    Withdrawn,
 )
 from lib.chat.request import JsonFormat
 from lib.errors import InvalidModelOutput
 from lib.tools.clean_json import CleanJson
-from lib.tools.json_answer import read_answer
+from lib.tools.json_answer import mended_end, read_answer
 from lib.tools.schema import Schema, problem_of
 from lib.tools.values import fit, kinds_of
 
 MAX_CHATTER_CHARS = 4_000
 """Behind more words than these, the JSON is not streamed but looked for at the end."""
 _ANY_OBJECT: Schema = {"type": "object"}
-_START = re.compile(r"(?:\A|\n)[ \t\r\n\ufeff]*(?:(?:`{3,}|~{3,})[^\n`]*\n\s*)?(?=([{\[])\s*[^\s])")
+_START = re.compile(r"(?:\A|\n)[ \t\r\n\ufeff]*(?:(?:`{3,}|~{3,})[^\n`]*\n\s*)?(?=(\{)\s*[\"}]|(\[)\s*[^\s])")
 
 
 class _In(Enum):
@@ -60,6 +61,8 @@ class JsonReader:
         self._in = _In.BEFORE if self._is_streamed and self._openers else _In.HELD
         self._words: list[str] = []
         """The text, as it is held or as it was passed on."""
+        self._behind: list[str] = []
+        """The text from a fault on, if some was passed on before it."""
         self._chars = 0
         self._json = CleanJson()
 
@@ -72,6 +75,12 @@ class JsonReader:
                     self._take_text(event.text, out)
                 case Citation() if event.marker:
                     self._take_marker(event, out)
+                case Notice("tool_repair"):
+                    self._has_repaired = True  # one repair turn is enough for both stages
+                    out.append(event)
+                case Withdrawn():
+                    self._begin()  # nothing of the answer is left
+                    out.append(event)
                 case ImageMade():
                     out.append(Notice("json_image"))  # no part of a JSON value
                 case Rewritten():
@@ -93,14 +102,14 @@ class JsonReader:
         elif self._in is _In.VALUE:
             self._pass_on(text, out)
         elif self._in is _In.HELD:
-            self._words.append(text)
+            (self._behind if self._has_sent else self._words).append(text)
 
     def _take_marker(self, event: Citation, out: list[ReplyEvent]) -> None:
         if self._in is _In.VALUE:
             self._words.append(event.marker)
             out.append(event)  # the dialect writes the marker
-        elif self._in in (_In.BEFORE, _In.HELD):
-            self._words.append(event.marker)
+        else:
+            self._take_text(event.marker, out)
 
     def _look_for_start(self, text: str, out: list[ReplyEvent]) -> None:
         self._words.append(text)
@@ -109,7 +118,7 @@ class JsonReader:
             self._in = _In.HELD
             return
         said = "".join(self._words)
-        if (start := _START.search(said)) and start[1] in self._openers:
+        if (start := _START.search(said)) and (start[1] or start[2]) in self._openers:
             self._words = []
             self._in = _In.VALUE
             self._pass_on(said[start.end() :], out)
@@ -123,7 +132,7 @@ class JsonReader:
         if self._json.is_done:
             self._in = _In.AFTER
         elif self._json.is_broken:
-            self._words.append(self._json.rest)
+            self._behind = [self._json.rest]
             self._in = _In.HELD
 
     # The end
@@ -141,7 +150,7 @@ class JsonReader:
     def _release(self, event: Finished, out: list[ReplyEvent]) -> None:
         """The answer was cut, or moderation took it: pass on the words as they are."""
         if self._in in (_In.BEFORE, _In.HELD):
-            held = "".join(self._words) if not self._has_sent else self._json.rest
+            held = "".join(self._behind if self._has_sent else self._words)
             if held:
                 out.append(TextDelta(held))
         if self._rewritten is not None:
@@ -149,17 +158,16 @@ class JsonReader:
         out.append(event)
 
     def _finish_sent(self, event: Finished, out: list[ReplyEvent]) -> None:
-        """A stream cannot take back: supply closers, and check what was sent."""
-        closers = self._json.close() if self._in is not _In.HELD else None
-        if closers is None:
-            out.append(
-                Failed(InvalidModelOutput(f"The model's JSON breaks off or is broken: {self._tail()}"))
-            )
+        """A stream cannot take back: supply closers, and check the whole."""
+        sent = "".join(self._words)
+        ending = mended_end(sent, "".join(self._behind)) if self._behind else self._json.close()
+        if ending is None:
+            said = f"The model's JSON breaks off, or is broken, behind {sent[-40:]!r}."
+            out.append(Failed(InvalidModelOutput(said)))
             return
-        if closers:
-            self._words.append(closers)
-            out.append(TextDelta(closers))
-        problem = self._problem("".join(self._words), out)
+        if ending:
+            out.append(TextDelta(ending))
+        problem = self._problem(sent + ending, out)
         out.append(Failed(_failure(problem)) if problem else event)
 
     def _problem(self, text: str, out: list[ReplyEvent]) -> str | None:
@@ -169,9 +177,6 @@ class JsonReader:
             out.append(Notice("json_untyped"))  # `"5"` for 5: the client gets it as the model wrote it
             return None
         return problem
-
-    def _tail(self) -> str:
-        return repr("".join(self._words)[-40:])
 
     def _finish_held(self, event: Finished, out: list[ReplyEvent]) -> None:
         answer = read_answer(self._whole_text(), self._schema)

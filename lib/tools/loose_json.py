@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 MAX_DEPTH = 100
-"""Deeper JSON is none: no tool's argument is, and reading it would exhaust the stack."""
+"""Deeper JSON is refused: no tool's argument is, and reading it would exhaust the stack."""
 _SPACE = re.compile(r"(?:\s|\ufeff|//[^\n]*|#[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z_$][\w$.\-]*")
 _BARE_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
@@ -26,7 +26,7 @@ _PATH_STRING = re.compile(r'"(?:[A-Za-z]:(?:\\[\w.\-]+){2,}|[CDcd]:\\[\w.\-]+)\\
 class Loose(msgspec.Struct, frozen=True):
     value: Any
     end: int
-    """Where the value ends in the text."""
+    """The position of the value's end in the text."""
     is_strict: bool
     """The value was valid JSON."""
 
@@ -194,7 +194,7 @@ class _Parser:
         raise CutOff("the JSON was cut off in a string")
 
     def _ends_string(self, after: int, is_key: bool) -> bool:
-        """Tell a closing quote from one inside the string by what follows."""
+        """Tell a closing quote from one inside the string by the text behind it."""
         after = _after_blanks(self._text, after)
         if after >= len(self._text):
             return True
@@ -212,7 +212,7 @@ class _Parser:
 _STOPS = {closer: re.compile(rf"\\.|{closer}", re.DOTALL) for closer in set(_QUOTES.values())}
 _BLANKS = re.compile(r"[\s\ufeff]*")
 _ITEM = re.compile(
-    r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*:|\Z)"
+    r"\s*(?:[\"'“‘{\[}\]/#]|-?\d|(?:true|false|null|True|False|None)\b|[A-Za-z_$][\w$]*\s*[:=]|\Z)"
 )
 _NEXT_KEY = re.compile(r"\"[^\"\\\n]{1,64}\"\s*:|'[^'\\\n]{1,64}'\s*:")
 

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import NamedTuple
 
 from lib.tools.drafts import Draft
+from lib.tools.places import NEXT_ARGUMENT, At, Ending, Written
 from lib.tools.schema import properties_of
 from lib.tools.split_names import from_loose_text, leading_name
-from lib.tools.tags import Family, Lexer, Mark, Place, Role, Tag, attributes, fold, own_family, xml_family
+from lib.tools.tags import (
+    Family,
+    Lexer,
+    Mark,
+    Place,
+    Role,
+    Tag,
+    attributes,
+    fold,
+    native_family,
+    own_family,
+    xml_family,
+)
 from lib.tools.toolbox import Toolbox
 from lib.tools.words import ARGUMENT
-
-MAX_BLOCK_CHARS = 256_000
-"""The longest call that is read; a longer one is passed on as text (tools.md §3.4)."""
-
-
-class _At(Enum):
-    """The place in a call."""
-
-    AROUND = "in a wrapper, between calls"
-    HEAD = "before the name"
-    NAME = "in the name"
-    BODY = "between arguments"
-    KEY = "in an argument's name"
-    GAP = "between an argument's name and its value"
-    VALUE = "in a value"
-    MAYBE_END = "after a closer inside a value, before the text that decides"
-    OVER = "after the last call"
-
-
-class _Ending(NamedTuple):
-    """A closer that may be data."""
-
-    closes_run: bool
-    raw: list[str]
 
 
 class MarkupReader:
@@ -45,61 +32,65 @@ class MarkupReader:
         self._box = box
         self._family = family
         self._lexer = Lexer()
-        self._at = _At.HEAD
-        self._drafts: list[Draft] = []
+        self._at = At.HEAD
+        self._drafts: list[Written] = []
+        self._mark: Mark | None = None
         self._wrappers = 0
         self._tools = frozenset(fold(name) for name in box.names)
         self._early_name = ""
         """GLM writes `<tool_call>read<tool_call>path</arg_key>`: the second opener stands for `<arg_key>`."""
         self._is_named_like_tool = False
         self._is_doubtful = False
+        self._has_begun = False
         self.is_aborted = False
-        """It is no call: what was fed is text."""
+        """It is no call: everything that was fed is text."""
         self._begin("")
 
     @property
     def is_over(self) -> bool:
-        return self._at is _At.OVER
+        return self._at is At.OVER
 
     @property
     def rest(self) -> str:
         """The text behind the block, once it is over."""
         return self._lexer.tail
 
-    def feed(self, text: str) -> list[Draft]:
+    def feed(self, text: str) -> list[Written]:
         self._lexer.feed(text)
         self._run(is_final=False)
         return self._taken()
 
-    def finish(self) -> list[Draft]:
+    def finish(self) -> list[Written]:
         """The answer ended normally: supply the closers that are missing."""
         self._run(is_final=True)
-        if self._at is _At.MAYBE_END:
+        if self._at is At.MAYBE_END:
             self._accept_end()
-        if self._at is _At.VALUE:
+        if self._at is At.VALUE:
             self._end_open_value(at_end_of_text=True)
-        is_cut = self._family is not own_family and self._at in (_At.VALUE, _At.KEY, _At.GAP)
-        if self._at not in (_At.OVER, _At.AROUND):
+        is_cut = self._family is not own_family and self._at in (At.VALUE, At.KEY, At.GAP)
+        if self._at not in (At.OVER, At.AROUND):
             self._end_run(is_cut=is_cut)
         return self._taken()
 
-    def _taken(self) -> list[Draft]:
+    def _taken(self) -> list[Written]:
         drafts, self._drafts = self._drafts, []
         return drafts
 
     def _run(self, *, is_final: bool) -> None:
-        while self._at is not _At.OVER and not self.is_aborted:
+        while self._at is not At.OVER and not self.is_aborted:
             token = self._lexer.next(is_final=is_final)
             if token is None:
-                return
+                break
             if isinstance(token, Tag):
-                mark = self._family(token, self._place())
+                mark = self._mark = self._family(token, self._place())
                 if mark is None:
                     self._take_data(token.raw)
                 else:
                     self._take(mark)
             else:
+                self._mark = None
                 self._take_data(token)
+        self._mark = None
 
     def _begin(self, name: str) -> None:
         self._name = name
@@ -108,7 +99,7 @@ class MarkupReader:
         self._key = ""
         self._opener: Mark | None = None
         self._value: list[str] = []
-        self._ending = _Ending(False, [])
+        self._ending = Ending(False, [])
         self._first_run_close: int | None = None
         self._tool_of = ""
         self._arguments: frozenset[str] = frozenset()
@@ -124,20 +115,20 @@ class MarkupReader:
 
     def _take_data(self, data: str) -> None:
         match self._at:
-            case _At.VALUE:
+            case At.VALUE:
                 self._value.append(data)
-            case _At.MAYBE_END:
+            case At.MAYBE_END:
                 self._ending.raw.append(data)
                 if data.strip():
                     self._reject_end()
-            case _At.GAP:
+            case At.GAP:
                 if data.strip():
                     self._begin_value(self._key, None)
                     self._value.append(data.lstrip())
-            case _At.AROUND:
+            case At.AROUND:
                 if data.strip():
-                    self._lexer.put_back(data)
-                    self._at = _At.OVER
+                    self._lexer.put_back(data.lstrip())
+                    self._at = At.OVER
             case _:
                 self._loose.append(data)
                 self._doubt(data)
@@ -152,21 +143,21 @@ class MarkupReader:
 
     def _take(self, mark: Mark) -> None:
         match self._at:
-            case _At.VALUE:
+            case At.VALUE:
                 self._take_in_value(mark)
-            case _At.MAYBE_END:
+            case At.MAYBE_END:
                 self._decide_end(mark)
-            case _At.AROUND:
+            case At.AROUND:
                 self._take_around(mark)
             case _:
                 self._take_outside(mark)
 
     def _take_around(self, mark: Mark) -> None:
         if mark.role is Role.WRAP and mark.is_closer:
-            self._at = _At.OVER
+            self._at = At.OVER
         elif mark.role in (Role.RUN, Role.NAME) and not mark.is_closer:
             self._begin("")
-            self._at = _At.HEAD
+            self._at = At.HEAD
             self._take_outside(mark)
 
     def _take_outside(self, mark: Mark) -> None:
@@ -181,7 +172,7 @@ class MarkupReader:
                 self._take_key(mark)
             case Role.VALUE if not mark.is_closer:
                 self._end_name()
-                self._begin_value(self._collected() if self._at is _At.KEY else self._key, mark)
+                self._begin_value(self._collected() if self._at is At.KEY else self._key, mark)
             case Role.ARGUMENT if not mark.is_closer:
                 self._end_name()
                 self._begin_argument(mark)
@@ -189,18 +180,20 @@ class MarkupReader:
     def _take_wrapper(self, mark: Mark) -> None:
         if not mark.is_closer:
             self._wrappers += 1
-            self._at = _At.AROUND
+            if not self._is_blank():
+                self._end_run()
+            self._at = At.AROUND
         else:
             self._end_run()
-            self._at = _At.OVER
+            self._at = At.OVER
 
     def _take_run(self, mark: Mark) -> None:
-        is_closer = mark.is_closer or (self._at is _At.BODY and self._family is xml_family and not mark.name)
+        is_closer = mark.is_closer or (self._at is At.BODY and self._family is xml_family and not mark.name)
         if is_closer:
             self._end_run()
         elif self._is_blank():
             self._open_run(mark)
-        elif self._family is not own_family and self._at is _At.HEAD and not self._fields and not self._name:
+        elif self._family is not own_family and self._at is At.HEAD and not self._fields and not self._name:
             self._early_name = "".join(self._loose)
             self._loose = []
         else:
@@ -213,9 +206,10 @@ class MarkupReader:
 
     def _open_run(self, mark: Mark) -> None:
         self._begin(mark.name)
-        self._at = _At.BODY if mark.name else _At.HEAD
+        self._at = At.BODY if mark.name else At.HEAD
         self._is_named_like_tool = self._family is xml_family and mark.tag.folded in self._tools
-        self._is_doubtful = self._is_named_like_tool
+        self._is_doubtful = self._is_named_like_tool and not self._has_begun
+        self._has_begun = True
         if self._is_named_like_tool:
             self._fields = list(attributes(mark.tag.rest).items())
         if mark.tag.is_empty:
@@ -224,31 +218,31 @@ class MarkupReader:
     def _take_name(self, mark: Mark) -> None:
         if mark.name:  # the tag itself is the name
             if not mark.is_closer:
-                self._name, self._loose, self._at = mark.name, [], _At.BODY
+                self._name, self._loose, self._at = mark.name, [], At.BODY
         elif mark.is_closer:
             self._end_name()
         elif self._name:
             self._end_run()
             self._begin("")
-            self._at = _At.NAME
+            self._at = At.NAME
         else:
-            self._loose, self._at = [], _At.NAME
+            self._loose, self._at = [], At.NAME
 
     def _end_name(self) -> None:
-        if self._at is _At.NAME:
+        if self._at is At.NAME:
             self._name, self._loose = "".join(self._loose).strip(), []
-            self._at = _At.BODY
+            self._at = At.BODY
 
     def _take_key(self, mark: Mark) -> None:
         self._end_name()
         if not mark.is_closer:
-            if self._at is not _At.KEY:
+            if self._at is not At.KEY:
                 self._name_from_loose()
-                self._loose, self._at = [], _At.KEY
-        elif self._at is _At.KEY:
-            self._key, self._at = self._collected(), _At.GAP
-        elif self._at is not _At.GAP and self._loose:
-            self._key, self._at = self._glued_key(), _At.GAP
+                self._loose, self._at = [], At.KEY
+        elif self._at is At.KEY:
+            self._key, self._at = self._collected(), At.GAP
+        elif self._at is not At.GAP and self._loose:
+            self._key, self._at = self._glued_key(), At.GAP
 
     def _collected(self) -> str:
         text, self._loose = "".join(self._loose).strip(), []
@@ -283,17 +277,17 @@ class MarkupReader:
         self._is_doubtful = False
         self._key, self._opener, self._value = key, opener, []
         self._first_run_close = None
-        self._at = _At.VALUE
+        self._at = At.VALUE
 
     # The end of a value
 
     def _take_in_value(self, mark: Mark) -> None:
         if self._closes_value(mark):
-            self._ending = _Ending(False, [mark.tag.raw])
-            self._at = _At.MAYBE_END
+            self._ending = Ending(False, [mark.tag.raw])
+            self._at = At.MAYBE_END
         elif mark.is_closer and mark.role in (Role.RUN, Role.WRAP):
-            self._ending = _Ending(True, [mark.tag.raw])
-            self._at = _At.MAYBE_END
+            self._ending = Ending(True, [mark.tag.raw])
+            self._at = At.MAYBE_END
         else:
             self._value.append(mark.tag.raw)
 
@@ -320,7 +314,7 @@ class MarkupReader:
             is_end = not mark.is_closer or mark.role in (Role.RUN, Role.WRAP, Role.BODY, Role.NAME)
         if is_end:
             self._accept_end()
-            if self._at is _At.OVER:
+            if self._at is At.OVER:
                 self._lexer.put_back(mark.tag.raw)
             else:
                 self._take(mark)
@@ -332,7 +326,7 @@ class MarkupReader:
         if self._ending.closes_run and self._first_run_close is None:
             self._first_run_close = len(self._value)
         self._value += self._ending.raw
-        self._at = _At.VALUE
+        self._at = At.VALUE
 
     def _accept_end(self) -> None:
         if self._ending.closes_run:
@@ -342,17 +336,20 @@ class MarkupReader:
             self._end_value("".join(self._value))
 
     def _end_value(self, text: str) -> None:
+        if self._family is native_family and not (text.startswith("\n") and text.endswith("\n")):
+            text = f"\n{text}\n"  # GLM's own syntax sets no line breaks around a value: keep those it has
         self._fields.append((self._key, text))
         self._value, self._loose = [], []
-        self._at = _At.BODY
+        self._at = At.BODY
 
     def _end_open_value(self, *, at_end_of_text: bool = False) -> None:
         """End a value without a closer of its own: at the next argument, the call's closer, or the end."""
         text = "".join(self._value)
         if self._family is own_family:
-            lost = _NEXT_ARGUMENT.search(text)
+            lost = NEXT_ARGUMENT.search(text)
             if lost and "\n" not in text[: lost.start()].strip():
-                self._end_value(text[: lost.start()])
+                own_closer = re.compile(rf"</{ARGUMENT}{re.escape(self._key)}\s*>")
+                self._end_value(own_closer.split(text[: lost.start()])[0])
                 self._read_rest(text[lost.start() :])
                 return
             if at_end_of_text and self._first_run_close is not None:
@@ -364,17 +361,13 @@ class MarkupReader:
 
     def _read_rest(self, text: str) -> None:
         """Read the arguments that were taken for a part of the value before them."""
-        reader = MarkupReader(self._box, self._family)
-        reader.resume(self._name, self._fields)
-        reader.feed(text)
-        reader.finish()
-        self._fields = reader.fields
+        self._fields = MarkupReader(self._box, self._family).go_on(self._name, self._fields, text)
 
-    def resume(self, name: str, fields: list[tuple[str, str]]) -> None:
-        self._name, self._fields, self._at = name, fields, _At.BODY
-
-    @property
-    def fields(self) -> list[tuple[str, str]]:
+    def go_on(self, name: str, fields: list[tuple[str, str]], text: str) -> list[tuple[str, str]]:
+        """Read the rest of a call and return all of its arguments."""
+        self._name, self._fields, self._at = name, fields, At.BODY
+        self.feed(text)
+        self.finish()
         return self._fields
 
     # The end of a call
@@ -382,13 +375,19 @@ class MarkupReader:
     def _end_run(self, *, is_cut: bool = False) -> None:
         self._end_name()
         if self._early_name.strip():
-            self._drafts.append(self._draft(self._early_name.strip(), (), ""))
+            self._add(self._draft(self._early_name.strip(), (), ""))
         self._early_name = ""
         loose = "".join(self._loose)
         if self._name or loose.strip() or self._fields:
-            self._drafts.append(self._draft(self._name, tuple(self._fields), loose, is_cut=is_cut))
+            self._add(self._draft(self._name, tuple(self._fields), loose, is_cut=is_cut))
         self._loose = []
-        self._at = _At.AROUND if self._wrappers else _At.OVER
+        self._at = At.AROUND if self._wrappers else At.OVER
+
+    def _add(self, draft: Draft) -> None:
+        """An opener that ends the call before it is no part of that call."""
+        begins_next = self._mark is not None and not self._mark.is_closer and not self._mark.tag.is_empty
+        opener = len(self._mark.tag.raw) if begins_next and self._mark else 0
+        self._drafts.append(Written(draft, self._lexer.consumed - opener))
 
     def _draft(
         self, name: str, fields: tuple[tuple[str, str], ...], loose: str, *, is_cut: bool = False
@@ -398,6 +397,3 @@ class MarkupReader:
             return Draft(name=name, fields=fields, body=loose, is_cut=is_cut, is_explicit=is_explicit)
         found, body, arguments = from_loose_text(loose, self._box)
         return Draft(name=found, fields=fields, body=body, arguments=arguments, is_cut=is_cut)
-
-
-_NEXT_ARGUMENT = re.compile(rf"\s*<{ARGUMENT}[\w\-]+>")

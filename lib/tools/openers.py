@@ -224,7 +224,7 @@ class Openers:
             if inner is None:
                 return _MAYBE if _HALF_PRINT.match(rest) else _TEXT
             return Opening(Kind.PLAIN, place) if self._box.find(inner[1]) else _TEXT
-        if not self._box.find(word[0]):
+        if fold(word[0]) not in self._tools:
             return _TEXT
         return _after_name(rest, word.end(), place)
 
@@ -258,7 +258,7 @@ def _is_half_role_word(rest: str) -> bool:
 
 
 def _after_name(rest: str, end: int, place: int) -> Opening:
-    """The line begins with a tool's name: look at what follows it."""
+    """The line begins with a tool's name: look at the text behind it."""
     after = rest[end:].lstrip(" \t\r")
     if not after:
         return _MAYBE

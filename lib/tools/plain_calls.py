@@ -165,7 +165,8 @@ def _call(text: str, place: int, box: Toolbox, is_whole: bool) -> Written | None
     try:
         draft, end = _in_brackets(name, text, begin, only_text(tool.schema))
     except CutOff:
-        return Written((Draft(name=name, is_cut=True),), len(text)) if is_whole else None
+        cut = Draft(name=name, is_cut=True, is_explicit=text[begin : begin + 1] in ("{", ""))
+        return Written((cut,), len(text)) if is_whole else None
     except NotJson:
         return None
     if draft is None or (text[end - 1 : end] != ")" and ")" not in text[end : end + 3] and not is_whole):

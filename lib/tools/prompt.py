@@ -1,4 +1,4 @@
-"""What the model is told of tools and of structured output, and the history in the syntax that is taught."""
+"""The prompt's sections about tools and structured output, and the history in the taught syntax."""
 
 from __future__ import annotations
 

@@ -20,56 +20,15 @@ from lib.chat.events import (
     ToolCallDelta,
 )
 from lib.tools.drafts import Call, Fault
-from lib.tools.intercepted import DESTROYED, Interception
+from lib.tools.intercepted import DESTROYED
 from lib.tools.openers import Openers
 from lib.tools.repair import failure, words_for_fault, words_for_silence
 from lib.tools.scanner import Found, Item, Scanner, Thought
 from lib.tools.toolbox import Toolbox
+from lib.tools.turn import Turn
 
 MAX_CALLS = 32
 """In one answer. More is a model that repeats itself (tools.md §3.4, 10)."""
-MAX_RAW_CHARS = 256_000
-"""Of reasoning that is kept to be searched for calls, and of words that are shown if nothing else came."""
-
-
-class _Turn:
-    """One turn of the model, as far as it was read."""
-
-    def __init__(self, box: Toolbox, openers: Openers) -> None:
-        self.scanner = Scanner(box, openers)
-        self.interception = Interception(box)
-        self.reasoning = _Words()
-        self.raw = _Words()
-        """The words of calls that cannot be run."""
-        self.withheld = _Words()
-        """Text behind a call, or of a turn whose calls may have to be asked for again."""
-        self.fault: Fault | None = None
-        self.later: list[Call] = []
-        """Calls behind the one with a fault: they must not run before it."""
-        self.has_content = False
-        self.rewritten: Rewritten | None = None
-
-
-class _Words:
-    """Text that grows in pieces, up to a limit."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._chars = 0
-
-    def add(self, text: str) -> None:
-        if self._chars < MAX_RAW_CHARS:
-            self._pieces.append(text)
-            self._chars += len(text)
-
-    def take(self) -> str:
-        text = "".join(self._pieces)
-        self._pieces, self._chars = [], 0
-        return text
-
-    @property
-    def is_blank(self) -> bool:
-        return not any(map(str.strip, self._pieces))
 
 
 class ToolReader:
@@ -79,7 +38,7 @@ class ToolReader:
         self._box = box
         self._new_id = new_id
         self._openers = Openers(box)
-        self._turn = _Turn(box, self._openers)
+        self._turn = Turn(box, self._openers)
         self._calls: list[Call] = []
         self._has_repaired = False
         self._has_shown = False
@@ -87,6 +46,7 @@ class ToolReader:
         self._flows = True
         """Text may be passed on as it comes."""
         self._is_over = False
+        self._has_failed = False
         self.is_done = False
         self.repair: str | None = None
 
@@ -94,6 +54,8 @@ class ToolReader:
         if not self._box.is_on:
             return list(events)
         self.repair = None
+        if self._may_go_on and events:
+            self._begin_again()
         out: list[ReplyEvent] = []
         for event in events:
             if self._is_over:
@@ -103,6 +65,17 @@ class ToolReader:
             else:
                 self._take(event, out)
         return out
+
+    @property
+    def _may_go_on(self) -> bool:
+        """A stage behind this one has asked for another turn of the model."""
+        return self._is_over and not self.is_done and not self._calls and not self._has_failed
+
+    def _begin_again(self) -> None:
+        self._is_over = False
+        self._has_repaired = True
+        self._flows = False
+        self._turn = Turn(self._box, self._openers)
 
     def _passes(self, text: str) -> bool:
         turn = self._turn
@@ -233,7 +206,7 @@ class ToolReader:
         self._flows = False
 
     def _take_intercepted(self, out: list[ReplyEvent]) -> None:
-        """The model has gone on after intercepted calls: take them, and nothing of what it says now."""
+        """The model has gone on after intercepted calls: take them, and nothing of its new words."""
         judged = self._turn.interception.judge()
         calls = [found for found in judged if isinstance(found, Call)]
         for call in calls:
@@ -263,6 +236,7 @@ class ToolReader:
 
     def _end(self, ending: Finished | Failed, out: list[ReplyEvent]) -> None:
         self._is_over = True
+        self._has_failed = isinstance(ending, Failed)
         out.append(ending)
 
     # The end of a turn
@@ -318,7 +292,7 @@ class ToolReader:
         self._has_repaired = True
         self.repair = words
         later = turn.later
-        self._turn = _Turn(self._box, self._openers)
+        self._turn = Turn(self._box, self._openers)
         self._turn.later = later
         self._flows = False
 
@@ -350,18 +324,20 @@ class ToolReader:
         retold: list[TextDelta | ReasoningDelta | Citation | ImageMade] = []
         found: list[Found] = []
         scanner = Scanner(self._box, self._openers)
+        end = 0
         for part in event.events:
             text = part.text if isinstance(part, TextDelta) else None
             items = scanner.feed(text) if text is not None else scanner.interrupt()
-            _retell(items, retold, found)
+            end = _retell(items, retold, found) or end
             if not isinstance(part, TextDelta):
                 retold.append(part)
-        _retell(scanner.finish(is_whole=is_whole), retold, found)
+        end = _retell(scanner.finish(is_whole=is_whole), retold, found) or end
         if not self._calls:
             for item in found:
-                self._take_found(item, out)
+                if not self._is_over:
+                    self._take_found(item, out)
         if not self._is_over:
-            out.append(Rewritten(tuple(retold)))
+            out.append(Rewritten(tuple(retold[:end] if self._calls else retold)))
 
     def _fail(self, event: Failed, out: list[ReplyEvent]) -> None:
         turn = self._turn
@@ -374,7 +350,9 @@ def _retell(
     items: Iterator[Item],
     retold: list[TextDelta | ReasoningDelta | Citation | ImageMade],
     found: list[Found],
-) -> None:
+) -> int:
+    """Sort the items; return the number of events before the last call, if there is one."""
+    end = 0
     for item in items:
         match item:
             case str():
@@ -384,3 +362,5 @@ def _retell(
                 retold.append(ReasoningDelta(text))
             case Found():
                 found.append(item)
+                end = len(retold)
+    return end

@@ -9,8 +9,9 @@ from enum import Enum
 import msgspec
 
 from lib.tools.drafts import Draft
-from lib.tools.markup import MAX_BLOCK_CHARS, MarkupReader
+from lib.tools.markup import MarkupReader
 from lib.tools.openers import MAX_OPENER_CHARS, Kind, Openers, Opening
+from lib.tools.places import MAX_BLOCK_CHARS, Written
 from lib.tools.plain_calls import read_calls
 from lib.tools.toolbox import Toolbox
 
@@ -63,9 +64,13 @@ class Scanner:
         self._quote = ""
         self._is_quoted = False
         self._opener_end = 0
+        self._held_from = 0
+        """The place in the block at which the held text begins."""
         self._follows_call = False
         self._is_first = True
         self._attempts = MAX_RESULT_ATTEMPTS
+        self._ending = ""
+        """The last characters of calls in plain text."""
         self.dropped_empty = False
         """A call without a name or an argument was left out."""
 
@@ -172,6 +177,7 @@ class Scanner:
                 return self._begin_tags(opening, text)
             case Kind.PLAIN:
                 self._in = _In.PLAIN
+                self._fence, self._ending = opening.fence, ""
                 self._packaging = opening.fence or self._packaging
                 self._opener_end = opening.start
                 return text
@@ -238,45 +244,58 @@ class Scanner:
         self._block.feed(opening.prefix)
         self._in = _In.TAGS
         self._is_quoted, self._quote = opening.is_quoted, ""
-        if opening.fence:
-            self._packaging = opening.fence
+        self._fence = opening.fence
+        self._packaging = opening.fence or self._packaging
         self._hold(text[: opening.start])
         self._opener_end = opening.start
+        self._held_from = len(opening.prefix) - opening.start
         return text[opening.start :]
 
     def _in_tags(self, text: str) -> Step:
         block = self._block
         assert block is not None
+        if self._is_quoted:
+            text = self._unquoted(text)
         self._hold(text)
-        drafts = block.feed(self._unquoted(text) if self._is_quoted else text)
-        rest = block.rest if block.is_over else ""
-        if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS:
+        written = block.feed(text)
+        rest = block.rest + self._quote if block.is_over else ""
+        if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS or self._is_talk(written):
             return (yield from self._not_a_call())
-        if drafts and self._packaging and not any(self._box.find(draft.name) for draft in drafts):
-            return (yield from self._not_a_call())
-        if drafts:
-            raw = self._released()
-            yield Found(tuple(drafts), raw[: len(raw) - len(rest)])
+        yield from self._found(written)
         if block.is_over:
-            if not drafts:
-                self._released()
-                self.dropped_empty = True
+            self._released()
+            self.dropped_empty = self.dropped_empty or not written
             self._after_call()
         return rest
 
+    def _is_talk(self, written: list[Written]) -> bool:
+        """A fence around a call of no declared tool is an example, and no packaging."""
+        return bool(self._fence and written) and not any(self._box.find(call.draft.name) for call in written)
+
+    def _found(self, written: list[Written]) -> Iterator[Item]:
+        if not written:
+            return
+        held = self._released()
+        for call in written:
+            end = max(call.end - self._held_from, 0)
+            yield Found((call.draft,), held[:end])
+            held, self._held_from = held[end:], call.end
+        self._hold(held)
+
     def _after_call(self) -> None:
         self._block = None
+        self._fence = ""
         self._in = _In.LINE_START
         self._follows_call = True
         self._is_first = False
 
     def _not_a_call(self) -> Step:
         """Show the opener as text, and look at the rest again."""
-        text = self._released()
+        text = self._released() + self._quote
         self._block = None
-        if self._packaging:
-            fence, self._packaging = self._packaging, ""
-            return (yield from self._begin_fence(fence, text))
+        if self._fence:
+            self._packaging = ""
+            return (yield from self._begin_fence(self._fence, text))
         end = min(len(text), self._opener_end + 1)
         yield self._shown(text[:end])
         self._in = _In.LINE
@@ -292,24 +311,25 @@ class Scanner:
     def _end_tags(self, *, is_whole: bool) -> Iterator[Item]:
         block = self._block
         assert block is not None
-        drafts = block.feed(self._quote) + block.finish() if is_whole else []
-        raw = self._released()
-        if drafts and not (self._packaging and not any(self._box.find(draft.name) for draft in drafts)):
-            yield Found(tuple(drafts), raw)
-        elif is_whole and not block.is_aborted and not drafts:
+        written = block.feed(self._quote) + block.finish() if is_whole else []
+        if written and not self._is_talk(written):
+            yield from self._found(written)
+        elif is_whole and not block.is_aborted and not written:
             self.dropped_empty = True
+            self._released()
         else:
-            yield self._shown(raw)
+            yield self._shown(self._released() + self._quote)
 
     # Calls in plain text
 
     def _in_plain(self, text: str) -> Step:
-        overlap = self._held[-1][-MAX_RESULT_MARK_CHARS:] if self._held else ""
+        ending = self._ending + text
+        self._ending = ending[-MAX_RESULT_MARK_CHARS:]
         self._hold(text)
         if self._held_chars > MAX_BLOCK_CHARS:
             yield self._shown(self._released())
             self._in = _In.LINE
-        elif self._attempts and "\n" in overlap + text and _RESULT_LINE.search(overlap + text):
+        elif self._attempts and "\n" in ending and _RESULT_LINE.search(ending):
             self._attempts -= 1
             yield from self._cut_at_result()
         return ""
@@ -320,7 +340,8 @@ class Scanner:
         found = _RESULT_LINE.search(text, start)
         until = text[start : found.start()] if found else ""
         written = read_calls(until, self._box, is_whole=True)
-        if written and not until[written.end :].strip(" \t\r\n`~"):
+        is_whole = written is not None and not any(draft.is_cut for draft in written.drafts)
+        if written and is_whole and not until[written.end :].strip(" \t\r\n`~"):
             yield Found(written.drafts, text[: start + written.end])
             self._in = _In.CUT
         else:
@@ -342,9 +363,9 @@ class Scanner:
         return rest
 
     def _plain_text(self, text: str, start: int) -> Step:
-        if self._packaging:
-            fence, self._packaging = self._packaging, ""
-            return (yield from self._begin_fence(fence, text))
+        if self._fence:
+            self._packaging = ""
+            return (yield from self._begin_fence(self._fence, text))
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         yield self._shown(text[:end])

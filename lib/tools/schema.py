@@ -1,4 +1,4 @@
-"""JSON Schema as tools use it: checks a value and says in one sentence what is wrong. Fetches nothing."""
+"""JSON Schema as tools use it: checks a value and names the fault in one sentence. Fetches nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SCHEMA_NODES = 20_000
 MAX_SCHEMA_CHARS = 100_000
 """All tools together get 150,000 characters of the prompt (prompt.py)."""
 MAX_VALUE_DEPTH = 64
-MAX_STEPS = 100_000
+MAX_STEPS = 30_000
 """Unions that refer to themselves double the work at every level; a check that is longer than this passes."""
 MAX_REFERENCES = 16
 MAX_QUOTE = 60
@@ -34,7 +34,7 @@ ANYTHING: Schema = {}
 
 
 def check_limits(schema: Schema, param: str) -> None:
-    """Refuse a schema that is too deep, too large or none."""
+    """Refuse a schema that is too deep, too large or malformed."""
     nodes, chars = 0, 0
     stack: list[tuple[Any, int]] = [(schema, 1)]
     while stack:
@@ -173,18 +173,24 @@ def is_of_type(value: object, name: str) -> bool:
 
 
 def problem_of(value: object, schema: Schema, *, root: Schema | None = None, path: str = "") -> str | None:
-    """Say what is wrong with the value, or None if it satisfies the schema."""
-    return _Check(schema if root is None else root).problem(value, schema, path, 0)
+    """Name the fault of the value in a sentence; None: it satisfies the schema."""
+    return Check(schema if root is None else root).problem(value, schema, path, 0)
 
 
-class _Check:
+class Check:
+    """Checks values of one schema, up to a limit of work."""
+
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._steps = 0
 
-    def problem(self, value: object, schema: object, path: str, depth: int) -> str | None:
+    @property
+    def is_exhausted(self) -> bool:
+        return self._steps > MAX_STEPS
+
+    def problem(self, value: object, schema: object, path: str = "", depth: int = 0) -> str | None:
         self._steps += 1
-        if self._steps > MAX_STEPS:
+        if self.is_exhausted:
             return None
         place = path or "the value"
         if depth > MAX_VALUE_DEPTH:
@@ -247,7 +253,7 @@ class _Check:
         known, others = properties_of(schema), schema.get("additionalProperties", True)
         for name, item in value.items():
             of_item = known.get(name, ANYTHING if "patternProperties" in schema else others)
-            if of_item is False:
+            if of_item is False and name not in known:
                 return f"{dot}{name} is not a known property"
             if found := self.problem(item, of_item, f"{dot}{name}", depth + 1):
                 return found

@@ -175,10 +175,10 @@ def _reads_back(block: str, call: Replayed, family: Family, tag: str) -> bool:
     known = Declared(name=call.name, shown=call.name, description="", schema=schema)
     reader = MarkupReader(Toolbox((known,), tag=tag), family)
     drafts = [*reader.feed(block), *reader.finish()]
-    if len(drafts) != 1 or drafts[0].name != call.name:
+    if len(drafts) != 1 or drafts[0].draft.name != call.name:
         return False
     try:
-        found = read_arguments(drafts[0], schema, note=lambda _: None)
+        found = read_arguments(drafts[0].draft, schema, note=lambda _: None)
     except (NotAnObject, NotJson):
         return False
     return encoded(found) == encoded(call.arguments)

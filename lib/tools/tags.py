@@ -10,16 +10,19 @@ from typing import NamedTuple
 
 from lib.tools.words import ARGUMENT, RUN, TOOL
 
+MAX_WORD_CHARS = 80
+MAX_NAMESPACE_CHARS = 8
+MAX_REST_CHARS = 300
+"""The attributes may have so many characters. A longer tag, or one over several lines, is text."""
+
 _LEAD = r"[<＜]\s{0,2}(?P<lead>[|｜/ ]{0,6}(?:dsml)?[|｜/ ]{0,6})"
 _WORD = r"(?P<word>[A-Za-z_][\w:.\-]*)"
-_TAG = re.compile(rf"{_LEAD}{_WORD}(?P<rest>[^<>＜＞]{{0,2000}})[>＞]", re.IGNORECASE)
-_PARTIAL = re.compile(rf"{_LEAD}(?:{_WORD}(?P<rest>[^<>＜＞\n]{{0,300}}))?\Z", re.IGNORECASE)
+_TAG = re.compile(rf"{_LEAD}{_WORD}(?P<rest>[^<>＜＞\n]{{0,{MAX_REST_CHARS}}})[>＞]", re.IGNORECASE)
+_PARTIAL = re.compile(rf"{_LEAD}(?:{_WORD}(?P<rest>[^<>＜＞\n]{{0,{MAX_REST_CHARS}}}))?\Z", re.IGNORECASE)
 _LOST_END = re.compile(rf"{_LEAD}{_WORD}(?P<rest>)[|｜]?(?=[ \t\r]*(?:\n|[<＜]|\Z))", re.IGNORECASE)
 _OPENER = re.compile(r"[<＜]")
 _ATTRIBUTE = re.compile(r"([\w\-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|“([^”]*)”|([^\s|｜/\"'>]+))")
 _ASSIGNED = re.compile(r"\s*=\s*[\"']?([^\s\"'|>]+)")
-MAX_WORD_CHARS = 80
-MAX_NAMESPACE_CHARS = 8
 
 
 class Role(Enum):
@@ -114,6 +117,12 @@ class Lexer:
     def __init__(self) -> None:
         self._text = ""
         self._place = 0
+        self._before = 0
+
+    @property
+    def consumed(self) -> int:
+        """Characters that tokens have covered, in all."""
+        return self._before + self._place
 
     @property
     def tail(self) -> str:
@@ -121,8 +130,7 @@ class Lexer:
         return self._text[self._place :]
 
     def feed(self, text: str) -> None:
-        self._text = self.tail + text
-        self._place = 0
+        self._text, self._before, self._place = self.tail + text, self.consumed, 0
 
     def put_back(self, raw: str) -> None:
         """Undo the last token."""
@@ -141,7 +149,7 @@ class Lexer:
         if found := _TAG.match(text, place):
             return self._tag(found)
         partial = None if is_final else _PARTIAL.match(text, place)
-        if partial and len(text) - place < (MAX_WORD_CHARS if partial["word"] is None else 300):
+        if partial and (partial["word"] is not None or len(text) - place < MAX_WORD_CHARS):
             return None
         if (lost := _LOST_END.match(text, place)) and "/" in lost["lead"]:
             return self._tag(lost)

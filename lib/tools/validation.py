@@ -1,4 +1,4 @@
-"""What a request may declare. The flow never sees a tool that cannot be described or called."""
+"""Checks the tools that a request declares, before anything is asked of the upstream."""
 
 from __future__ import annotations
 

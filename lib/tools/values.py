@@ -10,10 +10,10 @@ from lib.tools.loose_json import NotJson, read_json, read_whole
 from lib.tools.schema import (
     ANYTHING,
     TYPES,
+    Check,
     Schema,
     is_of_type,
     options_of,
-    problem_of,
     properties_of,
     required_of,
     resolve,
@@ -21,6 +21,8 @@ from lib.tools.schema import (
 )
 
 MAX_DEPTH = 64
+MAX_UNION_DEPTH = 3
+"""Unions inside each other: a deeper one allows any type."""
 _CDATA = re.compile(r"\s*<!\[CDATA\[")
 _CDATA_ENDS = re.compile(r"\]{1,3}\|?>(?:\]\]>)?\s*\Z")
 _FENCED = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*\Z", re.DOTALL)
@@ -33,7 +35,7 @@ Note = Callable[[str], None]
 
 def kinds_of(schema: Schema, root: Schema, depth: int = 0) -> frozenset[str]:
     """Return the types that a value may have; empty: any."""
-    if depth > 8:
+    if depth > MAX_UNION_DEPTH:
         return frozenset()
     known = resolve(schema, root)
     if types := types_of(known):
@@ -54,15 +56,15 @@ def kinds_of(schema: Schema, root: Schema, depth: int = 0) -> frozenset[str]:
 
 
 def trimmed(text: str) -> str:
-    """Take off the one line break at each end that belongs to the tags."""
-    for newline in ("\r\n", "\n"):
-        if text.startswith(newline):
-            text = text[len(newline) :]
-            break
-    for newline in ("\r\n", "\n"):
-        if text.endswith(newline):
-            return text[: -len(newline)]
-    return text
+    """Take off the one line break at each end that belongs to the tags.
+
+    A text of several lines that begins right behind its tag ends in a line break of its own: the native form
+    of GLM writes values so.
+    """
+    begun = text.removeprefix("\r").removeprefix("\n") if text[:2] == "\r\n" else text.removeprefix("\n")
+    if begun == text and "\n" in text.rstrip("\r\n"):
+        return text
+    return begun[:-2] if begun.endswith("\r\n") else begun.removesuffix("\n")
 
 
 def without_cdata(text: str) -> str | None:
@@ -163,50 +165,59 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def fit(value: Any, schema: object, root: Schema, depth: int = 0) -> Any:
+def fit(value: Any, schema: object, root: Schema) -> Any:
     """Give the value the types of its schema, where that loses nothing."""
-    if depth > MAX_DEPTH:
+    return _Fitter(root).fit(value, schema, 0)
+
+
+class _Fitter:
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._check = Check(root)
+        """Its limit holds for all unions together."""
+
+    def fit(self, value: Any, schema: object, depth: int) -> Any:
+        if depth > MAX_DEPTH or self._check.is_exhausted:
+            return value
+        known = resolve(schema, self._root)
+        if options := options_of(known):
+            return self._fit_union(value, options, depth)
+        kinds = kinds_of(known, self._root)
+        if kinds and not any(is_of_type(value, kind) for kind in kinds):
+            value = _converted(value, kinds)
+        if isinstance(value, float) and "integer" in kinds and value.is_integer():
+            return int(value)
+        if isinstance(value, list):
+            items = known.get("items", ANYTHING)
+            return value if items is ANYTHING else [self.fit(item, items, depth + 1) for item in value]
+        if isinstance(value, dict):
+            return self._fit_object(value, known, depth)
         return value
-    known = resolve(schema, root)
-    if options := options_of(known):
-        return _fit_union(value, options, root, depth)
-    kinds = kinds_of(known, root)
-    if kinds and not any(is_of_type(value, kind) for kind in kinds):
-        value = _converted(value, kinds)
-    if isinstance(value, float) and "integer" in kinds and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        items = known.get("items", ANYTHING)
-        return value if items is ANYTHING else [fit(item, items, root, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return _fit_object(value, known, root, depth)
-    return value
 
+    def _fit_union(self, value: Any, options: list[object], depth: int) -> Any:
+        for option in options:
+            if self._check.problem(value, option) is None:
+                return self.fit(value, option, depth + 1)
+        for option in options:
+            fitted = self.fit(value, option, depth + 1)
+            if self._check.problem(fitted, option) is None:
+                return fitted
+        return value
 
-def _fit_union(value: Any, options: list[object], root: Schema, depth: int) -> Any:
-    for option in options:
-        if problem_of(value, resolve(option, root), root=root) is None:
-            return fit(value, option, root, depth + 1)
-    for option in options:
-        fitted = fit(value, option, root, depth + 1)
-        if problem_of(fitted, resolve(option, root), root=root) is None:
-            return fitted
-    return value
-
-
-def _fit_object(value: dict[str, Any], schema: Schema, root: Schema, depth: int) -> dict[str, Any]:
-    properties, required = properties_of(schema), required_of(schema)
-    fitted = {}
-    for name, item in value.items():
-        of_item = properties.get(name)
-        if of_item is None:
-            if schema.get("additionalProperties") is not False:
-                fitted[name] = item
-            continue
-        made = fit(item, of_item, root, depth + 1)
-        if name in required or not _stands_for_nothing(made, resolve(of_item, root), root):
-            fitted[name] = made
-    return fitted
+    def _fit_object(self, value: dict[str, Any], schema: Schema, depth: int) -> dict[str, Any]:
+        properties, required = properties_of(schema), required_of(schema)
+        is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+        fitted = {}
+        for name, item in value.items():
+            of_item = properties.get(name)
+            if of_item is None:
+                if not is_closed:
+                    fitted[name] = item
+                continue
+            made = self.fit(item, of_item, depth + 1)
+            if name in required or not _stands_for_nothing(made, resolve(of_item, self._root), self._root):
+                fitted[name] = made
+        return fitted
 
 
 def _stands_for_nothing(value: Any, schema: Schema, root: Schema) -> bool:

@@ -26,7 +26,7 @@ class ProcessServices:
 
     @cached_property
     def gateway(self) -> Gateway:
-        """What all services of chatglm.cn share."""
+        """The parts that all services of chatglm.cn share."""
         from lib.upstreams.chatglm.gateway import Gateway
 
         return Gateway(self.settings)

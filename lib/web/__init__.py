@@ -1,1 +1,1 @@
-"""Starlette glue that the handlers share."""
+"""The Starlette glue of the handlers in api/."""

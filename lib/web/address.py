@@ -1,4 +1,4 @@
-"""The address that the gateway was asked at, for pages and documents that name it."""
+"""The gateway's own address, as the client used it. Pages and documents name it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from starlette.requests import Request
 
 
 def own_address(request: Request) -> str:
-    """Return what our paths begin with, as the caller sees it; the host is the caller's own word."""
-    # Not request.url: it cannot be made of every Host that a stranger may send.
+    """Return the start of our URLs, as the caller sees it. The caller names the host; we do not check it."""
+    # Starlette cannot make request.url from every Host that a stranger may send.
     host = request.headers.get("host", "localhost")
     return f"{_scheme(request)}://{host}{_stage(request)}"
 
 
 def _stage(request: Request) -> str:
-    """Return what API Gateway puts before our paths (`/prod`), and takes off before we see them."""
+    """Return API Gateway's prefix of our paths (`/prod`). It removes the prefix before we see the path."""
     outside = request.scope.get("aws.event", {}).get("requestContext", {}).get("path") or ""
     return str(outside).removesuffix(request.scope["path"]).rstrip("/")
 
 
 def _scheme(request: Request) -> str:
-    """Return what the browser speaks; hosts end TLS before us and say so here. Nothing else trusts it."""
+    """Return the browser's scheme. Hosts end TLS before us and name the scheme in this header.
+
+    Nothing else trusts the header.
+    """
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     return forwarded if forwarded in ("http", "https") else str(request.scope.get("scheme", "http"))

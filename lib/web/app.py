@@ -1,4 +1,4 @@
-"""One handler file's ASGI application: its routes, and around them what every answer has."""
+"""The ASGI application of one handler file: its routes, and the layers around every answer."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-MOST_SHOWN_CHARS = 200
-"""Of a path or a method that nobody has."""
+MAX_SHOWN_CHARS = 200
+"""An error shows so much of an unknown path or method."""
 
 
 def create_app(
     *routes: Route, error_body: ErrorBody, form_of: FormOf = own_form, open_paths: Iterable[str] = ()
 ) -> Starlette:
-    """Make the app of one handler file; every route answers below `/api` too, the file's own path.
+    """Make the app of one handler file. Every route also answers below `/api`, the file's own path.
 
-    `form_of` chooses another form of errors than `error_body` for some requests. `open_paths` answer although
-    the process takes no other request.
+    `form_of` chooses another form of errors than `error_body` for some requests. `open_paths` answer even if
+    the process is full.
     """
 
     def tell(error: GatewayError, scope: Scope) -> Response:
@@ -64,7 +64,7 @@ def create_app(
         routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
         middleware=[
             Middleware(Edge, error_body=error_body, form_of=form_of),
-            # Any page may call, with its user's own key; no cookie is ever read, so no credentials.
+            # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
             Middleware(
                 CORSMiddleware,
                 allow_origins=["*"],
@@ -77,7 +77,7 @@ def create_app(
         ],
         exception_handlers={GatewayError: refuse, HTTPException: refuse_http},
     )
-    app.router.redirect_slashes = False  # a redirected POST loses its body with many clients
+    app.router.redirect_slashes = False  # Many clients lose the body of a redirected POST.
     return app
 
 
@@ -89,7 +89,7 @@ def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm |
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status == 408:
-        headers["connection"] = "close"  # else the server would wait for the rest of the body
+        headers["connection"] = "close"  # Without it the server would wait for the rest of the body.
     if error.status == 415:
         headers["accept-encoding"] = "identity"
     status, body = status_and_body(error, error_body, form)
@@ -97,7 +97,7 @@ def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm |
 
 
 def _to_the_end(route: Route) -> Route:
-    """Let it match nothing but its path: Starlette's `$` takes a line end after it, too (`/ping%0a`)."""
+    """Let the route match its path only. Starlette's `$` also accepts a line end after it (`/ping%0a`)."""
     route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
     return route
 
@@ -109,10 +109,10 @@ def _below_api(route: Route) -> Route:
 def _as_ours(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"{_shown(request.method)} is not allowed here; allowed: {allowed}.")
-    # Not request.url: it cannot be made of every Host that a stranger may send.
-    return NotFound(f"There is nothing at {_shown(request.scope['path'])!r}.")
+        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {allowed}.")
+    # Starlette cannot make request.url from every Host that a stranger may send.
+    return NotFound(f"Nothing is at {_shown(request.scope['path'])!r}. Check the path of your base URL.")
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= MOST_SHOWN_CHARS else text[:MOST_SHOWN_CHARS] + "…"
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"

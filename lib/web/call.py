@@ -1,4 +1,4 @@
-"""Making the `Call` of a request: its caller, the services, its deadline, its trace."""
+"""Make the `Call` of a request: its caller, the services, its deadline, its trace."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lib.web.ending import told_as_error
 
 
 def call_of(request: Request, *, brought: str | None = None, owner_only: bool = False) -> Call:
-    """Raise AuthenticationFailed if the request has no credential that opens anything.
+    """Raise AuthenticationFailed if the request has no valid credential.
 
-    `brought` are refresh tokens in the body: a credential too, if no header has one. `owner_only` refuses
-    every credential but a key of API_KEYS.
+    `brought` are refresh tokens in the body. They are the credential if no header has one. `owner_only`
+    refuses every credential except a key of API_KEYS.
     """
     settings = current()
     caller = identify_owner(request, settings) if owner_only else identify(request, settings, brought=brought)

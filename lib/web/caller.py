@@ -1,4 +1,4 @@
-"""Who calls, by the credential that came."""
+"""Identify the caller by the request's credential."""
 
 from __future__ import annotations
 
@@ -14,40 +14,44 @@ from lib.errors import AuthenticationFailed
 from lib.settings import HASHED_KEY, Settings
 from lib.web.guessing import WrongCredential
 
-MOST_TOKENS = 16
-"""In one credential: nobody has more accounts of their own, and each can cost a call of the upstream's."""
+MAX_TOKENS = 16
+"""One credential names at most so many tokens: each can cost a call to the upstream, and a person has fewer
+accounts."""
 
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
 def identify(request: Request, settings: Settings, *, brought: str | None = None) -> Caller:
-    """Return whose accounts the request may use; raises `AuthenticationFailed` for nobody's.
+    """Return the caller and the accounts that the request may use. Raise `AuthenticationFailed` if none.
 
-    A credential that opens nothing is a `WrongCredential`, whose answer the app may hold back.
-
-    `brought` are refresh tokens in the body: a credential too, where no header has one.
+    A wrong credential raises `WrongCredential`; the app may delay its answer. `brought` are refresh tokens in
+    the body. They are the credential if no header has one.
     """
     credential = credential_of(request) or brought
     if not credential:
-        raise AuthenticationFailed("No credential: send 'Authorization: Bearer <key>'.")
+        raise AuthenticationFailed("The request has no credential. Send 'Authorization: Bearer <key>'.")
     if is_api_key(credential, settings):
         return Caller(settings.refresh_tokens, is_owner=True, key=credential)
     tokens = split_tokens(credential)
-    if len(tokens) > MOST_TOKENS:
-        raise AuthenticationFailed(f"The credential names more than {MOST_TOKENS} refresh tokens.")
+    if len(tokens) > MAX_TOKENS:
+        raise AuthenticationFailed(
+            f"Expected at most {MAX_TOKENS} refresh tokens in the credential, got {len(tokens)}."
+        )
     if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
-        expected += " or one or several comma-separated refresh tokens"
+        expected += ", and not one or more refresh tokens with commas between them"
     raise WrongCredential(f"The credential is not {expected}.", credential)
 
 
 def identify_owner(request: Request, settings: Settings) -> Caller:
-    """Refuse whoever has no key; tokens of one's own are a wrong credential here, where another would do."""
+    """Accept only a key of API_KEYS. A caller's own refresh tokens are a wrong credential here."""
     caller = identify(request, settings)
     if not caller.is_owner:
-        raise WrongCredential("This is the owner's: send a key of API_KEYS.", credential_of(request))
+        raise WrongCredential(
+            "Only the owner may ask for this. Send a key of API_KEYS.", credential_of(request)
+        )
     return caller
 
 
@@ -56,7 +60,7 @@ def split_tokens(text: str) -> tuple[str, ...]:
 
 
 def credential_of(request: Request) -> str:
-    """Find the credential where the clients of the known dialects put it."""
+    """Find the credential in the places that the known dialects use."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -65,7 +69,7 @@ def credential_of(request: Request) -> str:
 
 
 def is_api_key(credential: str, settings: Settings) -> bool:
-    """Compare with every key, in a time that tells nothing of any."""
+    """Compare the credential with every key. The time is the same for every credential."""
     given = _digest(credential)
     matches = [hmac.compare_digest(given, digest) for digest in _digests(settings.api_keys)]
     return any(matches)
@@ -73,7 +77,7 @@ def is_api_key(credential: str, settings: Settings) -> bool:
 
 @lru_cache(maxsize=8)
 def _digests(api_keys: tuple[str, ...]) -> tuple[bytes, ...]:
-    """All of one length, so that comparing tells nothing of a key's own."""
+    """Return a digest for each key. All have one length, so the comparison does not reveal a key's length."""
     hashed = ((key, HASHED_KEY.fullmatch(key)) for key in api_keys)
     return tuple(bytes.fromhex(match[1]) if match else _digest(key) for key, match in hashed)
 

@@ -34,10 +34,10 @@ from lib.web.headers import reply_headers
 from lib.web.streaming import EVENTS_TYPE, EventStreamResponse, OwningResponse, render_stream
 
 PATIENCE_S = 1.0
-"""A stream's status waits so long for the first content after the upstream has accepted.
+"""After the upstream has accepted, the stream's status waits this long for the first content.
 
-Refusals follow acceptance within milliseconds and become a real HTTP status. A model that thinks longer must
-not keep a client without headers.
+A refusal comes within milliseconds after acceptance and becomes a real HTTP status. If the model thinks for
+longer, the client still gets its headers.
 """
 
 
@@ -70,7 +70,7 @@ def chat_endpoint(dialect: Dialect[AskedT], **params: str) -> Endpoint:
 
 
 def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
-    """Make an endpoint that estimates a prompt's tokens; no upstream is asked."""
+    """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
 
     async def count_tokens(request: Request) -> Response:
         _, asked = await read_asked(request, dialect, params)
@@ -87,7 +87,7 @@ async def read_asked(
     body = await read_body(request, limit=call.settings.max_body_bytes)
     address = Address({**request.path_params, **params}, dict(request.query_params))
     asked = dialect.parse(body, address)
-    call.trace.notices.update(getattr(asked, "ignored", ()))  # some dialects leave out a part of a request
+    call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.
     return call, asked
 
 

@@ -1,4 +1,4 @@
-"""When the host ends the request."""
+"""The time at which the host ends the request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _LambdaContext(msgspec.Struct):
 
 
 def deadline_of(request: Request, settings: Settings) -> float | None:
-    """Return the end of the request in the loop's time; None where nothing ends it."""
+    """Return the end of the request in the loop's time, or None if the host sets no limit."""
     left_s = _lambda_left_s(request) if settings.on_lambda else None
     if left_s is None:
         left_s = settings.max_duration_s
@@ -25,12 +25,12 @@ def deadline_of(request: Request, settings: Settings) -> float | None:
 
 
 def _lambda_left_s(request: Request) -> float | None:
-    """Read what the invocation has left: from Mangum's context, or from the Web Adapter's header."""
+    """Read the rest of the invocation's time from Mangum's context or from the Web Adapter's header."""
     context = request.scope.get("aws.context")
     if context is not None:
         return float(context.get_remaining_time_in_millis()) / 1000
     try:
-        told = msgspec.json.decode(request.headers.get("x-amzn-lambda-context", "{}"), type=_LambdaContext)
+        read = msgspec.json.decode(request.headers.get("x-amzn-lambda-context", "{}"), type=_LambdaContext)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return None if told.deadline is None else told.deadline / 1000 - time.time()
+    return None if read.deadline is None else read.deadline / 1000 - time.time()

@@ -1,6 +1,6 @@
-"""The outermost layer: request ids, the log line, a client that leaves, and what nobody else caught.
+"""The outermost layer: request ids, the log line, clients that leave, unexpected errors.
 
-Pure ASGI: Starlette's BaseHTTPMiddleware would hide a disconnect from the streams inside.
+It is pure ASGI, because Starlette's BaseHTTPMiddleware would hide a disconnect from the streams inside.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ EXPOSED_HEADERS = (
     "openai-poll-after-ms",
     "x-should-retry",
 )
-MOST_METHOD_CHARS, MOST_PATH_CHARS = 16, 80
-"""In the log: anybody may ask for anything, a path only where there is no route."""
+MAX_METHOD_CHARS, MAX_PATH_CHARS = 16, 80
+"""The log cuts longer methods and paths: a stranger chooses them. It has a path only if no route matches."""
 MILLISECONDS = ("wait", "token", "files", "first")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,7 +48,7 @@ log = logging.getLogger("glm_gateway")
 
 
 class Edge:
-    """Wraps a handler's app; sees every answer go out, and the client go away."""
+    """Wraps a handler's app. It sees every answer and every disconnect."""
 
     def __init__(self, app: ASGIApp, *, error_body: ErrorBody, form_of: FormOf = own_form) -> None:
         self._app = app
@@ -118,11 +118,15 @@ class _Exchange:
             self._trace.failed(error)
             if (
                 not self._sent.status
-            ):  # else the server breaks the connection off: it takes no more of the answer
+            ):  # After the status, the server closes the connection without more bytes.
                 await self._fail(error)
-        except Exception as error:  # the one place: whatever it is, the client gets an answer in its dialect
+        except Exception as error:  # This is the only such place: the client gets an answer in its dialect.
             log.exception("unexpected error")
-            await self._fail(GatewayError(f"The gateway failed ({type(error).__name__})."))
+            await self._fail(
+                GatewayError(
+                    f"The gateway has a fault ({type(error).__name__}). Please report it with its log line."
+                )
+            )
         finally:
             if self._watcher is not None:
                 self._watcher.cancel()
@@ -135,7 +139,7 @@ class _Exchange:
         return message
 
     async def _watch(self) -> None:
-        """Cancel the request when its client goes away; who holds something upstream lets go of it then."""
+        """Cancel the request when its client disconnects. The cancellation frees the account."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self._sent.is_complete:
@@ -147,8 +151,8 @@ class _Exchange:
             self._sent.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
-            headers["x-content-type-options"] = "nosniff"  # no browser is to see a page in an answer of ours
-            # Every stream says so, and its type does not: one dialect streams a JSON array.
+            headers["x-content-type-options"] = "nosniff"  # A browser must not show an answer as a page.
+            # Every stream says so. Its type does not tell: one dialect streams a JSON array.
             self._sent.is_stream = headers.get("x-accel-buffering") == "no"
             self._add_timing(headers)
         elif message["type"] == "http.response.body":
@@ -157,14 +161,14 @@ class _Exchange:
         await self._send(message)
 
     def _add_timing(self, headers: MutableHeaders) -> None:
-        """Tell where the time went, of what asked the upstream."""
+        """Add `server-timing` if the request asked the upstream."""
         timings = self._trace.timings
         if timings or (self._trace.account and not self._sent.is_stream):
             total_s = None if self._sent.is_stream else time.monotonic() - self._began_at
             headers["server-timing"] = server_timing(timings, total_s=total_s)
 
     async def _fail(self, error: GatewayError) -> None:
-        """Answer with the error, or break off: a body that ends early must not look complete."""
+        """Answer with the error. After the status, raise it: a cut body must not look complete."""
         self._trace.failed(error)
         if self._sent.status:
             raise error from None
@@ -178,11 +182,11 @@ class _Exchange:
         log.log(logging.WARNING if outcome >= 500 else logging.INFO, "request", extra=self._line())
 
     def _line(self) -> dict[str, Any]:
-        """Say what became of the request; docs/observability.md has the fields."""
+        """Describe the request and its result. docs/observability.md lists the fields."""
         trace = self._trace
         line: dict[str, Any] = {
             "request_id": self._request_id,
-            "method": self._scope["method"][:MOST_METHOD_CHARS],
+            "method": self._scope["method"][:MAX_METHOD_CHARS],
             **_place(self._scope),
             "status": self._sent.status,
             "stream": self._sent.is_stream,
@@ -190,7 +194,7 @@ class _Exchange:
             "seconds": round(time.monotonic() - self._began_at, 3),
             "client_left": self._has_left,
         }
-        where_known: dict[str, Any] = {
+        if_known: dict[str, Any] = {
             "code": trace.failure.code,
             "upstream_code": trace.refusal.code,
             "upstream_status": trace.refusal.status,
@@ -201,23 +205,23 @@ class _Exchange:
             "finish": trace.finish,
             "notices": dict(trace.notices),
         }
-        line |= {name: value for name, value in where_known.items() if value}
+        line |= {name: value for name, value in if_known.items() if value}
         known = trace.timings
         return line | {f"{on}_ms": round(known[on] * 1000, 1) for on in MILLISECONDS if on in known}
 
 
 def _place(scope: Scope) -> dict[str, str]:
-    """Name the route, which holds no id of anything; a path only where there is no route."""
+    """Name the route, because a path may hold ids. Name the path if no route matches."""
     routes = scope["app"].routes if "app" in scope else ()
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
             path = route.path.removeprefix("/api") or "/"
             return {"route": path.replace("{name:model}", "{name}")}
-    return {"path": scope["path"][:MOST_PATH_CHARS]}
+    return {"path": scope["path"][:MAX_PATH_CHARS]}
 
 
 def _log_level() -> str:
-    """Return the level that is set; wrong settings are told by whoever needs them, and /ping needs none."""
+    """Return the configured level. Wrong settings are no error here, because /ping must work without them."""
     try:
         return current().log_level
     except ConfigurationError:
@@ -225,6 +229,6 @@ def _log_level() -> str:
 
 
 def _request_id(scope: Scope) -> str:
-    """Take the caller's id where it is harmless, for logs on both sides to be matched by."""
+    """Keep the caller's id if it is harmless: it connects the caller's log with ours."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""The end of a server: requests that it will not wait for any longer, and what their clients are told."""
+"""The end of a server: it cuts unfinished requests short, and their clients get an error."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from lib.errors import ShuttingDown
 
 _under_way: dict[asyncio.Task[Any], Callable[[], bool]] = {}
 _cuts: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
-"""How often each was cancelled by us."""
+"""`cut_short` cancelled each task so many times."""
 
 
 def cut_short() -> None:
-    """End every request of the running loop that is not answered yet; each tells its client so.
+    """Cancel every unanswered request of the running loop. Each answers its client with ShuttingDown.
 
-    Once more, some time later, ends those whose client does not read what it is told.
+    A second call, some time later, ends the requests of clients that do not read this answer.
     """
     loop = asyncio.get_running_loop()
     for task, is_answered in list(_under_way.items()):
         if task.get_loop() is loop and not is_answered():
             _cuts[task] = _cuts.get(task, 0) + 1
-            # As when a client leaves: whoever holds something upstream knows how to let go of it.
+            # A disconnect cancels the task in the same way, so every clean-up already handles it.
             task.cancel()
 
 
 @contextmanager
 def under_way(is_answered: Callable[[], bool]) -> Iterator[None]:
-    """Let this task's request be cut short meanwhile, until it is answered: what follows is its clean-up."""
+    """Let `cut_short` cancel this task inside the block, until it is answered. Then it only cleans up."""
     task = _current_task()
     _under_way[task] = is_answered
     try:
@@ -41,7 +41,7 @@ def under_way(is_answered: Callable[[], bool]) -> Iterator[None]:
 
 @contextmanager
 def told_as_error() -> Iterator[None]:
-    """Raise ShuttingDown where this task is cancelled by `cut_short`; any other cancellation stays one."""
+    """Raise ShuttingDown if `cut_short` cancels this task. Any other cancellation passes through."""
     try:
         yield
     except asyncio.CancelledError:
@@ -49,11 +49,9 @@ def told_as_error() -> Iterator[None]:
         cuts = _cuts.pop(task, 0)
         for _ in range(cuts):
             task.uncancel()
-        if not cuts or task.cancelling():  # the client has left, too
+        if not cuts or task.cancelling():  # The client has left, too.
             raise
-        raise ShuttingDown(
-            "The gateway is being stopped and could not wait for the end of this answer."
-        ) from None
+        raise ShuttingDown("The gateway stops before this answer is complete. Try again.") from None
 
 
 def _current_task() -> asyncio.Task[Any]:

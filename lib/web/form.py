@@ -1,4 +1,4 @@
-"""Reading what may be JSON or a multipart form: short texts into memory, files into temporary ones."""
+"""Read a body that is JSON or a multipart form: its texts into memory, its files into temporary files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lib.web.body import read_body, take_body
 
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 1024 * 1024
-"""Of one text; a data URL may be one."""
+"""One text may be this long, because it may be a data URL."""
 SPOOL_BYTES = 1024 * 1024
-"""A file stays in memory up to here."""
+"""A file up to this size stays in memory."""
 MAX_BOUNDARY_CHARS = 70
-"""RFC 2046's own limit; the parser compares all of it with what comes, again for each piece."""
+"""RFC 2046 sets this limit. The parser compares the whole boundary with every piece of the body."""
 
 
 class Form:
-    """A form's fields, or the JSON that came in its place; closes its files."""
+    """The fields of a form, or the JSON body in its place. It closes its files."""
 
     def __init__(self, json: bytes | None = None) -> None:
         self.json = json
@@ -46,10 +46,10 @@ class Form:
 
 
 async def read_form(request: Request, *, limit: int) -> Form:
-    """Return the form, which the caller closes; of several fields of one name the last counts."""
+    """Return the form; the caller closes it. If several fields have one name, the last one counts."""
     if not request.headers.get("content-type", "").lower().lstrip().startswith("multipart/form-data"):
         return Form(await read_body(request, limit=limit))
-    # Here, because nothing but this one endpoint needs it.
+    # The import stands here because only this endpoint needs it.
     from multipart import MultipartError, ParserLimitReached  # type: ignore[import-untyped]
 
     form = Form()
@@ -58,17 +58,19 @@ async def read_form(request: Request, *, limit: int) -> Form:
     except BaseException as error:
         form.__exit__(None, None, None)
         if isinstance(error, ParserLimitReached):
-            raise RequestTooLarge("The form is larger than what is accepted here.") from error
+            raise RequestTooLarge(
+                f"Expected a form of at most {MAX_FIELDS} fields and {limit} bytes, got a larger one."
+            ) from error
         if isinstance(error, UnicodeDecodeError):
             raise _invalid("a text is not UTF-8") from error
         if isinstance(error, MultipartError):
-            raise _invalid(str(error.args[0])) from error  # the rest may quote what came
+            raise _invalid(str(error.args[0])) from error  # The other arguments may quote the body.
         raise
     return form
 
 
-def _invalid(what: str) -> InvalidRequest:
-    return InvalidRequest(f"The body is not a valid form: {what}.", code="invalid_form")
+def _invalid(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The body is not a valid form: {reason}.", code="invalid_form")
 
 
 async def _read_into(form: Form, request: Request, limit: int) -> None:
@@ -89,7 +91,7 @@ async def _read_into(form: Form, request: Request, limit: int) -> None:
 
 
 class _Fields:
-    """Puts what the parser says into the form."""
+    """Puts the parser's results into the form."""
 
     def __init__(self, form: Form) -> None:
         self._form = form
@@ -100,7 +102,7 @@ class _Fields:
     def take(self, piece: Any) -> None:
         if piece is None:
             self._complete()
-        elif not isinstance(piece, bytes | bytearray):  # a field begins
+        elif not isinstance(piece, bytes | bytearray):  # A field begins.
             self._name, self._text = piece.name or "", bytearray()
             self._file = self._form.add_file(self._name) if piece.filename is not None else None
         elif self._file is not None:
@@ -108,7 +110,9 @@ class _Fields:
         else:
             self._text += piece
             if len(self._text) > MAX_FIELD_BYTES:
-                raise RequestTooLarge(f"The field {self._name[:40]!r} is too long.")
+                raise RequestTooLarge(
+                    f"Expected at most {MAX_FIELD_BYTES} bytes in the field {self._name[:40]!r}, got more."
+                )
 
     def _complete(self) -> None:
         if self._file is None:

@@ -1,7 +1,7 @@
-"""Wrong credentials: the more of them begin alike, the longer each waits for its refusal.
+"""Delay the refusals of wrong credentials: the more of them begin alike, the longer each one waits.
 
-It takes the fun out of trying keys and keeps the log readable. What protects is the length of a key: whoever
-guesses right is never slowed, so a guesser need not wait to know that he was wrong.
+The delay makes guessing boring and keeps the log readable. It is no protection: a right key never waits, so a
+client that waits already knows that its guess is wrong. Only the length of a key protects it.
 """
 
 from __future__ import annotations
@@ -12,29 +12,39 @@ import os
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from lib.errors import AuthenticationFailed, GatewayError, Throttled
 
 PREFIX_CHARS = 4
-"""So few that guesses are told together which differ only later; nobody with a right key is ever slowed."""
+"""Credentials that begin with the same four characters count together. A right key never waits."""
 PREFIXES = 1024
-"""Remembered at most. Two that meet in one place share their failures, which harms no right key either."""
-FREE_FAILURES = 3
-"""Answered at once: a typing mistake is no attack."""
-FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 2.0
-"""Not longer: on a serverless host it is the owner who pays for the waiting."""
-HALF_LIFE_S = 30.0
-MOST_FAILURES = 16.0
-"""Counted at most, so that a prefix is forgiven some two minutes after the last one."""
-MOST_WAITING = 64
-"""Answers held back at one time; a wrong credential beyond that is refused at once."""
+"""The process remembers so many prefixes. Two prefixes with one number share their failures."""
 
 _SECRET = os.urandom(16)
-"""What is remembered is worth nothing outside of this process."""
+"""The remembered numbers have no use outside this process."""
+
+
+class GuessLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the delays. A test passes its own."""
+
+    free_failures: int = 3
+    """The first failures get their answer at once: a typing mistake is no attack."""
+    first_delay_s: float = 0.1
+    max_delay_s: float = 2.0
+    """On a serverless host the owner pays for the waiting."""
+    half_life_s: float = 30.0
+    max_failures: float = 16.0
+    """The count stops here, so about two minutes after the last failure the prefix is free again."""
+    max_waiting: int = 64
+    """So many answers wait at one time. Any further wrong credential is refused at once."""
+
+
+LIMITS = GuessLimits()
 
 
 class WrongCredential(AuthenticationFailed):
-    """A credential that opens nothing; of it only a number is kept, which many others have too."""
+    """A wrong credential. It keeps only a number that many other credentials share."""
 
     prefix: int
 
@@ -46,35 +56,39 @@ class WrongCredential(AuthenticationFailed):
 
 
 class Guesses:
-    """The failures of a process, and the answers that it holds back for them."""
+    """The failures of a process, and the answers that wait because of them."""
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: GuessLimits = LIMITS, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
         self._now = now
         self._failures: dict[int, tuple[float, float]] = {}
-        """How many, and when the last one was."""
+        """The number of failures, and the time of the last one."""
         self._waiting = 0
 
     def forget(self) -> None:
         self._failures.clear()
 
     def note(self, prefix: int) -> float:
-        """Count one more failure; return how many seconds its answer is to wait."""
-        now = self._now()
+        """Count one more failure. Return the delay of its answer, in seconds."""
+        now, limits = self._now(), self.limits
         before, at = self._failures.get(prefix, (0.0, now))
-        failures = min(before * 0.5 ** ((now - at) / HALF_LIFE_S) + 1, MOST_FAILURES)
+        failures = min(before * 0.5 ** ((now - at) / limits.half_life_s) + 1, limits.max_failures)
         self._failures[prefix] = failures, now
-        if failures <= FREE_FAILURES:
+        if failures <= limits.free_failures:
             return 0.0
-        return float(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - FREE_FAILURES - 1)))
+        delay_s = limits.first_delay_s * 2 ** (failures - limits.free_failures - 1)
+        return float(min(limits.max_delay_s, delay_s))
 
     async def slow_down(self, error: WrongCredential) -> GatewayError:
-        """Wait as long as this failure deserves; return what to answer."""
+        """Wait for the delay of this failure. Return the error to answer with."""
         delay_s = self.note(error.prefix)
         if not delay_s:
             return error
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= self.limits.max_waiting:
             return Throttled(
-                "Too many wrong credentials at once.", code="too_many_attempts", retry_after_s=LONGEST_DELAY_S
+                "Too many requests with wrong credentials are waiting. Send the right key.",
+                code="too_many_attempts",
+                retry_after_s=self.limits.max_delay_s,
             )
         self._waiting += 1
         try:

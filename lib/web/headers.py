@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from lib.chat.events import Started
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
-MOST_MODEL_CHARS = 64
+MAX_MODEL_CHARS = 64
 
 
 def reply_headers(started: Started) -> dict[str, str]:
-    """Name the model that serves and its account. Usage is always an estimate."""
+    """Name the model and its account. The usage is always an estimate."""
     headers = {
         "x-glm-model": printable_model(started.model),
         "x-glm-account": started.account,
@@ -22,11 +22,11 @@ def reply_headers(started: Started) -> dict[str, str]:
 
 
 def printable_model(model: str) -> str:
-    """Make the upstream's words harmless: no header lines, no page of them."""
-    return _UNPRINTABLE.sub("?", model[:MOST_MODEL_CHARS])
+    """Make the upstream's name of a model safe for a header: one line, and a short one."""
+    return _UNPRINTABLE.sub("?", model[:MAX_MODEL_CHARS])
 
 
 def server_timing(timings: Mapping[str, float], *, total_s: float | None) -> str:
-    """Say in milliseconds where the time went; `total` is known where the answer is sent in one piece."""
+    """Write the times in milliseconds. `total` is known if the answer is sent in one piece."""
     spent = dict(timings) if total_s is None else {**timings, "total": total_s}
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in spent.items())

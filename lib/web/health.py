@@ -1,4 +1,4 @@
-"""The application of GET /health: the short answer for everybody, the long one for the owner."""
+"""The application of GET /health: a short answer for everyone, a long one for the owner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 def health_app() -> Starlette:
-    """It is always open: an overloaded process must be able to say that it lives."""
+    """Make the app. Its path is always open: an overloaded process must still report its health."""
     return create_app(Route("/health", get_health), error_body=error_body, open_paths=("/health",))
 
 

@@ -1,4 +1,4 @@
-"""JSON lines on stderr; never a token, never a prompt. What is in them: docs/observability.md."""
+"""Log JSON lines to stderr, without tokens and prompts. docs/observability.md lists the fields."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _LEFT_ALONE = (
     *range(0x2060, 0x2070),
     0xFEFF,
 )
-"""What JSON does not escape, and a terminal or a reader takes for a line's end, a command or a direction."""
+"""JSON does not escape these characters. A terminal or a log reader may take them for a line end, a command
+or a change of direction."""
 _ESCAPES = {code: f"\\u{code:04x}" for code in _LEFT_ALONE}
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON: time, level, message, its request, and whatever `extra` held."""
+    """A record as one line of JSON: time, level, message, request id, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -49,13 +50,13 @@ def _time(record: logging.LogRecord) -> str:
 def _one_line(line: dict[str, Any]) -> str:
     try:
         text = msgspec.json.encode(line, enc_hook=str).decode()
-    except UnicodeEncodeError:  # half a character, which UTF-8 has no bytes for
+    except UnicodeEncodeError:  # UTF-8 has no bytes for half a character.
         return json.dumps(line, default=str)
     return text.translate(_ESCAPES)
 
 
 def _frames(record: logging.LogRecord) -> list[str]:
-    """Name the places and the type of an exception, not its text: that may quote what a caller sent."""
+    """Name the places and the type of an exception, not its text: the text may quote the caller."""
     kind, _, trace = record.exc_info or (None, None, None)
     places = [kind.__name__ if kind else "?"]
     while trace is not None:
@@ -66,10 +67,10 @@ def _frames(record: logging.LogRecord) -> list[str]:
 
 @lru_cache(maxsize=1)
 def configure_logging(level: str) -> None:
-    """Set our logger up, once for each level; hosts set the root logger to INFO, where httpx logs URLs."""
+    """Set our logger up, once for each level. Hosts set the root logger to INFO, and httpx then logs URLs."""
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns of writes to a client that has just left, which is nothing to be warned of.
+    # asyncio warns of writes to a client that has just left. That is normal.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     log = logging.getLogger("glm_gateway")
     log.setLevel(level)

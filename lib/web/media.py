@@ -1,4 +1,4 @@
-"""Answers that carry files, and answers to what must not be asked twice."""
+"""Answers that carry files, and answers to requests that must not be repeated."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lib.web.refusal import ErrorBody
 from lib.web.streaming import SEND_TIMEOUT_S
 
 READ_BYTES = 3 * 64 * 1024
-"""A multiple of three: its base64 has no padding, so the pieces can be joined."""
+"""The base64 of a multiple of three has no padding, so the pieces can be joined."""
 
 
 POLL_AGAIN = {"openai-poll-after-ms": "2000", "cache-control": "no-store"}
-"""How soon OpenAI's SDKs are to ask again: there is nothing new before that."""
+"""OpenAI's SDKs ask again after this time. Nothing new comes earlier."""
 
 
 def attempt_of(headers: Mapping[str, str]) -> Attempt:
-    """Read the client's marks of a repetition; OpenAI's SDKs count theirs."""
+    """Read the client's marks of a repetition. OpenAI's SDKs count theirs."""
     return Attempt(
         idempotency_key=headers.get("idempotency-key", ""),
         is_repeated=headers.get("x-stainless-retry-count", "0") != "0",
@@ -46,7 +46,7 @@ class SizedFile(Protocol):
 
 
 class Base64Response(Response):
-    """JSON with files in it, encoded as they are read; owns the files."""
+    """JSON with files in it. It owns the files, and encodes them while it reads them."""
 
     media_type = "application/json"
 
@@ -94,10 +94,10 @@ def _encoded(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
-    """Tell the SDKs not to repeat a request by themselves that may have cost something already.
+    """Forbid the SDKs to repeat a request that may already have a cost.
 
-    They repeat what ended in a 5xx, unless the answer says `x-should-retry: false`. Without an account
-    nothing has begun.
+    OpenAI's SDKs repeat a request after a 5xx, unless the answer says `x-should-retry: false`. They may
+    repeat it if no account was available, because the upstream has not begun.
     """
 
     @functools.wraps(endpoint)
@@ -107,7 +107,7 @@ def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
                 return await endpoint(request)
         except GatewayError as error:
             if isinstance(error, WrongCredential):
-                raise  # the app knows how long its answer waits
+                raise  # The app delays this answer.
             response = error_response(error, error_body)
             if error.status >= 500 and not isinstance(error, NoAccountAvailable | Overloaded):
                 response.headers["x-should-retry"] = "false"
@@ -117,7 +117,7 @@ def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
 
 
 class AnswerThen(Response):
-    """A JSON answer after which something is done, if it could be sent whole."""
+    """A JSON answer. It does some work after the client has all of it."""
 
     media_type = "application/json"
 

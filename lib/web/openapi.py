@@ -1,4 +1,4 @@
-"""The document at `/openapi.json`: what every endpoint takes and answers."""
+"""The document at `/openapi.json`: the requests and answers of every endpoint."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SERVER = b'"{server}"'
 
 
 def openapi_document(request: Request) -> Response:
-    """Answer with the document, whose server is the address that it was asked at."""
+    """Answer with the document. Its server is the address that the client used."""
     server = msgspec.json.encode(own_address(request))
-    # Not to be kept: whoever asks names the host, and nobody else should be sent there.
+    # A cache must not keep it: the client names the host, and other clients must not be sent there.
     headers = {"cache-control": "no-store"}
     return Response(_read().replace(_SERVER, server), headers=headers, media_type="application/json")
 
 
 @lru_cache(maxsize=1)
 def _read() -> bytes:
-    """Read it when it is first asked for: no cold start needs it."""
+    """Read the document at the first request, because no cold start needs it."""
     return DOCUMENT.read_bytes()

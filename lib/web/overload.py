@@ -1,10 +1,11 @@
-"""How much one process takes on at a time: beyond that it says so at once, and queues nothing."""
+"""Limit the work of one process. Beyond the limits it refuses at once and queues nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,35 +14,50 @@ from lib.errors import ConfigurationError, GatewayError, Overloaded
 from lib.settings import current
 from lib.web.caller import credential_of, is_api_key
 
-MOST_REQUESTS = 1000
-"""Under way in one process: twice the 500 streams that it is tested with (tests/system/load)."""
-KEPT_FOR_KEYS = 200
-"""Of these, for whoever has a key of API_KEYS: all others together never get them."""
-MOST_BODY_BYTES = 256 * 1024 * 1024
-"""Of bodies, as far as they came; the requests made of them are about as large once more."""
-SMALL_BODY_BYTES = 64 * 1024
-"""So small that it is let in although there is no room: all requests of this size are 64 MiB."""
 RETRY_AFTER_S = 5.0
 
 _SHARE = "glm_gateway.share"
 
 
-class Load:
-    """What a process has under way."""
+class LoadLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one process. A test passes its own."""
 
-    def __init__(self) -> None:
+    max_requests: int = 1000
+    """The process serves so many requests at a time: twice the 500 streams of tests/system/load."""
+    kept_for_keys: int = 200
+    """So many of these places are only for requests with a key of API_KEYS."""
+    max_body_bytes: int = 256 * 1024 * 1024
+    """The received bytes of all bodies. The requests parsed from them take about as much again."""
+    small_body_bytes: int = 64 * 1024
+    """A body of this size always fits: 1000 of them take 64 MiB."""
+    body_idle_s: float = 20.0
+    """A body may pause for this long."""
+    body_grace_s: float = 30.0
+    """A body may take this long before its pace counts."""
+    min_body_bytes_per_s: int = 16 * 1024
+    """The slowest pace: 32 MiB may take half an hour, a kilobyte 30 s."""
+
+
+LIMITS = LoadLimits()
+
+
+class Load:
+    """The requests that a process serves now."""
+
+    def __init__(self, limits: LoadLimits = LIMITS) -> None:
+        self.limits = limits
         self.requests = 0
         self.body_bytes = 0
 
     @contextmanager
     def admit(self, *, kept: int = 0) -> Iterator[Share]:
-        """Count a request until the end of the block, however it ends; raises `Overloaded`.
+        """Count a request until the end of the block. Raise `Overloaded` if there is no place for it.
 
-        `kept` places are not for this one.
+        This request cannot have one of the last `kept` places.
         """
-        if self.requests >= MOST_REQUESTS - kept:
+        if self.requests >= self.limits.max_requests - kept:
             raise Overloaded(
-                f"The gateway has {self.requests} requests under way, and takes no more.",
+                f"The gateway is full: it serves {self.requests} requests now. Try again later.",
                 retry_after_s=RETRY_AFTER_S,
             )
         share = Share(self)
@@ -58,21 +74,24 @@ class Share:
 
     def __init__(self, load: Load) -> None:
         self._load = load
+        self.limits = load.limits
         self.body_bytes = 0
 
     def check_room(self, size: int, *, limit: int) -> None:
-        """Raise `Overloaded` where a body that has grown to this size does not fit; it takes no room yet.
+        """Raise `Overloaded` if a body of this size does not fit. It takes no room yet.
 
-        A small body always fits, and one as large as `limit` allows where there is no other.
+        A small body always fits. If it is the only one, a body of `limit` bytes fits.
         """
         grown = max(0, size - self.body_bytes)
-        if size > SMALL_BODY_BYTES and self._load.body_bytes + grown > max(MOST_BODY_BYTES, limit):
+        room = max(self.limits.max_body_bytes, limit)
+        if size > self.limits.small_body_bytes and self._load.body_bytes + grown > room:
             raise Overloaded(
-                "The gateway holds as much of other requests as it has room for.", retry_after_s=RETRY_AFTER_S
+                "The bodies of other requests fill the gateway's memory. Try again later.",
+                retry_after_s=RETRY_AFTER_S,
             )
 
     def hold(self, size: int, *, limit: int) -> None:
-        """Take room for what has come of a body, until the request ends; raises `Overloaded`."""
+        """Take room for the received part of a body, until the request ends. Raise `Overloaded`."""
         self.check_room(size, limit=limit)
         grown = max(0, size - self.body_bytes)
         self._load.body_bytes += grown
@@ -83,19 +102,18 @@ LOAD = Load()
 
 
 def share_of(connection: HTTPConnection) -> Share:
-    """Return the request's share; one of nothing where nobody counts."""
+    """Return the request's share, or the share of an empty load if the request has none."""
     share = connection.scope.get(_SHARE)
     return share if isinstance(share, Share) else Share(Load())
 
 
 class Admission:
-    """Lets a request in, or refuses it before anything of it is read.
+    """Lets a request in, or refuses it before reading its body.
 
-    The last `KEPT_FOR_KEYS` places are for requests that come with a key of API_KEYS, so nobody without one
-    can lock its owner out, however many requests he leaves open and however slowly he sends. It does not
-    protect those who bring refresh tokens of their own from each other, for anybody can make up something of
-    that shape; nor the room for large bodies, which fills with what strangers really send; nor against who
-    has a key.
+    The last `kept_for_keys` places are for requests with a key of API_KEYS. So strangers cannot lock the
+    owner out, even with many open requests and slow bodies. There are three gaps. Callers with refresh tokens
+    of their own can be locked out, because a stranger can invent a string of that form. The bytes of
+    strangers can fill the room for large bodies. A caller with a key can take every place.
     """
 
     def __init__(
@@ -118,16 +136,17 @@ class Admission:
         try:
             with self._load.admit(kept=self._kept_from(scope)) as scope[_SHARE]:
                 await self._app(scope, receive, send)
-        except Overloaded as error:  # its own: the app inside answers its errors by itself
+        except Overloaded as error:  # It comes from `admit`: the app inside answers its own errors.
             await self._refuse(error, scope)(scope, receive, send)
 
     def _kept_from(self, scope: Scope) -> int:
-        if self._load.requests < MOST_REQUESTS - KEPT_FOR_KEYS:
-            return 0  # there is room for anybody
+        limits = self._load.limits
+        if self._load.requests < limits.max_requests - limits.kept_for_keys:
+            return 0  # There is room for every request.
         try:
             settings = current()
         except ConfigurationError:
-            return 0  # the app inside says so, and reads nothing
+            return 0  # The app inside answers with this error and reads no body.
         if not settings.api_keys or is_api_key(credential_of(Request(scope)), settings):
             return 0
-        return KEPT_FOR_KEYS
+        return limits.kept_for_keys

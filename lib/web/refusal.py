@@ -21,7 +21,7 @@ def own_form(_: Scope) -> None:
 
 
 def form_by_path(scope: Scope) -> ErrorForm | None:
-    """Choose the form of the dialect whose paths a wrong path resembles."""
+    """Choose the form of the dialect with paths like this wrong path."""
     path = f"{scope['path']}/".removeprefix("/api")
     if path.startswith("/v1beta/"):
         return gemini_errors.ERROR_FORM

@@ -1,6 +1,6 @@
-"""A response's id: the conversation that it belongs to, under a seal that its caller alone can make.
+"""A response's id. It holds the conversation, under a seal that only this caller's credential can make.
 
-No instance remembers a response. The id says all that is needed to go on, to the same credential.
+No process remembers a response. With the id, the same credential can continue the conversation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lib.chat.caller import Caller
 
 PREFIX = "resp_"
 MAX_ID_CHARS = 640
-"""More than any id has that is made of the upstream's own."""
+"""Every id that contains an id of the upstream is shorter."""
 _TAG_BYTES = 16
 _CONTEXT = b"glm-gateway response 1\0"
 
@@ -23,9 +23,9 @@ _CONTEXT = b"glm-gateway response 1\0"
 class NamedResponse(msgspec.Struct, frozen=True, array_like=True):
     conversation_id: str
     is_kept: bool
-    """False: the conversation is deleted with the end of its answer."""
+    """False means that the conversation is deleted at the end of its answer."""
     nonce: bytes
-    """Tells the answers of one conversation apart."""
+    """It makes the ids of one conversation's answers different."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -39,7 +39,7 @@ def seal(response: NamedResponse, caller: Caller) -> str:
 
 
 def unseal(response_id: str, caller: Caller) -> NamedResponse | None:
-    """Return None for an id that was not made for this caller."""
+    """Return None if the id does not belong to this caller."""
     if not response_id.startswith(PREFIX) or len(response_id) > MAX_ID_CHARS or not response_id.isascii():
         return None
     text = response_id.removeprefix(PREFIX)
@@ -47,21 +47,21 @@ def unseal(response_id: str, caller: Caller) -> NamedResponse | None:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         payload, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
         response = _decode(payload)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors.
         return None
     expected = [_tag(payload, caller, secret) for secret in _secrets(caller)]
     return response if any(hmac.compare_digest(tag, one) for one in expected) else None
 
 
 def _secrets(caller: Caller) -> tuple[str, ...]:
-    """Return the secrets: the first seals, and any opens, so that the order of tokens may change."""
+    """Return the secrets. The first one seals and each one opens, so the order of tokens may change."""
     return caller.refresh_tokens or ("",)
 
 
 def _tag(payload: bytes, caller: Caller, token: str) -> bytes:
-    """Authenticate with a refresh token as it was given: no guess at an API key can replace it.
+    """Authenticate with a refresh token: unlike an API key, it cannot be guessed.
 
-    The key is part of it: the holder of another key is another caller.
+    The API key is part of the tag, because the holder of another key is another caller.
     """
     secret = hmac.digest(
         token.encode("utf-8", "surrogatepass"),

@@ -1,4 +1,4 @@
-"""OpenAI's responses without a memory: an id is opened here, and an answer that no id can give is a 404."""
+"""OpenAI's responses without a store: their ids lead to conversations. A request for a kept text is a 404."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ async def create_response(request: Request) -> Response:
 
 
 async def get_response(request: Request) -> Response:
-    """Refuse to show a response, or its input: no text is kept here."""
+    """Refuse to show a response or its input: the gateway keeps no text."""
     _named(request)
     raise NotFound(
-        "The text of this response is not kept here. After store: true, its conversation goes on with "
+        "The gateway keeps no texts of responses. To continue a response with store: true, send its id as "
         "previous_response_id."
     )
 
 
 async def delete_response(request: Request) -> Response:
-    """Confirm that nothing is left of a response, if so."""
+    """Confirm that a response is deleted, unless the upstream keeps its conversation."""
     if _named(request).is_kept:
         raise NotFound(
-            "The conversation of this response is kept by the upstream, as store: true asked for; it can be "
-            "deleted there."
+            "The upstream keeps the conversation of this response, because its request has store: true. "
+            "Delete the conversation at chatglm.cn."
         )
     deleted = {"id": request.path_params["response_id"], "object": "response", "deleted": True}
     return Response(msgspec.json.encode(deleted), media_type="application/json")
 
 
 def continued(asked: AskedResponse, caller: Caller) -> AskedResponse:
-    """Put in the conversation of `previous_response_id`. Raise ConversationNotFound if there is none."""
+    """Add the conversation of `previous_response_id`. Raise ConversationNotFound if it has none."""
     if asked.previous_response_id is None:
         return asked
     previous = unseal(asked.previous_response_id, caller)
     if previous is None:
         raise ConversationNotFound(
-            "This previous_response_id leads to no conversation of this credential. To go on with an answer, "
-            "send store: true with its request.",
+            "This previous_response_id does not belong to a conversation of this credential. To continue an "
+            "answer later, send store: true with its request.",
             param="previous_response_id",
         )
     if not previous.is_kept:
         raise ConversationNotFound(
-            "The conversation of this previous_response_id is deleted. To go on with an answer, send "
+            "The conversation of this previous_response_id is deleted. To continue an answer later, send "
             "store: true with its request.",
             param="previous_response_id",
         )
@@ -76,7 +76,7 @@ def continued(asked: AskedResponse, caller: Caller) -> AskedResponse:
 
 
 def naming(asked: AskedResponse, caller: Caller, nonce: bytes) -> Callable[[Started], str]:
-    """Return the function that names the answer, once the upstream has named its conversation."""
+    """Return a function that makes the answer's id from the upstream's id of the conversation."""
 
     def answer_id(started: Started) -> str:
         is_kept = asked.chat.keeps_conversation and bool(started.id)
@@ -86,9 +86,9 @@ def naming(asked: AskedResponse, caller: Caller, nonce: bytes) -> Callable[[Star
 
 
 def _named(request: Request) -> NamedResponse:
-    """Raise NotFound for an id that was not made for the caller."""
+    """Read the response's id. Raise NotFound if the id belongs to another caller."""
     caller = identify(request, current())
     response = unseal(request.path_params["response_id"], caller)
     if response is None:
-        raise NotFound("There is no response with this id, or another credential has made it.")
+        raise NotFound("No response has this id, or the response belongs to another credential.")
     return response

@@ -1,4 +1,4 @@
-"""Answers that own what they are made from, and event streams with a heartbeat."""
+"""Answers that own their resources, and event streams with a heartbeat."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from lib.web.ending import told_as_error
 EVENTS_TYPE = "text/event-stream"
 STREAM_HEADERS = {
     "cache-control": "no-cache, no-transform",
-    # nginx and those that copy it buffer a proxied answer unless the answer itself says no.
+    # nginx and similar proxies buffer an answer unless the answer itself forbids it.
     "x-accel-buffering": "no",
 }
 
 
 SEND_TIMEOUT_S = 60.0
-"""A client that takes nothing for so long is gone, though its connection stands: it holds an account."""
+"""If a client takes no byte for so long, we drop it: it is gone, or it blocks an account."""
 
 
 class OwningResponse(Response):
-    """A complete answer, and the resources that are closed once it is sent.
+    """A complete answer. It closes its resources after it is sent.
 
-    Closing after sending is part of the request: a serverless host may freeze the process right after it.
+    Closing is part of the request, because a serverless host may freeze the process right after the request.
     """
 
     def __init__(self, content: bytes, headers: dict[str, str], *, resources: AsyncExitStack) -> None:
@@ -51,7 +51,7 @@ class OwningResponse(Response):
 
 
 class EventStreamResponse(Response):
-    """A stream, mostly of server-sent events, and everything it is read from."""
+    """A stream, mostly of server-sent events. The response owns the resources that it comes from."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class EventStreamResponse(Response):
             await self._resources.aclose()
 
     async def _stream(self, send: Send) -> None:
-        # Its first beat is due at once; content that is there already is sent before it gets its turn.
+        # The first beat is due at once. Content that is already there goes out before it.
         async with beside(self._beat(send)), aclosing(self._frames):
             async for frame in self._frames:
                 await self._write(send, frame)
@@ -102,10 +102,10 @@ class EventStreamResponse(Response):
         self._sent_at = asyncio.get_running_loop().time()
 
     async def _beat(self, send: Send) -> None:
-        """Fill silences, so that nothing between us and the client takes the connection for dead."""
+        """Send a heartbeat into each silence, so that no proxy takes the connection for dead."""
         loop = asyncio.get_running_loop()
         while True:
-            async with self._sending:  # what is being sent just now may put the beat off
+            async with self._sending:  # A frame that is being sent now may delay the beat.
                 due_in = self._sent_at + self._heartbeat_s - loop.time()
                 if due_in <= 0:
                     await self._send(send, self._heartbeat)
@@ -115,7 +115,7 @@ class EventStreamResponse(Response):
 async def render_stream(
     batches: AsyncIterator[Sequence[ReplyEvent]], renderer: Renderer
 ) -> AsyncGenerator[bytes]:
-    """Turn batches into frames. An error in their midst becomes the dialect's error event."""
+    """Turn batches into frames. An error between them becomes the dialect's error event."""
     try:
         with told_as_error():
             async for batch in batches:
@@ -129,7 +129,7 @@ async def render_stream(
 
 
 async def spaced_frames(count: int = 5, gap_s: float = 0.2) -> AsyncGenerator[bytes]:
-    """Send events that say when they were sent: if they arrive together, something in between holds back."""
+    """Send events with their sending times. If they arrive together, a proxy on the way buffers them."""
     clock = asyncio.get_running_loop().time
     began_at = clock()
     for number in range(1, count + 1):

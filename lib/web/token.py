@@ -1,4 +1,4 @@
-"""The application of POST /token/check: whether refresh tokens still work."""
+"""The application of POST /token/check. It checks if refresh tokens still work."""
 
 from __future__ import annotations
 

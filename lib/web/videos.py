@@ -1,4 +1,4 @@
-"""The applications of /v1/videos (OpenAI's form) and /v1/videos/generations (the older bridges' form)."""
+"""The application of /v1/videos (OpenAI's form) and /v1/videos/generations (the older bridges' form)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lib.web.media import POLL_AGAIN, AnswerThen, asked_once, attempt_of
 
 
 def videos_app() -> Starlette:
-    """Answer for OpenAI's paths and for the older ones, which stand below them and come first."""
+    """Serve OpenAI's paths and the older ones. The older ones stand below OpenAI's, so they come first."""
     generations, videos = "/v1/videos/generations", "/v1/videos"
     return create_app(
         Route(generations, asked_once(create_generation, error_body), methods=["POST"]),

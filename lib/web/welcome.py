@@ -1,4 +1,4 @@
-"""The page at `/`: where the API is, and two examples to copy. No script, and nothing of any other origin."""
+"""The page at `/`: the API's address and two examples. It has no script, and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from lib.web.address import own_address
 
 HEADERS = {
-    # The hash is that of the page's one style element; a test holds it.
+    # The hash belongs to the page's one style element. A test checks it.
     "content-security-policy": "default-src 'none'; "
     "style-src 'sha256-61RQY+gjFrtmZn5JbzIujdIAlKdweTRXd7KM1VrIZNg='; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -51,8 +51,8 @@ answer = client.chat.completions.create(
     messages=[{{"role": "user", "content": "Hello!"}}],
 )
 print(answer.choices[0].message.content)</pre>
-<p><a href="health">/health</a> says what is configured, <a href="openapi.json">/openapi.json</a> what every
-endpoint takes and answers. For personal use with your own account; for anything more, please use the vendor's
+<p><a href="health">/health</a> shows the configuration. <a href="openapi.json">/openapi.json</a> describes
+every endpoint. This is for personal use with your own account. For anything more, please use the vendor's
 official API.</p>
 </html>
 """

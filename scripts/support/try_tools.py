@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hosts.box.environment import use_local_store
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, TextDelta, ToolCallDelta
 from lib.chat.request import ChatRequest, Message, TextPart, Tool
-from lib.errors import GatewayError
+from lib.errors import ConfigurationError, GatewayError
 from lib.flows.chat import open_reply
 from lib.settings import Settings
 from lib.trace import Trace
-from lib.upstreams.choose import close_services, services_of
+from lib.upstreams.choose import ProcessServices
 from lib.upstreams.interface import Call
 
 SYNTAXES = ("blocks", "calls", "dsml")
@@ -68,8 +69,8 @@ TOOLS = (
     ),
 )
 TURNS = (
-    ("read_file", "Look at the first 40 lines of src/app.py."),
-    ("read_file", "What does setup.cfg say about the tests? Open it."),
+    ("read_file", "Show me the first 40 lines of src/app.py."),
+    ("read_file", "Read setup.cfg. What does it say about the tests?"),
     ("read_file", "Open 'docs/a file with spaces.md'."),
     ("write_file", 'Create hello.txt with the two lines: say "hi" and C:\\new\\table.'),
     ("write_file", "Create src/roman.py: Roman numerals in both directions with tests, about 80 lines."),
@@ -97,14 +98,14 @@ class Tally(msgspec.Struct):
         return self.usable + self.other + self.narrated + self.failed
 
 
-async def try_turn(settings: Settings, model: str, wanted: str, words: str, tally: Tally) -> str:
+async def try_turn(services: ProcessServices, model: str, wanted: str, words: str, tally: Tally) -> str:
     """Ask one turn and count its outcome; return it in words."""
     chat = ChatRequest(model=model, messages=(Message("user", (TextPart(words),)),), tools=TOOLS)
     trace = Trace()
-    caller = Caller(settings.refresh_tokens, is_owner=True)
+    caller = Caller(services.settings.refresh_tokens, is_owner=True)
     called, said, problem = [], "", ""
     try:
-        call = Call(services=services_of(settings), caller=caller, trace=trace)
+        call = Call(services=services, caller=caller, trace=trace)
         async with open_reply(chat, call) as reply:
             async for batch in reply:
                 called += [event.name for event in batch if isinstance(event, ToolCallDelta) and event.name]
@@ -128,16 +129,18 @@ async def try_turn(settings: Settings, model: str, wanted: str, words: str, tall
 
 async def try_all(settings: Settings, syntaxes: Sequence[str], model: str, turns: int, pause_s: float) -> int:
     tallies: dict[str, Tally] = {}
+    # One gateway for all syntaxes: a second one would use the refresh token, which is rotated by then.
+    services = ProcessServices(settings)
     try:
         for syntax in syntaxes:
-            chosen = msgspec.structs.replace(settings, tool_syntax=syntax)
+            services.settings = msgspec.structs.replace(settings, tool_syntax=syntax)
             tallies[syntax] = Tally()
             for number, (wanted, words) in enumerate(TURNS[:turns], 1):
-                outcome = await try_turn(chosen, model, wanted, words, tallies[syntax])
+                outcome = await try_turn(services, model, wanted, words, tallies[syntax])
                 print(f"{syntax} {number}/{turns} {wanted}: {outcome}", flush=True)
                 await asyncio.sleep(pause_s)
     finally:
-        await close_services()
+        await services.aclose()
     print(summary(tallies))
     return 0 if any(tally.usable for tally in tallies.values()) else 1
 
@@ -167,9 +170,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="", help="the model's name (default: CHATGLM_DEFAULT_MODEL)")
     parser.add_argument("--pause", type=float, default=PAUSE_S, metavar="SECONDS", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    settings = Settings.from_env(os.environ)
-    if not settings.refresh_tokens:
+    if not os.environ.get("CHATGLM_REFRESH_TOKENS"):
         print("error: set CHATGLM_REFRESH_TOKENS to your own refresh token first.", file=sys.stderr)
+        return 2
+    # The upstream rotates the token: the new one is kept where scripts/serve keeps it.
+    use_local_store(os.environ)
+    try:
+        settings = Settings.from_env(os.environ)
+    except ConfigurationError as error:
+        print(f"error: {error.message}", file=sys.stderr)
         return 2
     turns = max(1, min(options.turns, len(TURNS)))
     return asyncio.run(

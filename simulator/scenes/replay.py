@@ -1,4 +1,7 @@
-"""Replay a capture of the gateway (CAPTURE_DIR, docs/observability.md): a bug report becomes a test."""
+"""Replay a capture of the gateway (CAPTURE_DIR, docs/observability.md): a bug report becomes a test.
+
+Raw captures play, too: the simulator listens on this machine alone, and nothing of them leaves it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _NO_CAPTURE: Json = {"status": 404, "message": "no such capture", "result": None
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """An answer as it came, redacted."""
+    """An answer as it came: redacted (`.capture.jsonl`), or the owner's raw one (`.raw.jsonl`)."""
 
     status: int
     content_type: str
@@ -32,7 +35,7 @@ class Capture:
     history_id: str
     pieces: tuple[tuple[float, bytes], ...]
     """Each with its time, in milliseconds since the answer began."""
-    ending: str
+    end: str
 
     @property
     def body(self) -> bytes:
@@ -53,7 +56,7 @@ def read_capture(path: Path) -> Capture:
             conversation_id=str(head["conversation_id"]),
             history_id=str(head["history_id"]),
             pieces=tuple((float(piece["at_ms"]), _bytes_of(piece)) for piece in pieces),
-            ending=str(last["end"]),
+            end=str(last["end"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} is no capture of format {FORMAT}") from error
@@ -89,7 +92,7 @@ def _find(folder: Path | None, name: str) -> Path | None:
 
 def _replay(cue: Cue, capture: Capture, pace: float, hold_s: float) -> Iterator[Step]:
     body = _readdressed(capture, cue)
-    if capture.ending == "closed" and (capture.status != 200 or body.lstrip()[:1] in (b"{", b"<")):
+    if capture.end == "closed" and (capture.status != 200 or body.lstrip()[:1] in (b"{", b"<")):
         yield Reply(capture.status, body, capture.content_type)
         return
     yield Head(capture.status, capture.content_type or None)
@@ -99,9 +102,9 @@ def _replay(cue: Cue, capture: Capture, pace: float, hold_s: float) -> Iterator[
             yield Pause((at_ms - now_ms) / 1000 * pace)
         yield body[done : done + len(piece)]
         done, now_ms = done + len(piece), at_ms
-    if capture.ending == "broken":
+    if capture.end == "broken":
         yield Abort()
-    elif capture.ending != "closed":
+    elif capture.end != "closed":
         yield Pause(hold_s)
 
 

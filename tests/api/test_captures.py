@@ -1,4 +1,4 @@
-"""A bug report becomes a test: what is recorded of an answer, and replayed, has the same outcome."""
+"""A bug report becomes a test: a recorded answer, redacted and replayed, has the same outcome."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scripts.support.redaction.files import redact_file
 from simulator.scenes import sample_text
 from simulator.scenes.replay import read_capture, replay_capture
 from tests.api.test_chat import CASES, SHORT
@@ -40,11 +41,15 @@ def replaying(upstream: Upstream, folder: Path) -> Iterator[Upstream]:
 
 
 def captured(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.capture.jsonl")) if folder.exists() else []
+    return sorted(folder.glob("*.raw.jsonl")) if folder.exists() else []
+
+
+def redacted(folder: Path) -> list[Path]:
+    return [redact_file(raw) for raw in captured(folder)]
 
 
 def outcome(client: Client, gateway: LiveGateway, prompt: str, *, is_stream: bool) -> dict[str, Any]:
-    """What a capture must have in common with what it was taken of."""
+    """Return everything that an answer and the replay of its capture must have in common."""
     with logged() as lines:
         response = client.chat(prompt, stream=is_stream)
         wait_until(gateway.is_idle)
@@ -80,11 +85,13 @@ def test_a_replayed_capture_ends_as_the_original_did(
         environment.setenv(field, value)
     is_stream = len(scene) % 2 == 0
     original = outcome(client, gateway, f"[scene:{scene}] {' '.join(MARKERS)}", is_stream=is_stream)
-    files = captured(folder)
+    files = redacted(folder)
     assert bool(files) == (scene not in NOTHING_COMES)
-    everything = "".join(file.read_text(encoding="utf-8") + _decoded(file) for file in files)
-    for secret in (*MARKERS, KEY, account.token, *replaying.sim.account(account.uid).access_tokens):
-        assert secret not in everything
+    tokens = (KEY, account.token, *replaying.sim.account(account.uid).access_tokens)
+    for secret in (*MARKERS, *tokens):
+        assert secret not in _everything(files)
+    for token in tokens:
+        assert token not in _everything(captured(folder))
     # Of another account, as in another place: what the first one was refused for is remembered.
     environment.setenv("CHATGLM_REFRESH_TOKENS", replaying.add_account().token)
     for file in files:
@@ -92,8 +99,22 @@ def test_a_replayed_capture_ends_as_the_original_did(
     assert outcome(client, gateway, "again", is_stream=is_stream) == original or not files
 
 
-def _decoded(file: Path) -> str:
-    return read_capture(file).body.decode("utf-8", "replace")
+def _everything(files: list[Path]) -> str:
+    return "".join(
+        file.read_text(encoding="utf-8") + read_capture(file).body.decode("utf-8", "replace")
+        for file in files
+    )
+
+
+def test_a_raw_capture_holds_the_words_and_is_replayed_with_them(
+    client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
+) -> None:
+    said = client.text(f"[scene:echo] {MARKERS[0]}")
+    assert MARKERS[0] in said
+    wait_until(gateway.is_idle)
+    [raw] = captured(folder)
+    assert MARKERS[0] in _everything([raw])
+    assert client.text(f"[scene:replay file={raw.name}]") == said
 
 
 def test_pieces_are_replayed_as_they_came(
@@ -125,7 +146,7 @@ def test_a_replayed_conversation_is_deleted_by_its_own_id(
     assert replaying.sim.live_conversations() == [kept]
 
 
-def test_where_the_client_left_the_replay_waits(
+def test_if_the_client_left_the_replay_waits(
     client: Client, replaying: Upstream, folder: Path, gateway: LiveGateway
 ) -> None:
     raw = RawClient(gateway.url)
@@ -136,20 +157,18 @@ def test_where_the_client_left_the_replay_waits(
     wait_until(gateway.is_idle)
     [file] = captured(folder)
     capture = read_capture(file)
-    assert capture.ending == "left"
-    assert b"10024" not in capture.body, "what came because it was stopped is no part of it"
+    assert capture.end == "left"
+    assert b"10024" not in capture.body, "the stop causes this event, so it is not part of the answer"
 
 
-def test_a_limit_of_the_callers_ends_the_recording_too(
-    client: Client, replaying: Upstream, folder: Path
-) -> None:
+def test_the_callers_limit_ends_the_recording_too(client: Client, replaying: Upstream, folder: Path) -> None:
     answer = client.answer("[scene:slow gap=0.01 count=500]", stop=["word 5"])
     assert answer["choices"][0]["finish_reason"] == "stop"
     wait_until(lambda: captured(folder))
-    assert read_capture(captured(folder)[0]).ending == "left"
+    assert read_capture(captured(folder)[0]).end == "left"
 
 
-def test_an_answer_is_as_always_where_it_cannot_be_recorded(
+def test_an_answer_that_cannot_be_recorded_is_as_always(
     client: Client, environment: pytest.MonkeyPatch, tmp_path: Path, gateway: LiveGateway
 ) -> None:
     (tmp_path / "captures").touch()
@@ -166,7 +185,7 @@ def test_a_capture_can_be_a_scene_of_a_test(
 ) -> None:
     client.text("[scene:web_search]")
     wait_until(gateway.is_idle)
-    [file] = captured(folder)
+    [file] = redacted(folder)
     replaying.sim.play(replay_capture(file), times=2)
     for _ in range(2):
         message = client.answer("anything")["choices"][0]["message"]
@@ -181,6 +200,6 @@ def test_a_silence_is_replayed_as_a_silence(
     assert client.chat("[scene:silence]").status_code == 504
     wait_until(gateway.is_idle)
     file = captured(folder)[0]
-    assert read_capture(file).ending == "left"
+    assert read_capture(file).end == "left"
     assert client.chat(f"[scene:replay file={file.name}]").status_code == 504
     assert client.chat(f"[scene:replay file={file.name} hold=0.01]").status_code == 502, "it closes then"

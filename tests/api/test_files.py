@@ -210,7 +210,7 @@ def test_what_cannot_be_had_is_refused_before_an_account_is_asked(
         (document("data:;base64,!!!"), "not valid base64"),
         (
             image(files.serve("/page", b"<html>Please log in</html>")),
-            "is named as an image is none, but text/html",
+            "Expected an image, got text/html",
         ),
         (document(files.serve("/empty", b"")), "is empty"),
     ]:

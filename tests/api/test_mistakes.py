@@ -190,7 +190,7 @@ def test_no_foreign_tool_call_syntax_is_put_into_the_prompt(client: Client, upst
     client.answer(messages=messages)
     prompt = upstream.chats()[0]["messages"][0]["content"][0]["text"]
     assert "get_weather" in prompt
-    assert '"Rome"' in prompt
+    assert "<in_city>Rome</in_city>" in prompt
     assert "tool_calls" not in prompt
     assert '"function"' not in prompt
 

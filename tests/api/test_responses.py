@@ -298,9 +298,9 @@ def test_the_official_sdk_asks_streams_and_goes_on(client: Client, sim: Simulato
             deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
             final = stream.get_final_response()
         assert "".join(deltas) == final.output_text == sample_text(300)
-        with pytest.raises(openai.NotFoundError, match="no conversation"):
+        with pytest.raises(openai.NotFoundError, match="does not belong to a conversation"):
             sdk.responses.create(model="glm-5.3", input="x", previous_response_id="resp_1")
-        with pytest.raises(openai.NotFoundError, match="not kept here"):
+        with pytest.raises(openai.NotFoundError, match="keeps no texts"):
             sdk.responses.retrieve(first.id)
         with pytest.raises(openai.BadRequestError, match="background"):
             sdk.responses.create(model="glm-5.3", input="x", background=True)

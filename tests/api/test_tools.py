@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
 from tests.support.live import LiveGateway
-from tests.support.log import logged
+from tests.support.log import written
 from tests.support.waiting import wait_until
 
 READ = {"path": {"type": "string"}, "limit": {"type": "integer"}}
@@ -127,9 +127,11 @@ def test_a_wrong_call_is_asked_for_again_within_the_request(
 ) -> None:
     loop = Loop(sdk, is_stream=is_stream)
     task = f"[scene:agent mistake={mistake}] [agent: read_file path=a.py limit=3; then answer done]"
-    with logged() as lines:
+    with written() as log:
         assert loop.run(task) == "done"
+        wait_until(lambda: log.getvalue().count('"message":"request"') == 2)
     assert loop.called == [("read_file", {"path": "a.py", "limit": 3})]
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
     requests = [line for line in lines if line["message"] == "request"]
     assert requests[0]["notices"]["tool_repair"] == 1
     assert upstream.count("assistant/stream") == 3, "two requests, one of them with a second turn"

@@ -16,7 +16,7 @@ from tests.bench import wire
 from tests.bench.report import Aim, Report
 from tests.bench.stand import API_KEY, STOP_TIMEOUT_S, Ask, open_stand
 
-MOST_TIMES_THE_FLOOR = 1.3
+MAX_TIMES_THE_FLOOR = 1.3
 START_TIMEOUT_S = 30.0
 POLL_S = 0.001
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +100,7 @@ def measure(*, is_quick: bool = False) -> Report:
             for what, ratio in ratios.items()
         ],
         aims=[
-            Aim(f"gateway to floor, {what}", ratio, MOST_TIMES_THE_FLOOR, "×")
+            Aim(f"gateway to floor, {what}", ratio, MAX_TIMES_THE_FLOOR, "×")
             for what, ratio in ratios.items()
         ],
         command=COMMAND,

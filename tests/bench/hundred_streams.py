@@ -10,7 +10,7 @@ from tests.bench import wire
 from tests.bench.report import Aim, Report, percentile
 from tests.bench.stand import Ask, Program, open_stand
 
-MOST_KB_A_STREAM = 150.0
+MAX_KB_A_STREAM = 150.0
 PACE_S = 0.05
 COMMAND = "scripts/bench hundred-streams"
 
@@ -55,7 +55,7 @@ def measure(*, is_quick: bool = False) -> Report:
             )
             for name in firsts
         ],
-        aims=[Aim("memory of the gateway for a stream", median(grown["gateway"]), MOST_KB_A_STREAM, " kB")],
+        aims=[Aim("memory of the gateway for a stream", median(grown["gateway"]), MAX_KB_A_STREAM, " kB")],
         command=COMMAND,
         notes=[f"{streams * rounds} answers of each arrived whole, by their sha256: none lost, none garbled"],
     )

@@ -11,7 +11,7 @@ from lib.files.kinds import name_as, recognize
 from lib.files.names import MAX_NAME_BYTES, name_of, safe_name
 from tests.fuzz.upstream import check_message, chunkings
 
-MOST_PIECES = 64
+MAX_PIECES = 64
 """Of what grows: who reads it has a limit, and stops."""
 
 
@@ -47,7 +47,7 @@ def _inflated(chunks: list[bytes]) -> bytes | str | None:
     try:
         for number, piece in enumerate(_pieces(inflater, chunks)):
             assert len(piece) <= STEP_BYTES
-            if number == MOST_PIECES:
+            if number == MAX_PIECES:
                 return None
             content += piece
     except BrokenCompression:

@@ -12,7 +12,7 @@ from tests.fuzz.mutation import Mutator
 
 SLOW_S = 2.0
 """Of processor time, for some 32 kB: whatever takes so long takes more than linear time."""
-MOST_CHECKS = 3000
+MAX_CHECKS = 3000
 """To make one input small."""
 
 Check = Callable[[bytes], None]
@@ -54,7 +54,7 @@ def smaller(check: Check, finding: Finding) -> Finding:
     checks, size = 0, max(1, len(finding.data) // 2)
     while size:
         start = 0
-        while start < len(finding.data) and checks < MOST_CHECKS:
+        while start < len(finding.data) and checks < MAX_CHECKS:
             rest = finding.data[:start] + finding.data[start + size :]
             found = fault_of(check, rest)
             checks += 1

@@ -9,7 +9,7 @@ from typing import Any
 
 MAX_BYTES = 32 * 1024
 """Of an input: what is wrong with longer ones mostly is with these."""
-MOST_ROUNDS = 4
+MAX_ROUNDS = 4
 
 _MEANT_FOR_BYTES = (
     b"\x00",
@@ -62,7 +62,7 @@ class Mutator:
 
     def next(self) -> bytes:
         data = self.chance.choice(self.seeds)
-        for _ in range(self.chance.randint(1, MOST_ROUNDS)):
+        for _ in range(self.chance.randint(1, MAX_ROUNDS)):
             data = self.chance.choice(MUTATIONS)(data, self)[:MAX_BYTES]
         return data
 

@@ -25,13 +25,13 @@ from lib.flows.plan import plan
 from lib.sse import EventSplitter
 from lib.upstreams.chatglm.accounts import cooldowns, tokens
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
-from lib.upstreams.chatglm.captures.redaction import redact
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
 from lib.upstreams.chatglm.wire.protocol import read_envelope
 from lib.upstreams.chatglm.wire.videos import read_status
 from lib.upstreams.interface import Abilities
+from scripts.support.redaction.answer import redact
 from tests.unit.upstreams.chatglm.decoder.upstream_events import final_text, streamed_text
 
 NOW = 1_790_000_000.0
@@ -42,7 +42,7 @@ _UNUSUAL_KEY = re.compile(
 """What is held back for the rest of a marker has a limit; what is longer may be cut in two."""
 SAID = "SAID 秘密".encode()
 """In the seeds of what is redacted: no word that may be kept."""
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 """Characters of an error."""
 SHORT = 3000
 """Bytes up to which an input is also fed one by one."""
@@ -62,7 +62,7 @@ def chunkings(data: bytes) -> Iterable[list[bytes]]:
 def check_message(error: GatewayError) -> None:
     """Hold that an error can be told, and quotes little of what came."""
     assert set(json.loads(error_body(error))["error"]) == {"message", "type", "param", "code"}
-    assert len(error.message) < LONGEST_MESSAGE
+    assert len(error.message) < MAX_MESSAGE
 
 
 def sse(data: bytes) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lib.connections import AsyncClient, careful
 
-MOST_TURNS = 200
+MAX_TURNS = 200
 """An exchange is over after some sixteen, the connecting included."""
 
 
@@ -88,7 +88,7 @@ def left_by(client: httpx.AsyncClient) -> tuple[list[str], list[Any]]:
 async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
     server: Server, is_warm: bool, again: int | None
 ) -> None:
-    for turn in range(MOST_TURNS):
+    for turn in range(MAX_TURNS):
         async with make_client() as client:
             if is_warm:
                 await exchange(client, server.url)
@@ -100,7 +100,7 @@ async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
         await turns(10)
         if not is_cancelled:
             break
-    assert 5 < turn < MOST_TURNS - 1
+    assert 5 < turn < MAX_TURNS - 1
 
 
 async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server) -> None:
@@ -120,7 +120,7 @@ async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server)
 async def test_what_this_is_for_is_still_so(server: Server) -> None:
     """httpx by itself does lose connections: when this fails, lib/connections.py may go."""
     lost: list[str] = []
-    for turn in range(MOST_TURNS):
+    for turn in range(MAX_TURNS):
         async with make_client(httpx.AsyncClient) as client:
             if not await broken_off(client, server.url, turn):
                 break

@@ -28,6 +28,7 @@ TABLE = {
     "UpstreamError": (502, "api_error", "upstream_error", "never"),
     "UpstreamRejected": (502, "api_error", "upstream_error", "never"),
     "UpstreamProtocolError": (502, "api_error", "upstream_error", "again"),
+    "InvalidModelOutput": (502, "api_error", "invalid_model_output", "never"),
     "UpstreamUnreachable": (502, "api_error", "upstream_error", "again"),
     "UpstreamNotReached": (502, "api_error", "upstream_error", "again"),
     "UpstreamTimeout": (504, "api_error", "upstream_timeout", "never"),

@@ -135,7 +135,7 @@ class Meter:
         if room < len(text):
             self.is_done = True
             if not room or not isinstance(event, TextDelta | ReasoningDelta):
-                return ()  # Half a marker, an image or a call would be worse than none.
+                return ()  # Half a marker, half an image or half a call is worse than no event.
             text = text[:room]
             event = msgspec.structs.replace(event, text=text)
         self._sure -= len(text)
@@ -143,7 +143,7 @@ class Meter:
         return (event,)
 
     def _room(self, counter: TokenCounter, text: str) -> int:
-        """Return how many characters of the text may still pass."""
+        """Return the number of the text's characters that may still pass."""
         others = sum(c.total for c in (self._text, self._reasoning, self._calls) if c is not counter)
         self._sure = self._limit - others - counter.total
         return counter.longest_fit(text, self._limit - others)

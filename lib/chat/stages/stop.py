@@ -30,7 +30,7 @@ class StopSearch:
 
     def _restart(self) -> None:
         self._open = [_Stop(text) for text in self._stops]
-        """The sequences that the text has not had yet."""
+        """The sequences that have not appeared in the text yet."""
         self._cut: int | None = None
         """The position of the earliest complete sequence."""
         self._found: str | None = None
@@ -116,7 +116,7 @@ class _Stop:
     def __init__(self, text: str) -> None:
         self.text = text
         self.matched = 0
-        """The text so far ends with so many characters of the beginning of the sequence."""
+        """The text so far ends with this many characters of the sequence's beginning."""
         self._fallbacks = _fallbacks(text)
 
     def find_end(self, text: str) -> int | None:

@@ -16,7 +16,7 @@ from lib.upstreams.chatglm.turn import Ask, Turn
 from lib.upstreams.chatglm.wire.client import ChatGLM
 
 if TYPE_CHECKING:
-    from lib.upstreams.chatglm.captures.recording import Captures
+    from lib.upstreams.chatglm.captures import Captures
 
 log = logging.getLogger("glm_gateway")
 

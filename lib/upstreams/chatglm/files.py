@@ -104,7 +104,7 @@ def _recognized(part: Attachment, file: FetchedFile) -> _Had:
     name = part.name if isinstance(part, FilePart) and part.name else file.name
     kind = _kind_of(file, name)
     if isinstance(part, ImagePart) and not kind.is_image:
-        raise InvalidRequest(f"What is named as an image is none, but {kind.mime}.", code="invalid_file")
+        raise InvalidRequest(f"Expected an image, got {kind.mime}.", code="invalid_file")
     upload = Upload(
         content=file, name=name_as(safe_name(name), kind), content_type=kind.mime, is_image=kind.is_image
     )

@@ -57,12 +57,14 @@ class Gateway:
     def fetcher(self) -> Fetcher:
         """The reader of the files that callers name. Most requests name no file, and need no import."""
         if self._fetcher is None:
-            from lib.files.fetcher import Fetcher
+            from lib.files.fetcher import Fetcher, FetchLimits
 
             self._fetcher = Fetcher(
                 allow_hosts=self.settings.fetch_allow_hosts,
-                connect_timeout_s=self.settings.connect_timeout_s,
-                idle_timeout_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
+                limits=FetchLimits(
+                    connect_s=self.settings.connect_timeout_s,
+                    idle_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
+                ),
                 ssl_context=tls_context(),
             )
         return self._fetcher

@@ -1,4 +1,4 @@
-"""Several messages as the one text that the upstream takes."""
+"""Writes several messages as one text: the upstream reads one user message only (2026-09)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MARKER = re.compile(r"<\|(?:system|user|assistant|observation)(?::([0-9]+))?\|>
 
 
 def merge(messages: tuple[Message, ...], closing: str = "") -> str:
-    """Write all turns as one text that ends where the assistant is to go on; one message is its own text.
+    """Write all turns as one text that ends with the assistant's turn; one message is its own text.
 
-    Nothing of anybody's text is changed. If a text contains a marker, the markers of the whole prompt get a
-    number that no text has: a text cannot fake a turn.
+    The texts themselves do not change. If a text contains a marker, the markers of the whole prompt get a
+    number that is in no text: so a text cannot fake a turn.
     """
     if len(messages) == 1:
         return _closed(messages[0].text, closing)
     number = _free_number(messages)
     turns = _closed("\n".join(_turn(message, number) for message in messages), closing)
     if messages[-1].role == "assistant":
-        return turns  # a prefill: the model goes on within it
+        return turns  # A prefill: the model continues it.
     return f"{turns}\n{_marker('assistant', number)}\n"
 
 
@@ -38,21 +38,21 @@ def _closed(text: str, closing: str) -> str:
 
 
 def new_messages(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return what the upstream's conversation does not know yet: what comes after the last assistant turn."""
+    """Return the messages after the last assistant turn: the upstream's conversation lacks them."""
     known = max(
         (count for count, message in enumerate(messages, 1) if message.role == "assistant"), default=0
     )
     if known == len(messages):
         raise InvalidRequest(
-            f"expected a message after the last assistant turn, to go on with the conversation; "
-            f"there is none in {len(messages)} messages",
+            f"expected a message after the last assistant turn, to continue the conversation; "
+            f"got {len(messages)} messages without one",
             param="messages",
         )
     return messages[known:]
 
 
 def attachments(messages: tuple[Message, ...]) -> tuple[Attachment, ...]:
-    """Return the images and documents of all turns, in their order: the text that is merged has none."""
+    """Return the images and documents of all turns, in their order. The merged text does not contain them."""
     return tuple(
         part for message in messages for part in message.parts if isinstance(part, ImagePart | FilePart)
     )
@@ -73,7 +73,7 @@ def _body(message: Message) -> str:
 
 
 def _call_in_words(call: ToolCall) -> str:
-    # Plain words: the upstream's own tool layer intercepts OpenAI's syntax and {"tool_calls": …}.
+    # In plain words: the upstream's tool layer intercepts OpenAI's syntax and {"tool_calls": …} (2026-08).
     return f"(called {call.name} as {call.id} with {call.arguments})"
 
 
@@ -82,7 +82,7 @@ def _marker(role: str, number: int) -> str:
 
 
 def _free_number(messages: tuple[Message, ...]) -> int:
-    """The least number, 1 being the plain spelling, that no marker within a text has."""
+    """Return the least number that no marker in a text has; 1 is the plain spelling."""
     taken = {found or "1" for message in messages for found in _MARKER.findall(_turn_texts(message))}
     number = 1
     while str(number) in taken:

@@ -22,7 +22,7 @@ from lib.upstreams.chatglm.turn import Ask
 from lib.upstreams.interface import Call
 
 if TYPE_CHECKING:
-    from lib.upstreams.chatglm.captures.recording import Captures
+    from lib.upstreams.chatglm.captures import Captures
     from lib.upstreams.chatglm.files import RequestFiles
     from lib.upstreams.chatglm.wire.drawing import Drawing
 
@@ -255,6 +255,6 @@ def _captures(gateway: Gateway) -> Captures | None:
     """Record the upstream's answers if CAPTURE_DIR says so."""
     if gateway.settings.capture_dir is None:
         return None
-    from lib.upstreams.chatglm.captures.recording import Captures
+    from lib.upstreams.chatglm.captures import Captures, folder_at
 
-    return Captures(gateway.settings.capture_dir)
+    return Captures(folder_at(gateway.settings.capture_dir))

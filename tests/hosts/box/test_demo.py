@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from hosts.box.demo import DEMO_KEY, use_simulator
 from hosts.box.mounting import API_FOLDER
 from hosts.box.terminal import demo_greeting
+from scripts.support.redaction.files import redact_file
 from tests.hosts.box.served import (
     Served,
 )
@@ -115,8 +116,10 @@ def test_the_demo_replays_what_was_captured(tmp_path: Path) -> None:
         url = f"{server.url()}{CHAT}"
         original = ask("[scene:text chars=30]")
         wait_until(lambda: list(tmp_path.glob("*.jsonl")))
-        [file] = tmp_path.glob("*.jsonl")
-        replayed = ask(f"[scene:replay file={file.name}]")
+        [raw] = tmp_path.glob("*.jsonl")
+        redacted = redact_file(raw)
+        assert ask(f"[scene:replay file={raw.name}]") == original
+        replayed = ask(f"[scene:replay file={redacted.name}]")
         assert len(replayed) == len(original) == 30
         assert replayed != original
         assert server.end(signal.SIGINT)[0] == 0

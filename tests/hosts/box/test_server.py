@@ -33,7 +33,7 @@ from tests.support.waiting import wait_until
 def test_what_is_no_port_is_said_clearly(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([f"--port={port}"])
-    assert f"not {port!r}" in capsys.readouterr().err
+    assert f"or 0 for any free port, got {port!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,9 @@ def test_a_port_that_is_taken_is_said_clearly(api_folder: Path, capsys: pytest.C
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert main(["--port", str(port)], api_folder) == 1
-    assert f"port {port} of 127.0.0.1 is taken by another program" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "another program (perhaps another scripts/serve)" in printed
+    assert f"uses port {port} of 127.0.0.1. Choose another port" in printed
 
 
 @pytest.mark.parametrize("where", [["--host", "192.0.2.1", "--port", "0"], ["--host", "no such host"]])

@@ -22,7 +22,7 @@ from tests.system.openapi.document import everything, operations, references
 SEED = 20261122
 EXAMPLES = 20
 """Of chance, for each operation: beside the document's own, and one for each limit of each schema."""
-MOST_STREAMS = 3
+MAX_STREAMS = 3
 """Of /health?stream=1, which takes most of a second."""
 CHECKS = (
     "not_a_server_error",
@@ -51,7 +51,7 @@ class Tamer:
             _do_not_wait(case.body)
         if case.operation.path == "/health" and "stream" in (case.query or {}):
             self._streams += 1
-            if self._streams > MOST_STREAMS:
+            if self._streams > MAX_STREAMS:
                 del case.query["stream"]
 
     def _at_home(self, value: Any) -> Any:

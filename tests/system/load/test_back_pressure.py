@@ -21,7 +21,7 @@ LARGEST_GROWTH = 8 * 1024 * 1024
 which is kept as text, and what was read beyond: uvloop reads up to 32 times 256 kB before it can stop."""
 LARGEST_GROWTH_AGAIN = 256 * 1024
 """For one more, after others have left: their memory is there again. Measured: 4 kB."""
-MOST_ROUNDS = 6
+MAX_ROUNDS = 6
 """How much is read before a stall shows is chance: a later round may need more than all before it."""
 SEND_BUFFER = 32 * 1024
 """Of the gateway's connections. Linux would take up to 4 MB of an answer off it before a stall shows."""
@@ -36,7 +36,7 @@ async def test_callers_that_do_not_read_cost_a_bounded_amount_and_leave_nothing(
             await asyncio.to_thread(_warm_up, worker)
             files = worker.open_files
             grown = [await _grown_by_stalled(stand, worker)]
-            while grown[-1] >= LARGEST_GROWTH_AGAIN and len(grown) < MOST_ROUNDS:
+            while grown[-1] >= LARGEST_GROWTH_AGAIN and len(grown) < MAX_ROUNDS:
                 grown.append(await _grown_by_stalled(stand, worker))
             print(f"\na stalled stream: {', '.join(f'{size / 1e3:.0f} kB' for size in grown)}")
             assert sum(grown) < LARGEST_GROWTH

@@ -20,8 +20,8 @@ ACCOUNTS = 50
 PACE_S = 0.1
 """Between two events; a stream has ten of them or so."""
 WARM_S = min(60.0, SECONDS / 3)
-MOST_GROWTH = 16 * 1024 * 1024
-MOST_FILES = STREAMS + 2 * ACCOUNTS + 60
+MAX_GROWTH = 16 * 1024 * 1024
+MAX_FILES = STREAMS + 2 * ACCOUNTS + 60
 """A connection for each caller; for each account a stream and a clean-up; the program's own, idle ones."""
 
 
@@ -40,8 +40,8 @@ async def test_five_hundred_streams_at_once_are_all_whole_and_nothing_grows(tmp_
         assert state["violations"] == []
         await eventually(lambda: worker.open_files <= files_before + 25, 30, "connections are closed")
         first, last = _warm_and_late(seen)
-        assert resident_bytes(last) - resident_bytes(first) < MOST_GROWTH
-        assert max(sample.open_files for sample in seen.samples) <= MOST_FILES
+        assert resident_bytes(last) - resident_bytes(first) < MAX_GROWTH
+        assert max(sample.open_files for sample in seen.samples) <= MAX_FILES
         assert await worker.end() == 0
 
 

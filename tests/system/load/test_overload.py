@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.upstreams.chatglm.accounts.pool import MAX_WAITING
-from lib.web.overload import MOST_REQUESTS
+from lib.web.overload import LIMITS
 from tests.support.waiting import eventually
 from tests.system.load.crowd import ANSWER_TIMEOUT_S, open_gateway
 from tests.system.processes.asking import Answer, Question, ask
@@ -74,13 +74,13 @@ async def test_who_would_wait_too_long_for_an_account_is_refused_at_once(tmp_pat
 
 
 async def test_a_process_takes_on_so_much_and_no_more_and_goes_on_with_what_it_has(tmp_path: Path) -> None:
-    accounts = MOST_REQUESTS // MAX_WAITING + 10  # enough room for all of them to wait
+    accounts = LIMITS.max_requests // MAX_WAITING + 10  # There is room for all of them to wait.
     async with open_gateway(tmp_path, accounts=accounts, pace_s=PACE_S) as (stand, worker):
         early = Storm(worker, "early", accounts, chars=3000)
         generations = stand.simulator.active_generations
         while await generations() < accounts:
             pass
-        storm = Storm(worker, "storm", MOST_REQUESTS + 200 - accounts, chars=30)
+        storm = Storm(worker, "storm", LIMITS.max_requests + 200 - accounts, chars=30)
         try:
             await eventually(lambda: len(storm.answered) >= 200, ANSWER_TIMEOUT_S, "those beyond are refused")
             assert all(one.is_refused(503, "overloaded") or one.is_right for one in storm.answered)

@@ -9,7 +9,7 @@ import pytest
 
 from hosts.box import bounded_http
 from lib.dialects import json_body
-from lib.web import body, form, guessing, overload, streaming
+from lib.web import form, guessing, overload, streaming
 
 ROOT = Path(__file__).resolve().parents[3]
 GUARDS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())
@@ -23,18 +23,19 @@ def test_every_row_of_every_table_names_a_guard() -> None:
 
 def test_the_figures_are_those_of_the_code() -> None:
     text = (ROOT / "docs/security.md").read_text() + (ROOT / "docs/errors.md").read_text()
+    load, guesses = overload.LIMITS, guessing.LIMITS
     for figure in (
-        f"{overload.MOST_REQUESTS:,} requests",
-        f"{overload.MOST_BODY_BYTES // 2**20} MiB of bodies",
-        f"{body.IDLE_TIMEOUT_S:g} s without a byte",
-        f"after {body.GRACE_S:g} s, below {body.SLOWEST_BYTES_PER_S // 1024} KiB/s",
-        f"{guessing.LONGEST_DELAY_S:g} s at most",
-        f"{guessing.MOST_WAITING} in a process",
+        f"{load.max_requests:,} requests",
+        f"{load.max_body_bytes // 2**20} MiB of bodies",
+        f"{load.body_idle_s:g} s without a byte",
+        f"after {load.body_grace_s:g} s, below {load.min_body_bytes_per_s // 1024} KiB/s",
+        f"{guesses.max_delay_s:g} s at most",
+        f"{guesses.max_waiting} in a process",
         f"{form.MAX_FIELDS} fields of {form.MAX_FIELD_BYTES // 2**20} MiB",
         f"a boundary of {form.MAX_BOUNDARY_CHARS} characters",
         f"{bounded_http.MAX_HEAD_BYTES // 1024} KiB, {bounded_http.PATIENCE_S:g} s",
         f"After {streaming.SEND_TIMEOUT_S:g} s in which it takes nothing",
-        f"{json_body.MOST_CONTAINERS:,} objects and arrays, or {json_body.MOST_VALUES:,} commas",
+        f"{json_body.LIMITS.max_containers:,} objects and arrays, or {json_body.LIMITS.max_values:,} commas",
     ):
         assert figure in text, figure
 

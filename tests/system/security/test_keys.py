@@ -11,17 +11,23 @@ import pytest
 from starlette.routing import Route
 
 from hosts.box.mounting import API_FOLDER, mount
-from lib.web import guessing
 from lib.web.ending import cut_short
-from lib.web.guessing import FREE_FAILURES, GUESSES
+from lib.web.guessing import GUESSES, LIMITS, GuessLimits
 from tests.conftest import Upstream
 from tests.support.client import CHAT, KEY, Client, error_of
 from tests.support.live import LiveGateway
 from tests.support.waiting import wait_until
 from tests.support.wire import RawClient, head
 
+FREE_FAILURES = LIMITS.free_failures
 ROUTES = [
     ("POST", CHAT),
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/messages/count_tokens"),
+    ("POST", "/v1/responses"),
+    ("GET", "/v1/responses/response_x"),
+    ("DELETE", "/v1/responses/response_x"),
+    ("GET", "/v1/responses/response_x/input_items"),
     ("POST", "/v1/images/generations"),
     ("POST", "/v1/videos"),
     ("GET", "/v1/videos/video_x"),
@@ -47,7 +53,7 @@ def test_no_route_is_forgotten_here() -> None:
         if isinstance(route, Route) and not route.path.startswith("/api")
         for method in (route.methods or set()) - {"HEAD"}
     }
-    asked = {f"{method} {re.sub('video_x|glm-5.3|[?].*', '*', path)}" for method, path in ROUTES}
+    asked = {f"{method} {re.sub('video_x|response_x|glm-5.3|[?].*', '*', path)}" for method, path in ROUTES}
     assert {re.sub("{.*?}", "*", route) for route in served - OPEN} == asked - {"GET /health*"}
 
 
@@ -58,7 +64,7 @@ def guess(client: Client, method: str = "GET", path: str = "/v1/models", key: st
 @pytest.fixture
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse at once whatever would wait: to see what would."""
-    monkeypatch.setattr(guessing, "MOST_WAITING", 0)
+    monkeypatch.setattr(GUESSES, "limits", GuessLimits(max_waiting=0))
 
 
 @pytest.mark.usefixtures("_nobody_waits")
@@ -68,9 +74,9 @@ def test_guesses_are_slowed_on_every_route_that_asks_for_a_key(
 ) -> None:
     for _ in range(FREE_FAILURES):
         refused = guess(client, method, path)
-        assert (refused.status_code, error_of(refused)["code"]) == (401, "invalid_api_key")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
     slowed = guess(client, method, path)
-    assert (slowed.status_code, error_of(slowed)["code"]) == (429, "too_many_attempts")
+    assert (slowed.status_code, slowed.json()["error"]["code"]) == (429, "too_many_attempts")
     assert 1 <= int(slowed.headers["retry-after"]) <= 4
     assert KEY not in slowed.text
 
@@ -118,8 +124,9 @@ def held(
     client: Client, gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], RawClient]]:
     """Give a function that guesses once more, whose answer then waits until the test is over."""
-    monkeypatch.setattr(guessing, "FIRST_DELAY_S", 3600.0)
-    monkeypatch.setattr(guessing, "LONGEST_DELAY_S", 3600.0)
+    monkeypatch.setattr(
+        GUESSES, "limits", GuessLimits(first_delay_s=3600.0, max_delay_s=3600.0, max_waiting=3)
+    )
     waiting: list[RawClient] = []
     for _ in range(FREE_FAILURES):
         guess(client)
@@ -139,9 +146,8 @@ def held(
 
 
 def test_while_guesses_wait_the_right_key_is_served_and_the_next_guess_refused(
-    client: Client, held: Callable[[], RawClient], monkeypatch: pytest.MonkeyPatch
+    client: Client, held: Callable[[], RawClient]
 ) -> None:
-    monkeypatch.setattr(guessing, "MOST_WAITING", 3)
     for _ in range(3):
         held()
     for _ in range(5):

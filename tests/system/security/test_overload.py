@@ -9,8 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from lib.upstreams.chatglm import turn as turn_module
-from lib.web import overload
-from lib.web.overload import LOAD
+from lib.web.overload import LIMITS, LOAD, LoadLimits
 from tests.conftest import Upstream
 from tests.support.client import CHAT, KEY, Client, chat_body, error_of
 from tests.support.live import LiveGateway
@@ -33,7 +32,7 @@ def streaming(gateway: LiveGateway) -> RawClient:
 def full(client: Client, gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[RawClient]:
     """Give a gateway that takes one request, and has it: a stream without an end."""
     with streaming(gateway) as raw:
-        monkeypatch.setattr(overload, "MOST_REQUESTS", LOAD.requests)
+        monkeypatch.setattr(LOAD, "limits", LoadLimits(max_requests=LOAD.requests))
         yield raw
     wait_until(lambda: LOAD.requests == 0)
 
@@ -135,8 +134,7 @@ def test_a_fault_of_ours_gives_its_room_back(
 def test_bodies_that_do_not_fit_are_refused_and_not_read(
     client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 1000)
-    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 100)
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(max_body_bytes=1000, small_body_bytes=100))
     monkeypatch.setenv("MAX_BODY_BYTES", "1000")
     with RawClient(either.url) as first, RawClient(either.url) as second:
         first.send(head("POST", CHAT, {"content-length": "1000", **OWNER}) + b"{" * 900)
@@ -156,8 +154,7 @@ def test_bodies_that_do_not_fit_are_refused_and_not_read(
 def test_silent_bodies_keep_nobody_out(
     client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 1000)
-    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(max_body_bytes=1000, small_body_bytes=0))
     monkeypatch.setenv("MAX_BODY_BYTES", "1000")
     client.url = either.url
     with RawClient(either.url) as silent:
@@ -171,8 +168,7 @@ def test_silent_bodies_keep_nobody_out(
 def test_strangers_who_send_nothing_do_not_lock_the_owner_out(
     client: Client, either: LiveGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overload, "MOST_REQUESTS", 3)
-    monkeypatch.setattr(overload, "KEPT_FOR_KEYS", 1)
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(max_requests=3, kept_for_keys=1))
     client.url = either.url
     with ExitStack() as stack:
         silent = [stack.enter_context(RawClient(either.url)) for _ in range(4)]
@@ -196,5 +192,5 @@ def test_a_wrong_credential_at_the_token_check_is_refused_before_its_body(either
 
 
 def test_five_hundred_streams_are_none_too_many() -> None:
-    assert overload.MOST_REQUESTS >= 2 * 500
-    assert overload.MOST_BODY_BYTES >= 500 * 500_000, "half a megabyte each"
+    assert LIMITS.max_requests >= 2 * 500
+    assert LIMITS.max_body_bytes >= 500 * 500_000, "half a megabyte each"

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from lib.web import body as body_module
-from lib.web.overload import LOAD
+from lib.web.overload import LOAD, LoadLimits
 from tests.support.client import CHAT, KEY
 from tests.support.live import LiveGateway
 from tests.support.waiting import wait_until
@@ -33,7 +32,7 @@ PART = b'--b\r\nContent-Disposition: form-data; name="x"; filename="y"\r\n\r\n'
 def test_a_body_that_stops_is_answered_and_its_connection_ended(
     either: LiveGateway, monkeypatch: pytest.MonkeyPatch, path: str, headers: dict[str, str], begin: bytes
 ) -> None:
-    monkeypatch.setattr(body_module, "IDLE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(body_idle_s=0.2))
     with RawClient(either.url) as raw:
         raw.send(head("POST", path, headers | ({} if path == "/token/check" else OWNER)) + begin)
         raw.read_to_end()  # it is ended: the client's own timeout would be an error
@@ -46,7 +45,7 @@ def test_a_body_that_stops_is_answered_and_its_connection_ended(
 def test_a_client_that_drips_is_answered_though_it_never_stops(
     either: LiveGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_module, "GRACE_S", 0.2)
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(body_grace_s=0.2))
     with RawClient(either.url) as raw:
         raw.send(head("POST", CHAT, {"content-length": "100000", **OWNER}))
         raw._socket.settimeout(0.02)

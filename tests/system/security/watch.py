@@ -46,10 +46,15 @@ class Watch:
                 held = filter(_is_ours, gc.get_referents(*gc.get_referents(value)))
                 self.shown |= {f"{type(value).__name__}: {value!r}" for value in held}
 
-    def leaks(self, secrets: Iterable[str], *texts: str) -> list[str]:
-        """Find each word at each place where it must not be; `secrets` are those beside the marked."""
+    def leaks(self, secrets: Iterable[str], *texts: str, recorded: Iterable[str] = ()) -> list[str]:
+        """Find each word at each place where it must not be; `secrets` are those beside the marked.
+
+        `recorded` may hold the words of a prompt, as an answer may.
+        """
         nowhere = {SECRET, *secrets}
         found = _find("the log", self.log.getvalue(), {*nowhere, PRIVATE})
+        for text in recorded:
+            found += _find("a recording", text, nowhere)
         for text in texts:
             found += _find("another output", text, {*nowhere, PRIVATE})
         for answer in self.answers:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from lib.dialects import json_body
 from lib.dialects.json_body import (
+    JsonLimits,
     convert,
     decode_body,
     invalid_value,
@@ -151,10 +151,9 @@ def test_more_objects_and_arrays_than_any_text_has_are_not_even_decoded(body: by
         decode_body(body, DECODER)
 
 
-def test_the_most_that_is_taken_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_body, "MOST_CONTAINERS", 3)
-    monkeypatch.setattr(json_body, "MOST_VALUES", 2)
-    decode_body(b'{"anything": [[1, 2, 3]]}', DECODER)
+def test_the_most_that_is_taken_is_taken() -> None:
+    limits = JsonLimits(max_containers=3, max_values=2)
+    decode_body(b'{"anything": [[1, 2, 3]]}', DECODER, limits)
     for body in (b'{"anything": [[[]]]}', b'{"anything": [1, 2, 3, 4]}', b'{"inner": [{}, {}, {}]}'):
-        with pytest.raises(RequestTooLarge):
-            decode_body(body, DECODER)
+        with pytest.raises(RequestTooLarge, match="at most 3 objects and arrays and 2 commas"):
+            decode_body(body, DECODER, limits)

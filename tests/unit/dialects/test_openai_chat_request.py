@@ -239,13 +239,13 @@ INVALID: Refused = [
     ({"messages": [{**USER, "content": {}}]}, "messages[0].content", "got `object`"),
     ({"messages": [{**USER, "content": ["a"]}]}, "messages[0].content[0]", "got `string`"),
     ({"messages": [{**USER, "name": 1}]}, "messages[0].name", "got `integer`"),
-    ({"messages": []}, "messages", "expected at least one message, got none"),
-    ({"messages": [{**USER, "content": ""}]}, "messages", "expected a message with any text"),
-    ({"messages": [{**USER, "content": []}]}, "messages", "expected a message with any text"),
+    ({"messages": []}, "messages", "expected at least one message, got an empty list"),
+    ({"messages": [{**USER, "content": ""}]}, "messages", "expected a message with text or a file"),
+    ({"messages": [{**USER, "content": []}]}, "messages", "expected a message with text or a file"),
     (
         {"messages": [{"role": "assistant", "content": None, "tool_calls": [CALL]}]},
         "messages",
-        "expected a message with any text",
+        "expected a message with text or a file",
     ),
     (
         {"messages": [{"role": "robot", "content": "Hello"}]},
@@ -306,8 +306,8 @@ MISSING: Refused = [
     ({"tools": [ADD], "tool_choice": {"type": "function"}}, "tool_choice.function.name", "Missing"),
 ]
 UNSUPPORTED: Refused = [
-    ({"n": 2}, "n", "Unsupported 'n': one choice"),
-    ({"n": 0}, "n", "one choice"),
+    ({"n": 2}, "n", "Unsupported 'n': a request makes one choice"),
+    ({"n": 0}, "n", "send 1"),
     ({"tools": [{"type": "retrieval"}]}, "tools[0]", "send function or custom"),
     ({"modalities": ["text", "audio"]}, "modalities", "no audio"),
     ({"audio": {"voice": "alloy"}}, "audio", "no audio"),
@@ -320,14 +320,14 @@ UNSUPPORTED: Refused = [
                 ]
             },
             "messages[1].content[1]",
-            f"parts of the type '{kind}' cannot be taken; send text, image_url or file.",
+            f"expected a part of the type text, image_url or file, got '{kind}'.",
         )
         for kind in ("input_audio", "video")
     ),
     (
         {"messages": [{**USER, "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
         "messages[0].content[0].file.file_id",
-        "send file_data, or file_url",
+        "send file_data or file_url",
     ),
 ]
 REFUSED = {"invalid_value": INVALID, "missing_field": MISSING, "unsupported_parameter": UNSUPPORTED}

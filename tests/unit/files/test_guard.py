@@ -13,12 +13,13 @@ import pytest
 
 from lib.errors import InvalidRequest
 from lib.files.addresses import is_public, read_address
-from lib.files.fetcher import MAX_REDIRECTS, Fetcher, Resolve
+from lib.files.fetcher import Fetcher, FetchLimits, Resolve
 from tests.support.files import FileServer, head
 from tests.unit.files.connections import watched_connections
 
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
+LIMITS = FetchLimits(connect_s=2, idle_s=2)
 
 # What a host may be written as; the port of a listener on this machine is put behind it.
 HOSTS = [
@@ -85,7 +86,7 @@ def bait() -> Iterator[int]:
 
 
 def fetcher(*allow_hosts: str, **options: Any) -> Fetcher:
-    return Fetcher(allow_hosts=allow_hosts, connect_timeout_s=2, idle_timeout_s=2, **options)
+    return Fetcher(allow_hosts=allow_hosts, limits=LIMITS, **options)
 
 
 async def refuse(url: str, fetcher: Fetcher) -> list[Any]:
@@ -165,7 +166,7 @@ async def test_redirects_are_followed_and_nothing_is_carried_along(status: str, 
 
 async def test_a_redirect_loop_ends(files: FileServer) -> None:
     url = files.redirect("/loop", "/loop")
-    assert len(await refuse(url, fetcher(files.host))) == MAX_REDIRECTS + 1
+    assert len(await refuse(url, fetcher(files.host))) == LIMITS.max_redirects + 1
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ async def test_a_look_up_that_takes_too_long_is_refused() -> None:
         await anyio.sleep_forever()
         return []
 
-    hasty = Fetcher(allow_hosts=(), connect_timeout_s=0.01, idle_timeout_s=1, resolve=resolve)
+    hasty = Fetcher(allow_hosts=(), limits=FetchLimits(connect_s=0.01, idle_s=1), resolve=resolve)
     assert await refuse("http://a.example/", hasty) == []
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import InvalidRequest, RequestTooLarge
-from lib.files.fetcher import Fetcher, decode_base64_file
+from lib.files.fetcher import Fetcher, FetchLimits, decode_base64_file
 from lib.files.inline import STEP_CHARACTERS, is_data_url
 from lib.files.spool import SPOOL_BYTES
 from tests.support.waiting import eventually
@@ -118,7 +118,7 @@ def test_what_is_a_data_url() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("content", [b"small", LARGE])
 async def test_the_fetcher_takes_them_too(content: bytes) -> None:
-    fetcher = Fetcher(allow_hosts=(), connect_timeout_s=1, idle_timeout_s=1)
+    fetcher = Fetcher(allow_hosts=(), limits=FetchLimits(connect_s=1, idle_s=1))
     async with fetcher.fetch(f"data:;base64,{b64(content)}", max_bytes=LIMIT) as file:
         assert file.file.read() == content
     assert file.file.closed
@@ -126,7 +126,7 @@ async def test_the_fetcher_takes_them_too(content: bytes) -> None:
 
 @pytest.mark.anyio
 async def test_a_large_one_that_nobody_waits_for_any_more_is_closed(opened_files: list[Any]) -> None:
-    fetcher = Fetcher(allow_hosts=(), connect_timeout_s=1, idle_timeout_s=1)
+    fetcher = Fetcher(allow_hosts=(), limits=FetchLimits(connect_s=1, idle_s=1))
 
     async def fetch(url: str) -> None:
         async with fetcher.fetch(url, max_bytes=LIMIT):

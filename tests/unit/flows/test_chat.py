@@ -95,7 +95,7 @@ async def test_the_first_upstream_that_serves_the_chat_answers() -> None:
 async def test_a_missing_ability_is_made_up_for_and_a_present_one_is_left_alone() -> None:
     limited = ChatRequest(model="glm", messages=CHAT.messages, stop=("lo",), max_tokens=9)
     events = await ask(FakeUpstream(HELLO), chat=limited)
-    assert (text(events), events[-1]) == ("Hel", Finished("stop", Usage(5, 1)))
+    assert (text(events), events[-1]) == ("Hel", Finished("stop", Usage(5, 1), "lo"))
     able = FakeUpstream(HELLO, stop=4, max_tokens=True, usage=True)
     assert await ask(able, chat=limited) == [event for batch in HELLO for event in batch]
 

@@ -197,7 +197,8 @@ async def test_the_address_and_the_token_come_from_the_url() -> None:
     ],
 )
 def test_an_address_or_token_that_cannot_be_is_refused_without_its_secrets(url: str, token: str) -> None:
-    with pytest.raises(ValueError, match="needs https://… in KV_REST_API_URL, ASCII in") as caught:
+    expected = "KV_REST_API_URL must be an https:// URL, and KV_REST_API_TOKEN must be ASCII"
+    with pytest.raises(ValueError, match=expected) as caught:
         settings_of("upstash://", KV_REST_API_URL=url, KV_REST_API_TOKEN=token)
     assert "s3cr" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None

@@ -41,6 +41,20 @@ def test_a_call_that_grows_is_one_call() -> None:
     assert play(reader_of(), [*pieces, Finished("stop")]).calls == [TAKEN]
 
 
+def test_two_calls_without_ids_are_two() -> None:
+    events = [InterceptedCall("now", "{}"), InterceptedCall("todo", TODO), InterceptedCall("todo", "")]
+    assert play(reader_of(), [*events, Finished("stop")]).calls == [("now", {}), TAKEN]
+
+
+def test_a_result_may_come_without_the_arguments() -> None:
+    assert play(reader_of(), [CALL, InterceptedCall("todo", "", "call_1", "error")]).calls == [TAKEN]
+
+
+@pytest.mark.parametrize("arguments", ['{"file<arg_key":"page</arg_key>"}', "5", '{"limit":5x}'])
+def test_damaged_arguments_are_asked_again(arguments: str) -> None:
+    assert play(reader_of(), [InterceptedCall("read", arguments, "c"), Finished("stop")]).ending == "repair"
+
+
 def test_a_call_taken_twice_in_text_and_part_is_one_call() -> None:
     block = f'{B}<tool>todo</tool><in_items>[{{"t":"x"}}]</in_items>{E}'
     told = play(reader_of(), [TextDelta(block), CALL, RESULT])
@@ -125,7 +139,13 @@ def test_a_name_that_holds_all_of_a_call_is_the_call(name: str, call: tuple[str,
 
 
 @pytest.mark.parametrize(
-    "arguments", ['{"path":"a.py"}{"path":"a.py"}', '{"path":"a{"path":"a.py"}', '"{\\"path\\":\\"a.py\\"}"']
+    "arguments",
+    [
+        '{"path":"a.py"}{"path":"a.py"}',
+        '{"path":"a{"path":"a.py"}',
+        '{"path":5{"path":"a.py"}',
+        '"{\\"path\\":\\"a.py\\"}"',
+    ],
 )
 def test_arguments_that_the_stream_doubled_are_mended(arguments: str) -> None:
     told = play(reader_of(), [InterceptedCall("read", arguments, "c"), Finished("stop")])

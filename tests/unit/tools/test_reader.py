@@ -10,6 +10,7 @@ from lib.chat.events import (
     Failed,
     Finished,
     ImageMade,
+    InterceptedCall,
     Notice,
     ReasoningDelta,
     ReplyEvent,
@@ -77,7 +78,7 @@ def test_a_call_comes_whole_with_its_index_id_and_name_first() -> None:
         ToolCallDelta(0, "", "call_1", "read"),
         ToolCallDelta(0, '{"path":"a.py"}'),
     ]
-    finished = Finished("stop", model="moe_53")
+    finished = Finished("stop")
     assert reader.feed([finished]) == [msgspec.structs.replace(finished, reason="tool_calls")]
 
 
@@ -306,6 +307,71 @@ def test_a_rewritten_text_may_bring_the_call() -> None:
     reader = reader_of()
     out = reader.feed([TextDelta("Look."), Rewritten((TextDelta(f"Look.\n{GOOD}"),)), Finished("stop")])
     assert summary(out, None).calls == [READ]
+
+
+def test_a_rewritten_text_keeps_its_other_events() -> None:
+    reader = reader_of()
+    source = Citation(1, "https://a.example", "A")
+    last = Rewritten((ReasoningDelta("hm"), TextDelta("Loo"), TextDelta("k"), source, TextDelta(".")))
+    out = reader.feed([TextDelta("Look"), source, TextDelta("."), last, Finished("stop")])
+    retold = [event.events for event in out if isinstance(event, Rewritten)]
+    assert retold == [last.events]
+
+
+def test_a_rewritten_text_counts_once_only() -> None:
+    reader = reader_of()
+    last = Rewritten((TextDelta(f"<think>so</think>{GOOD}"),))
+    out = reader.feed([ReasoningDelta("hm"), last, Finished("stop")])
+    assert summary(out, None).calls == [READ]
+    bad = reader_of()
+    told = bad.feed([TextDelta(BAD), Rewritten((TextDelta(BAD),)), Finished("stop")])
+    assert not [event for event in told if isinstance(event, Rewritten)]
+
+
+def test_a_rewritten_text_with_too_many_calls_is_cut() -> None:
+    reader = reader_of(box_of(parallel_tool_calls=False))
+    out = reader.feed([TextDelta("So."), Rewritten((TextDelta(f"{GOOD}\n{NOW}"),)), Finished("stop")])
+    assert summary(out, None).calls == [READ]
+
+
+def test_one_call_of_the_reasoning_is_enough_without_parallel_calls() -> None:
+    reader = reader_of(box_of(parallel_tool_calls=False))
+    told = play(reader, [ReasoningDelta(f"{GOOD}\n{NOW}"), Finished("stop")])
+    assert told.calls == [READ]
+
+
+def test_a_fault_in_the_reasoning_is_no_call() -> None:
+    assert play(reader_of(), [ReasoningDelta(BAD), Finished("stop")]).ending == "repair"
+
+
+def test_an_intercepted_call_is_taken_though_a_fault_came_before_it() -> None:
+    call = InterceptedCall("now", "{}", "c")
+    told = play(reader_of(), [TextDelta(BAD), call, Finished("stop")])
+    assert (told.calls, told.ending) == ([("now", {})], "tool_calls")
+
+
+def test_an_image_before_a_fault_is_content() -> None:
+    reader = reader_of()
+    play(reader, say([BAD]))
+    out = reader.feed([ImageMade("https://a.example/i.png"), Finished("stop")])
+    assert summary(out, reader.repair).ending == "stop"
+
+
+def test_words_beyond_the_limit_are_not_kept() -> None:
+    reader = reader_of()
+    long = "x" * 300_000
+    told = play(reader, [ReasoningDelta(long), ReasoningDelta(GOOD), Finished("stop")])
+    assert (told.ending, told.calls) == ("repair", [])
+
+
+def test_calls_in_plain_text_beyond_the_limit_are_text() -> None:
+    text = 'read({"path":"' + "x" * 300_000
+    assert read(text).items == (text,)
+
+
+def test_many_lines_that_only_look_like_calls_are_text() -> None:
+    text = '[call:fly]{"a":1}\n' * 100
+    assert read(text).items == (text,)
 
 
 def test_without_tools_everything_passes() -> None:

@@ -84,7 +84,7 @@ def called(syntax: SyntaxName, name: str, arguments: dict[str, Any]) -> list[tup
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(ARGUMENTS)
 @example({"text": "\n"})
 @example({"text": "x\r"})
@@ -123,8 +123,22 @@ def test_a_call_is_the_same_however_it_is_cut(
     assert play(reader_of(BOX), events).calls == [("run_it", arguments)]
 
 
+SCRAPS = st.sampled_from(
+    [
+        "<bridge_run>", "</bridge_run>", "<tool>", "</tool>", "read", "now", "bash", "<in_path>",
+        "</in_path>", "a.py", "\n", "\n\n", "```\n", "```", "```json\n", "> ", "- ", " ", "<tool_call>",
+        "</tool_call>", "<arg_key>", "</arg_key>", "path", "<arg_value>", "</arg_value>", '{"name":"', "{",
+        "}", "[", "]", '{"name":"read","arguments":{"path":"a.py"}}', 'read({"path":"a"})', "read(", "now()",
+        "Action: read\n", "Action Input: ", "Observation: x\n", '<invoke name="read">', "</parameter>",
+        '<parameter name="path">', "</invoke>", "<function_calls>", "</function_calls>", "<read>", "<path>",
+        "</path>", "</read>", "<think>", "</think>", "<|DSML|", "[call:read]", "## User\n", "Assistant: ",
+        "<bridge_result>", "<in_json>", '{"path":"a"}', "<![CDATA[", "]]>", "<", "</", ">",
+    ]
+)  # fmt: skip
+
+
 @settings(deadline=None, max_examples=300)
-@given(st.lists(WORDS, max_size=6))
+@given(st.lists(SCRAPS | WORDS, max_size=14))
 def test_a_text_tells_the_same_however_it_is_cut(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert play(reader_of(), say(pieces)) == play(reader_of(), say([text])) == play(reader_of(), say(text))

@@ -8,10 +8,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from lib.errors import Overloaded, RequestTimeout, RequestTooLarge, UnsupportedEncoding
-from lib.web import body as body_module
-from lib.web import overload
 from lib.web.body import read_body
-from lib.web.overload import Load
+from lib.web.overload import Load, LoadLimits
 from tests.unit.web.requests import make_request
 
 
@@ -68,15 +66,11 @@ def counted(load: Load, *bodies: bytes, length: int | None = None) -> Request:
     return request
 
 
-@pytest.fixture
-def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 10)
-    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 2)
+LITTLE_ROOM = LoadLimits(max_body_bytes=10, small_body_bytes=2)
 
 
-@pytest.mark.usefixtures("little_room")
 async def test_what_says_that_it_is_longer_than_the_room_is_refused_and_not_read() -> None:
-    load = Load()
+    load = Load(LITTLE_ROOM)
     assert await read_body(counted(load, b"a" * 6, length=6), limit=8) == b"a" * 6
     assert load.body_bytes == 6
     request = counted(load, b"b" * 5, length=5)
@@ -86,17 +80,15 @@ async def test_what_says_that_it_is_longer_than_the_room_is_refused_and_not_read
     assert load.body_bytes == 6
 
 
-@pytest.mark.usefixtures("little_room")
 async def test_room_is_taken_as_it_comes_of_a_body_that_says_nothing() -> None:
-    load = Load()
+    load = Load(LITTLE_ROOM)
     assert await read_body(counted(load, b"a" * 3, b"a" * 3), limit=8) == b"a" * 6
     with pytest.raises(Overloaded):
         await read_body(counted(load, b"b" * 4, b"b"), limit=8)
 
 
-@pytest.mark.usefixtures("little_room")
 async def test_bodies_that_are_declared_and_do_not_come_take_no_room() -> None:
-    load = Load()
+    load = Load(LITTLE_ROOM)
     silent = []
     for _ in range(8):
         request = drip([(0.0, b"a")])
@@ -113,9 +105,8 @@ async def test_bodies_that_are_declared_and_do_not_come_take_no_room() -> None:
     await asyncio.wait(silent)
 
 
-@pytest.mark.usefixtures("little_room")
 async def test_a_small_body_is_let_in_although_there_is_no_room() -> None:
-    load = Load()
+    load = Load(LITTLE_ROOM)
     assert await read_body(counted(load, b"a" * 10), limit=10)
     assert await read_body(counted(load, b"b", b"b", length=2), limit=8) == b"bb"
     assert await read_body(counted(load, b"b", b"b"), limit=8) == b"bb"
@@ -127,7 +118,9 @@ async def test_a_small_body_is_let_in_although_there_is_no_room() -> None:
 # Time
 
 
-def drip(pieces: Iterable[tuple[float, bytes]], *, then: bytes | None = None) -> Request:
+def drip(
+    pieces: Iterable[tuple[float, bytes]], *, then: bytes | None = None, limits: LoadLimits | None = None
+) -> Request:
     """Make a request whose body comes in these pieces, each after so many seconds; then its end, or never."""
     waiting = iter(pieces)
 
@@ -139,31 +132,30 @@ def drip(pieces: Iterable[tuple[float, bytes]], *, then: bytes | None = None) ->
             return await asyncio.Future()
         return {"type": "http.request", "body": then, "more_body": False}
 
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    if limits is not None:
+        request.scope["glm_gateway.share"] = Load(limits).admit().__enter__()
+    return request
 
 
 @pytest.mark.parametrize("pieces", [[], [(0.0, b"abc")]], ids=["from the start", "in the middle"])
-async def test_a_body_that_stops_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, pieces: list[tuple[float, bytes]]
-) -> None:
-    monkeypatch.setattr(body_module, "IDLE_TIMEOUT_S", 0.1)
+async def test_a_body_that_stops_is_given_up(pieces: list[tuple[float, bytes]]) -> None:
     async with asyncio.timeout(10):
         with pytest.raises(RequestTimeout, match=f"{3 if pieces else 0} bytes"):
-            await read_body(drip(pieces), limit=100)
+            await read_body(drip(pieces, limits=LoadLimits(body_idle_s=0.1)), limit=100)
 
 
-async def test_a_body_that_drips_is_given_up_although_it_never_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "GRACE_S", 0.2)
-    monkeypatch.setattr(body_module, "SLOWEST_BYTES_PER_S", 1000)
+async def test_a_body_that_drips_is_given_up_although_it_never_stops() -> None:
+    limits = LoadLimits(body_grace_s=0.2, min_body_bytes_per_s=1000)
     with pytest.raises(RequestTimeout):
-        await read_body(drip(((0.01, b"a") for _ in range(300)), then=b"the end"), limit=1000)
+        await read_body(drip(((0.01, b"a") for _ in range(300)), then=b"the end", limits=limits), limit=1000)
 
 
-async def test_a_body_that_keeps_its_pace_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "GRACE_S", 0.01)
-    monkeypatch.setattr(body_module, "SLOWEST_BYTES_PER_S", 1)
+async def test_a_body_that_keeps_its_pace_may_take_its_time() -> None:
+    limits = LoadLimits(body_grace_s=0.01, min_body_bytes_per_s=1)
     clock = asyncio.get_running_loop().time
     began_at = clock()
     pieces = [(0.02, b"a" * 10)] * 5
-    assert await read_body(drip([(0.0, b"a" * 10), *pieces], then=b"z"), limit=100) == b"a" * 60 + b"z"
+    request = drip([(0.0, b"a" * 10), *pieces], then=b"z", limits=limits)
+    assert await read_body(request, limit=100) == b"a" * 60 + b"z"
     assert clock() - began_at > 0.05, "longer than the grace by far"

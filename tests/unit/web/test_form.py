@@ -11,8 +11,8 @@ import pytest
 from starlette.requests import Request
 
 from lib.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
-from lib.web import body as body_module
 from lib.web.form import MAX_FIELDS, Form, read_form
+from lib.web.overload import Load, LoadLimits
 
 BODY = (
     b"--b\r\n"
@@ -208,7 +208,7 @@ async def test_the_name_of_a_file_is_not_a_path() -> None:
             assert form.texts == {}
 
 
-async def test_a_form_is_slow_or_compressed_as_any_body(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_form_is_slow_or_compressed_as_any_body() -> None:
     headers = [(b"content-type", FORM.encode()), (b"content-encoding", b"gzip")]
 
     async def never() -> Any:
@@ -216,6 +216,8 @@ async def test_a_form_is_slow_or_compressed_as_any_body(monkeypatch: pytest.Monk
 
     with pytest.raises(UnsupportedEncoding):
         await read_form(Request({"type": "http", "headers": headers}, never), limit=100)
-    monkeypatch.setattr(body_module, "IDLE_TIMEOUT_S", 0.01)
-    with pytest.raises(RequestTimeout):
-        await read_form(Request({"type": "http", "headers": headers[:1]}, never), limit=100)
+    impatient = Load(LoadLimits(body_idle_s=0.01))
+    with impatient.admit() as share:
+        scope = {"type": "http", "headers": headers[:1], "glm_gateway.share": share}
+        with pytest.raises(RequestTimeout):
+            await read_form(Request(scope, never), limit=100)

@@ -7,15 +7,7 @@ import asyncio
 import pytest
 
 from lib.errors import GatewayError, Throttled
-from lib.web import guessing
-from lib.web.guessing import (
-    FREE_FAILURES,
-    HALF_LIFE_S,
-    LONGEST_DELAY_S,
-    PREFIX_CHARS,
-    Guesses,
-    WrongCredential,
-)
+from lib.web.guessing import LIMITS, PREFIX_CHARS, PREFIXES, Guesses, GuessLimits, WrongCredential
 
 
 class Clock:
@@ -44,15 +36,16 @@ def unlike(credential: str) -> str:
 def test_the_first_mistakes_wait_for_nothing_and_the_next_ones_ever_longer(clock: Clock) -> None:
     guesses = Guesses(now=clock)
     delays = [guesses.note(7) for _ in range(12)]
-    assert delays[:FREE_FAILURES] == [0.0] * FREE_FAILURES
-    assert delays[FREE_FAILURES:] == [0.1, 0.2, 0.4, 0.8, 1.6, *[LONGEST_DELAY_S] * 4]
+    free = LIMITS.free_failures
+    assert delays[:free] == [0.0] * free
+    assert delays[free:] == [0.1, 0.2, 0.4, 0.8, 1.6, *[LIMITS.max_delay_s] * 4]
 
 
 def test_what_begins_alike_is_counted_together_and_nothing_else(clock: Clock) -> None:
     guesses = Guesses(now=clock)
     begin = "sk-1"
     assert len(begin) == PREFIX_CHARS
-    for number in range(FREE_FAILURES):
+    for number in range(LIMITS.free_failures):
         assert guesses.note(prefix_of(f"{begin}{number}")) == 0.0
     assert guesses.note(prefix_of(unlike(begin))) == 0.0
     assert guesses.note(prefix_of(begin)) > 0.0
@@ -62,9 +55,9 @@ def test_it_is_forgotten_after_a_while(clock: Clock) -> None:
     guesses = Guesses(now=clock)
     for _ in range(1000):
         guesses.note(7)
-    clock.now += HALF_LIFE_S
-    assert guesses.note(7) == LONGEST_DELAY_S
-    clock.now += 4 * HALF_LIFE_S
+    clock.now += LIMITS.half_life_s
+    assert guesses.note(7) == LIMITS.max_delay_s
+    clock.now += 4 * LIMITS.half_life_s
     assert guesses.note(7) == 0.0
     for _ in range(9):
         guesses.note(7)
@@ -77,7 +70,7 @@ def test_of_a_credential_nothing_is_kept_but_a_number_of_few() -> None:
     assert vars(error).keys() >= {"prefix"}
     assert not any("sk" in str(value) for value in vars(error).values())
     assert "sk" not in repr(error)
-    assert {prefix_of(f"{number:04}") for number in range(9999)} <= set(range(guessing.PREFIXES))
+    assert {prefix_of(f"{number:04}") for number in range(9999)} <= set(range(PREFIXES))
 
 
 def test_any_text_may_be_a_wrong_credential() -> None:
@@ -86,13 +79,10 @@ def test_any_text_may_be_a_wrong_credential() -> None:
 
 
 @pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> Guesses:
-    """Give one whose next failures of the prefix 7 wait for ever."""
-    monkeypatch.setattr(guessing, "FIRST_DELAY_S", 3600.0)
-    monkeypatch.setattr(guessing, "LONGEST_DELAY_S", 3600.0)
-    monkeypatch.setattr(guessing, "MOST_WAITING", 2)
-    guesses = Guesses()
-    for _ in range(FREE_FAILURES):
+def waiting() -> Guesses:
+    """Give guesses whose next failures of the prefix 7 wait for ever."""
+    guesses = Guesses(GuessLimits(first_delay_s=3600.0, max_delay_s=3600.0, max_waiting=2))
+    for _ in range(LIMITS.free_failures):
         guesses.note(wrong().prefix)
     return guesses
 
@@ -124,11 +114,9 @@ async def test_more_than_a_few_answers_are_not_held_back(waiting: Guesses) -> No
     await asyncio.wait({again})
 
 
-async def test_the_refusal_comes_after_its_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guessing, "FIRST_DELAY_S", 0.02)
-    monkeypatch.setattr(guessing, "MOST_WAITING", 1)
-    guesses, clock = Guesses(), asyncio.get_running_loop().time
-    for _ in range(FREE_FAILURES):
+async def test_the_refusal_comes_after_its_delay() -> None:
+    guesses, clock = Guesses(GuessLimits(first_delay_s=0.02, max_waiting=1)), asyncio.get_running_loop().time
+    for _ in range(LIMITS.free_failures):
         error = wrong()
         assert await guesses.slow_down(error) is error
     for _ in range(2):  # the place of the one that waited is free for the next

@@ -16,7 +16,7 @@ from lib.dialects.openai_errors import error_body
 from lib.errors import Overloaded
 from lib.web import overload
 from lib.web.app import error_response
-from lib.web.overload import Admission, Load, share_of
+from lib.web.overload import Admission, Load, LoadLimits, share_of
 from tests.unit.web.requests import make_request
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -25,9 +25,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def nothing(*_: Any) -> Any: ...
 
 
-def test_requests_are_counted_while_they_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_REQUESTS", 2)
-    load = Load()
+def test_requests_are_counted_while_they_last() -> None:
+    load = Load(LoadLimits(max_requests=2))
     with load.admit():
         with load.admit():
             assert load.requests == 2
@@ -41,10 +40,8 @@ def test_requests_are_counted_while_they_last(monkeypatch: pytest.MonkeyPatch) -
     assert load.requests == 0
 
 
-def test_bodies_are_counted_until_their_requests_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 100)
-    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
-    load = Load()
+def test_bodies_are_counted_until_their_requests_end() -> None:
+    load = Load(LoadLimits(max_body_bytes=100, small_body_bytes=0))
     with load.admit() as one, load.admit() as other:
         one.hold(60, limit=1)
         one.hold(50, limit=1)
@@ -58,10 +55,8 @@ def test_bodies_are_counted_until_their_requests_end(monkeypatch: pytest.MonkeyP
     assert load.body_bytes == 0
 
 
-def test_the_largest_body_that_is_allowed_fits_when_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_BODY_BYTES", 100)
-    monkeypatch.setattr(overload, "SMALL_BODY_BYTES", 0)
-    load = Load()
+def test_the_largest_body_that_is_allowed_fits_when_it_is_alone() -> None:
+    load = Load(LoadLimits(max_body_bytes=100, small_body_bytes=0))
     with load.admit() as one, load.admit() as other:
         one.hold(500, limit=500)
         with pytest.raises(Overloaded):
@@ -80,10 +75,7 @@ def admission(app: App, load: Load) -> Admission:
 SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
 
 
-async def test_beyond_it_the_answer_comes_at_once_and_nothing_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(overload, "MOST_REQUESTS", 0)
+async def test_beyond_it_the_answer_comes_at_once_and_nothing_is_read() -> None:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -92,7 +84,7 @@ async def test_beyond_it_the_answer_comes_at_once_and_nothing_is_read(
     async def fail(*_: Any) -> Any:
         raise AssertionError("neither read nor let in")
 
-    load = Load()
+    load = Load(LoadLimits(max_requests=0))
     await admission(fail, load)(dict(SCOPE), fail, send)
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"6") in sent[0]["headers"]
@@ -125,9 +117,7 @@ async def test_the_last_places_are_kept_for_who_has_a_key(
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(overload, "MOST_REQUESTS", 5)
-    monkeypatch.setattr(overload, "KEPT_FOR_KEYS", 2, raising=False)
-    load = Load()
+    load = Load(LoadLimits(max_requests=5, kept_for_keys=2))
     silence = asyncio.Event()
 
     async def reading(scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,14 +134,13 @@ async def test_the_last_places_are_kept_for_who_has_a_key(
     assert load.requests == 0
 
 
-async def test_what_is_no_request_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overload, "MOST_REQUESTS", 0)
+async def test_what_is_no_request_is_not_counted() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["type"])
 
-    await admission(app, Load())({"type": "lifespan"}, nothing, nothing)
+    await admission(app, Load(LoadLimits(max_requests=0)))({"type": "lifespan"}, nothing, nothing)
     assert seen == ["lifespan"]
 
 

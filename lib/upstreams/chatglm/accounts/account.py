@@ -47,7 +47,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def place_by_token(kind: str, account: Account) -> Place:
-    """What holds for the token that we were given."""
+    """Return the place of facts about the token that we were given."""
     return Place(f"{kind}:{account.key}", account.refresh_token)
 
 

@@ -1,1 +1,1 @@
-"""The answer stream of chatglm.cn, from bytes to neutral events. No I/O."""
+"""Decodes the answer stream of chatglm.cn, from bytes to neutral events. No I/O."""

@@ -1,4 +1,4 @@
-"""Sources of a reply, and the markers in its text that name them.
+"""The sources of a reply, and the markers in its text that name them.
 
 Until 2025 `【12†source】` counts through the pages of `quote_result`; since 2026 `【turn0search3】`, or
 `turn0search3` alone, names a search result by its `match_key`. A marker is often cut by the borders of
@@ -14,17 +14,17 @@ import re
 from lib.chat.events import Citation, TextDelta
 
 MAX_MARKER_CHARS = 64
-"""The longest text held back for a closing bracket; markers of one source have up to some 30 characters."""
+"""So much text is held back for a closing bracket. A marker of one source has up to some 30 characters."""
 MAX_KEYS_CHARS = 256
-"""The same while there is nothing but keys in it: some twenty of them."""
+"""So much text is held back while it consists of keys only: some twenty of them."""
 
 _MARKER = re.compile(
-    # As long as what is held back, or a text that comes at once would be read otherwise than in pieces.
+    # The lengths are those of the held text: a whole text must be read as its pieces are.
     r"【(?:(\d{1,4})†([^【】]{0,40})|([^【】]{1,62}|[0-9a-z ,，、;；]{1,254}))】"
     r"|(?<![0-9A-Za-z])((?:turn\d+[a-z]+\d+)+)"
 )
 _SOURCE_WORDS = frozenset(("source", "来源", "源"))
-"""The words of a marker that the upstream wrote, and no author of a text."""
+"""The upstream writes these words in its markers; authors of texts do not."""
 _KEY = re.compile(r"turn\d+[a-z]+\d+")
 _KEYS_SO_FAR = re.compile(r"【[0-9a-z ,，、;；]*")
 _BARE_BEGINNING = re.compile(
@@ -34,11 +34,11 @@ _BARE_BEGINNING = re.compile(
 
 
 class Sources:
-    """The pages that a reply was made from; each URL has one number, given at its first mention."""
+    """The pages that a reply was made from. Each URL gets one number, at its first mention."""
 
     def __init__(self) -> None:
         self.have_unkeyed = False
-        """Sources of `quote_result` (2024), which markers count through."""
+        """The reply has pages of `quote_result` (2024). Markers count through these."""
         self._pages: list[tuple[str, str]] = []
         self._by_key: dict[str, tuple[str, str]] = {}
         self._numbers: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Sources:
             self._by_key[key] = page
 
     def by_keys(self, keys: list[str]) -> list[Citation]:
-        """Find the pages of all the keys; of none where one is unknown, and then none gets a number."""
+        """Find the pages of all keys. If one key is unknown, return no page and give out no number."""
         pages = [self._by_key.get(key) for key in keys]
         return [self._cite(page) for page in pages if page] if all(pages) else []
 
@@ -65,7 +65,7 @@ class Sources:
         return self._cite(self._pages[position - 1]) if 0 < position <= len(self._pages) else None
 
     def unmentioned(self) -> list[Citation]:
-        """Return every page, unmarked, where the text mentions none; else nothing: the text chose."""
+        """Return every page, unmarked, if the text mentions no page. Otherwise return nothing."""
         if self._numbers:
             return []
         return [self._cite(page, marked=False) for page in self._pages]
@@ -77,14 +77,14 @@ class Sources:
 
 
 class MarkerReader:
-    """Turns the markers of one text into citations, whatever way the text is cut."""
+    """Turns the markers of one text into citations, however the text is cut."""
 
     __slots__ = ("_before", "_held", "_sources")
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._held = ""
-        self._before = ""  # the last character let through: a bare marker does not begin within a word
+        self._before = ""  # The last character sent: a bare marker does not begin within a word.
 
     def feed(self, text: str) -> list[TextDelta | Citation]:
         if not self._held and "【" not in text and not self._sources.have_keys:
@@ -99,7 +99,7 @@ class MarkerReader:
         return self._read(held)
 
     def _uncertain_from(self, text: str) -> int:
-        """Return where text begins that the next fragment may turn into a marker."""
+        """Return the start of the text that the next fragment may turn into a marker."""
         opened = text.rfind("【")
         if opened > text.rfind("】") and _may_become_marker(text[opened:]):
             return opened

@@ -1,9 +1,9 @@
-"""Following one text of a reply through increments, cumulative snapshots, or events that do not say which.
+"""Follows one text of a reply through increments, cumulative snapshots, or values of an unknown kind.
 
-Until 2025 every event carried the whole text so far; since 2026 an event carries an increment and says so by
+Until 2025 every event carried the whole text so far. Since 2026 an event carries an increment and says so by
 `if_increase_push`, but some streams leave the flag out (captures of 2026-09). An unflagged value can be
-either, so both readings are kept until one is refuted or beyond doubt, and only what both agree on is
-sent. The finishing event carries the whole text and settles it in any case.
+either. So both readings are kept until one is refuted or certain, and only their common beginning is sent.
+The finishing event carries the whole text and decides in any case (captured 2026-09-26).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from os.path import commonprefix
 
 LONG_ENOUGH = 8
 """A value that repeats this many characters before it adds its own is a snapshot, not a coincidence."""
-MOST_IN_DOUBT = 64
-"""Values that are weighed against each other; then the more probable reading has to do."""
+MAX_IN_DOUBT = 64
+"""After so many values of doubt the more probable reading is taken."""
 
 
 class Reading(Enum):
-    """How a stream's unflagged values are to be read."""
+    """The reading of a stream's unflagged values."""
 
     UNDECIDED = "undecided"
     INCREMENTS = "increments"
@@ -26,17 +26,17 @@ class Reading(Enum):
 
 
 class FollowedText:
-    """One text: takes values as they come, returns what is new, and knows the whole."""
+    """One text: takes values in their order, returns the new text of each, and knows the whole."""
 
     __slots__ = ("_doubtful", "_extensions", "_fragments", "_length", "reading", "rewritten")
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.rewritten = False
-        """The upstream changed what was sent already: only `whole` is right."""
-        self._fragments: list[str] = []  # joined: everything sent (or, once rewritten, the whole text)
+        """The upstream changed a text that was sent already. Only `whole` is right."""
+        self._fragments: list[str] = []  # Joined: everything sent or, if rewritten, the whole text.
         self._length = 0
-        self._doubtful: list[str] = []  # the values since the beginning, while either reading is possible
+        self._doubtful: list[str] = []  # All values, while both readings are possible.
         self._extensions = 0
 
     @property
@@ -47,13 +47,13 @@ class FollowedText:
         return self._fragments[0] if self._fragments else ""
 
     def append(self, increment: str) -> str:
-        """Take what is known to be an increment, verbatim: two equal neighbours are two."""
+        """Take an increment verbatim: two equal neighbours are two (`,` `,` in captures of 2026)."""
         held = self._resolve(Reading.INCREMENTS) if self._doubtful else ""
         self._keep(increment)
         return held + increment
 
     def settle(self, full: str) -> str:
-        """Take the authoritative full text; return only what goes beyond what was sent."""
+        """Take the authoritative full text; return only the text that was not sent yet."""
         if not full:
             return ""
         self._learn(full)
@@ -67,7 +67,7 @@ class FollowedText:
         return ""
 
     def take(self, value: str) -> str:
-        """Take a value that does not say what it is."""
+        """Take a value of an unknown kind."""
         if not value:
             return ""
         if self.reading is Reading.INCREMENTS:
@@ -77,14 +77,14 @@ class FollowedText:
         return self._weigh(value)
 
     def end(self) -> str:
-        """Nothing more comes: release what was held back, in the more probable reading."""
+        """End the text: return the held text, in the more probable reading."""
         if len(self._doubtful) < 2:
             return ""
         return self._resolve(self._more_probable())
 
     def _weigh(self, value: str) -> str:
         if not self._doubtful:
-            # After a settled text the next value is measured against all of it.
+            # After a settled text the next value is compared with all of it.
             self._doubtful.append(self.whole or value)
             if self._length == 0:
                 self._keep(value)
@@ -97,24 +97,24 @@ class FollowedText:
         self._extensions += len(value) > len(previous)
         if self._is_surely_snapshot(previous, value):
             return self._resolve(Reading.SNAPSHOTS)
-        if len(self._doubtful) > MOST_IN_DOUBT:
+        if len(self._doubtful) > MAX_IN_DOUBT:
             return self._resolve(self._more_probable())
         return self._agreed()
 
     def _more_probable(self) -> Reading:
         previous = self._doubtful[-2]
-        is_repeated = len(self._doubtful) > MOST_IN_DOUBT and len(previous) >= LONG_ENOUGH
+        is_repeated = len(self._doubtful) > MAX_IN_DOUBT and len(previous) >= LONG_ENOUGH
         is_snapshot = len(set(previous)) > 1 and (self._extensions > 0 or is_repeated)
         return Reading.SNAPSHOTS if is_snapshot else Reading.INCREMENTS
 
     def _is_surely_snapshot(self, previous: str, value: str) -> bool:
-        # "==", "====" are increments of a ruled line as well: one repeated character proves nothing.
+        # "==" and "====" may be increments of a ruled line: one repeated character proves nothing.
         if len(value) == len(previous) or len(set(previous)) < 2:
             return False
         return len(previous) >= LONG_ENOUGH or self._extensions >= 2
 
     def _agreed(self) -> str:
-        """Send what both readings begin with, and wait with the rest."""
+        """Send the common beginning of both readings, and hold the rest."""
         certain = commonprefix(["".join(self._doubtful), self._doubtful[-1]])
         return self._send_up_to(certain)
 
@@ -130,7 +130,7 @@ class FollowedText:
         return fresh
 
     def _learn(self, full: str) -> None:
-        """Let the full text decide how the stream's next texts are to be read."""
+        """Let the full text decide the reading of the stream's next texts."""
         if len(self._doubtful) < 2:
             return
         increments, snapshot = "".join(self._doubtful), self._doubtful[-1]

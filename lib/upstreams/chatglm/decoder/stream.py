@@ -1,4 +1,4 @@
-"""chatglm.cn's answer stream: bytes in, neutral events out. No I/O, no clock."""
+"""Decodes chatglm.cn's answer stream: bytes in, neutral events out. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ _FOLLOWED_KINDS: dict[str, BlockKind] = {
 
 
 class ReplyDecoder:
-    """Follows one stream to its end; after `ended` there is nothing more to read in it."""
+    """Follows one stream to its end. After `ended` it returns no more events."""
 
     def __init__(self, *, continues_conversation: bool = False, expects_calls: bool = False) -> None:
         self.conversation_id = ""
         self.history_id = ""
         self.model = ""
-        """What serves, in the upstream's words (`moe_53f`); known with the first part."""
+        """The model that serves, in the upstream's words (`moe_53f`). The first part names it."""
         self.accepted = False
-        """The first event came: the upstream has begun, and a conversation exists."""
+        """The first event has come: the upstream has begun, and a conversation exists."""
         self.ended = False
-        """No more events come of this decoder."""
+        """This decoder returns no more events."""
         self.upstream_ended = False
-        """The upstream has ended its reply, or closed; otherwise a generation may still be running."""
+        """The upstream has ended its reply, or closed the stream. Otherwise a generation may still run."""
         self._continues = continues_conversation
         self._expects_calls = expects_calls
         self._intercepted: set[InterceptedCall] = set()
@@ -68,50 +68,50 @@ class ReplyDecoder:
         self._keys = PartKeys()
         self._halves: dict[tuple[object, int, str], str] = {}
         self._readings: dict[BlockKind, Reading] = dict.fromkeys(_FOLLOWED_KINDS.values(), Reading.UNDECIDED)
-        self._complaint = ""  # a `system_error` item of 2024
+        self._complaint = ""  # The text of a `system_error` item (2024, one observer).
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
-        """Take the next bytes, cut anywhere; return what they complete."""
-        told: list[ReplyEvent] = []
+        """Take the next bytes, cut anywhere; return the events that they complete."""
+        events: list[ReplyEvent] = []
         for payload in self._splitter.feed(data):
-            self._take_payload(payload, told)
-        return told
+            self._take_payload(payload, events)
+        return events
 
     def end(self) -> list[ReplyEvent]:
-        """The upstream closed the stream; without a terminal event that is a failure."""
-        told: list[ReplyEvent] = []
+        """Take the upstream's close of the stream: without a terminal event it is a failure."""
+        events: list[ReplyEvent] = []
         for payload in self._splitter.end():
-            self._take_payload(payload, told)
+            self._take_payload(payload, events)
         self.upstream_ended = True
         if self.ended:
-            return told
-        told += self.interrupt()
+            return events
+        events += self.interrupt()
         if not self.accepted and self._continues:
-            # Observed 2026: an unknown conversation is answered with HTTP 200 and no bytes at all.
+            # The upstream answers an unknown conversation with HTTP 200 and no bytes (observed 2026).
             error: UpstreamProtocolError | ConversationNotFound = ConversationNotFound(
                 "The upstream does not know this conversation.", param="conversation_id"
             )
         else:
             error = UpstreamProtocolError("The upstream closed its stream before the answer was complete.")
-        return [*told, Failed(error)]
+        return [*events, Failed(error)]
 
     def interrupt(self) -> list[ReplyEvent]:
-        """Nothing more will be read: release whatever was held back."""
+        """End the reading, and return everything that was held."""
         self.ended = True
-        told: list[ReplyEvent] = []
+        events: list[ReplyEvent] = []
         for block in self._blocks.values():
-            told += self._answer.write(block, block.followed.end())
-        told += self._answer.complete_current()
-        return told
+            events += self._answer.write(block, block.followed.end())
+        events += self._answer.complete_current()
+        return events
 
     def conclude(self) -> list[ReplyEvent]:
-        """End the reply as it is: with what was held back, what was changed, and unmentioned sources."""
-        told = self.interrupt()
-        if self._answer.differs_from_told:
-            told += [Notice("rewritten"), Rewritten(self._answer.retold())]
-        return [*told, *self._sources.unmentioned()]
+        """End the reply as it is: with the held text, a rewritten text, and the unmentioned sources."""
+        events = self.interrupt()
+        if self._answer.differs_from_sent:
+            events += [Notice("rewritten"), Rewritten(self._answer.sent_again())]
+        return [*events, *self._sources.unmentioned()]
 
-    def _take_payload(self, payload: bytes, told: list[ReplyEvent]) -> None:
+    def _take_payload(self, payload: bytes, events: list[ReplyEvent]) -> None:
         event = None if self.ended else decode_event(payload)
         if event is None:
             return
@@ -123,18 +123,18 @@ class ReplyDecoder:
         is_terminal = event.status in _TERMINAL
         flag = event.meta_data.if_increase_push if event.meta_data is not None else None
         for position, part in enumerate(event.parts or ()):
-            self._take_part(part, position, flag, is_terminal, told)
+            self._take_part(part, position, flag, is_terminal, events)
         if is_terminal:
-            self._finish(event, told)
+            self._finish(event, events)
 
     def _take_part(
-        self, part: Part, position: int, flag: bool | None, is_terminal: bool, told: list[ReplyEvent]
+        self, part: Part, position: int, flag: bool | None, is_terminal: bool, events: list[ReplyEvent]
     ) -> None:
         for item in part.content or ():
             if item.type in ("tool_calls", "tool_result"):
-                told += self._new_calls(item)
+                events += self._new_calls(item)
         if part.role == "tool" and part.status == "error":
-            told.append(Notice("tool_failed"))  # a failed server-side tool is not a failed answer
+            events.append(Notice("tool_failed"))  # The answer goes on after a failed server-side tool (2026).
             return
         if part.model:
             self.model = part.model
@@ -152,20 +152,20 @@ class ReplyDecoder:
                     )
                     block = block or self._block(key, index, kind, value, is_terminal and not part.logic_id)
                     fresh = self._follow(block, value, flag, part.status, is_terminal)
-                    told += self._answer.write(block, fresh)
+                    events += self._answer.write(block, fresh)
             elif item.type == "image":
                 for url in image_urls(item):
                     image = ImageMade(url, prompt=whole_characters(item.code or ""))
-                    told += self._answer.add_image(self._new_block("image"), image)
+                    events += self._answer.add_image(self._new_block("image"), image)
             else:
                 self._answer.turn_to(item.type)
             if item.type == "system_error" and isinstance(item.content, str):
                 self._complaint = whole_characters(item.content[:200])
             if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
-                told += self._answer.complete(self._blocks[key, index, kind])
+                events += self._answer.complete(self._blocks[key, index, kind])
 
     def _new_calls(self, item: Item) -> list[InterceptedCall]:
-        """Return the calls of an item that no earlier event had."""
+        """Return the calls of an item that are new."""
         if not self._expects_calls:
             return []
         new = [call for call in intercepted_calls(item) if call not in self._intercepted]
@@ -173,7 +173,7 @@ class ReplyDecoder:
         return new
 
     def _mended(self, value: str, place: tuple[object, int, str]) -> str:
-        """Put a character together that was cut into two surrogates, by an increment's border or for good."""
+        """Join a character that two increments cut into surrogates; replace a lone surrogate."""
         value = self._halves.pop(place, "") + value
         if value.isascii() or not _SURROGATE.search(value):
             return value
@@ -185,12 +185,16 @@ class ReplyDecoder:
     def _follow(
         self, block: Block, value: str, flag: bool | None, status: str | None, is_terminal: bool
     ) -> str:
-        """Apply the rule of increments and snapshots (protocol: 2024 … 2026-09)."""
+        """Apply the rule of increments and snapshots (observed 2024 … 2026-09).
+
+        An increment is flagged, and its part has the status `init`. A part of status `finish` carries the
+        whole text, and the terminal event repeats it (captured 2026-09-26).
+        """
         followed = block.followed
         if flag is False or (status == "finish" and flag is None):
             return followed.settle(value)
         if status == "finish" or is_terminal:
-            # Contradictory marks: whatever repeats all that we have is the whole text.
+            # The marks contradict each other: a value that repeats all that we have is the whole text.
             known = followed.whole
             return followed.settle(value) if value.startswith(known) else followed.append(value)
         if flag is True:
@@ -246,26 +250,26 @@ class ReplyDecoder:
             key = result.match_key if isinstance(result.match_key, str) else None
             self._sources.add(result.url, title, key)
 
-    def _finish(self, event: Event, told: list[ReplyEvent]) -> None:
+    def _finish(self, event: Event, events: list[ReplyEvent]) -> None:
         self.upstream_ended = True
-        told += self.interrupt()
+        events += self.interrupt()
         if event.status == "error" and not (self._intercepted and is_unexplained(event)):
-            told.append(Failed(stream_error(event)))
+            events.append(Failed(stream_error(event)))
         elif event.status == "intervene":
-            told += [Withdrawn(intervention_text(event)), Finished("content_filter")]
+            events += [Withdrawn(intervention_text(event)), Finished("content_filter")]
         elif self._answer.is_empty and not self._expects_calls:
-            said = self._complaint or "a refusal, or a limit of the account"
-            message = f"The upstream finished without an answer ({said})."
-            told.append(Failed(UpstreamRejected(message, retry="elsewhere")))
+            reason = self._complaint or "a refusal, or a limit of the account"
+            message = f"The upstream finished without an answer ({reason})."
+            events.append(Failed(UpstreamRejected(message, retry="elsewhere")))
         else:
-            told += [*self.conclude(), Finished("stop")]
+            events += [*self.conclude(), Finished("stop")]
 
 
 class PartKeys:
-    """Tells parts apart that carry no logic_id, by their place and by what they consist of.
+    """Identifies parts without a logic_id, by their place and the types of their items.
 
-    An event carries only the parts that changed, so one place is used by one part after another:
-    a thought, then a tool, then a text (fixtures of 2025).
+    An event carries only the parts that changed. So one place holds one part after another: a thought, then a
+    tool, then a text (fixtures of 2025).
     """
 
     def __init__(self) -> None:

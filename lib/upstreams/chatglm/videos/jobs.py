@@ -45,9 +45,9 @@ POLL_EVERY_S = 2.0
 """The upstream is asked for one video no more often than that, however many ask us."""
 WAIT_JITTER = (1.01, 1.3)
 """Times that, between two looks of one request: requests that wait together drift apart."""
-LONGEST_WAIT_S = 1800.0
-"""Where no host ends the request; a free account waits minutes."""
-LONGEST_LAMBDA_WAIT_S = 240.0
+MAX_WAIT_S = 1800.0
+"""A request waits this long if no host ends it. A video for a free account takes minutes."""
+MAX_LAMBDA_WAIT_S = 240.0
 """API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
@@ -132,8 +132,8 @@ async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
 
 
 def _wait_until(wait_s: float | None, call: Call) -> float:
-    longest_s = LONGEST_LAMBDA_WAIT_S if call.settings.on_lambda else LONGEST_WAIT_S
-    wait_s = longest_s if wait_s is None else min(wait_s, longest_s)
+    max_s = MAX_LAMBDA_WAIT_S if call.settings.on_lambda else MAX_WAIT_S
+    wait_s = max_s if wait_s is None else min(wait_s, max_s)
     until = asyncio.get_running_loop().time() + wait_s
     return until if call.deadline_at is None else min(until, stop_time(call.deadline_at))
 

@@ -1,6 +1,6 @@
-"""The calls to chatglm.cn; the only opener of connections to it.
+"""The calls to chatglm.cn. No other module opens connections to it.
 
-Each call is signed anew. Whatever goes wrong leaves here as one of lib/errors.py, never as httpx's own.
+Each call gets a new signature. Every failure is raised as an error of lib/errors.py, never as one of httpx.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ from lib.upstreams.chatglm.wire.receiving import (
 from lib.upstreams.chatglm.wire.signing import sign
 
 CALL_TIMEOUT_S = 20.0
-"""For the calls that answer at once (refresh, delete, stop, models); they take well under a second."""
+"""Calls that answer at once (refresh, delete, stop, models) take well under a second."""
 
 DELETION_TIMEOUT_S = 8.0
-"""Of a conversation: a clean-up has time for two."""
+"""A clean-up has time for two deletions of a conversation."""
 
 CLOCK_TIMEOUT_SHARE = 0.25
-"""Of a call's time, for asking what time it is; the call itself is to be made within the rest."""
+"""This share of a call's time is for reading the upstream's clock; the rest is for the call itself."""
 
 T = TypeVar("T")
 
 Tap = Callable[[int, str, AsyncIterator[bytes]], AsyncIterator[bytes]]
-"""Records an answer on its way: is given its status, its Content-Type and its bytes, and read instead."""
+"""Records an answer: takes its status, Content-Type and bytes, and is read in their place."""
 
 _TOKEN = re.compile(r"[!-~]+")
-"""What a header can carry; anything else is no token, and would fail deep inside the HTTP client."""
+"""A header can carry these characters. Others would fail deep inside the HTTP client."""
 
 KEEPALIVE_S = 60.0
-"""A warm connection saves two round trips; the upstream itself closes idle ones after some minutes."""
+"""A warm connection saves two round trips. The upstream closes idle ones after some minutes."""
 
 
 @lru_cache(maxsize=1)
 def tls_context() -> ssl.SSLContext:
-    """Return the process's one context: to read all certificate authorities takes 15 ms and more."""
+    """Return the one context of the process: reading all certificate authorities takes 15 ms and more."""
     return httpx.create_ssl_context()
 
 
@@ -77,10 +77,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     assistant_id: str
     connect_timeout_s: float
     idle_timeout_s: float = CALL_TIMEOUT_S
-    """No call that answers in JSON may take longer, nor an upload stand still."""
+    """A call that answers in JSON takes at most so long. An upload may stand still for so long."""
 
     def __repr__(self) -> str:
-        return "Config(…)"  # an address may have a password in it
+        return "Config(…)"  # An address may contain a password.
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What a refresh gives. The refresh token is a new one, and the old one may be dead already."""
+    """The result of a refresh. The refresh token is new, and the old one may be dead already (2026)."""
 
     access_token: str
     refresh_token: str
@@ -118,7 +118,7 @@ class UserInfo(msgspec.Struct, frozen=True):
 
 
 class ChatGLM:
-    """The upstream as one object: stateless, but for its warm connections."""
+    """The upstream as one object. Its only state are warm connections and the upstream's clock."""
 
     def __init__(
         self,
@@ -133,14 +133,14 @@ class ChatGLM:
         self._clock = UpstreamClock(now=now, monotonic=monotonic)
         self._new_id = new_id
         self._http = AsyncClient(
-            # Time is kept by whoever reads: a chat may be silent for long, and has no total limit.
+            # The reader keeps the time: a chat may be silent for long, and has no total limit.
             timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             ),
             headers={"Accept-Encoding": "identity"},
             verify=tls or tls_context(),
-            # All accounts share the connections; a cookie of one must never come with another's call.
+            # All accounts share the connections. A cookie of one account must not go out with another's call.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
@@ -149,15 +149,15 @@ class ChatGLM:
 
     @property
     def assistant_id(self) -> str:
-        """The main agent's, which serves where no other is named."""
+        """The id of the main agent. It serves if a request names no other agent."""
         return self._config.assistant_id
 
     async def refresh(self, refresh_token: str, device_id: str) -> Tokens:
-        """Exchange a refresh token; raises `AccountRefused` where the upstream no longer takes it."""
+        """Exchange a refresh token; raise `AccountRefused` if the upstream does not accept it."""
         if not _TOKEN.fullmatch(refresh_token):
-            raise AccountRefused("What was given as a refresh token is none.", code="invalid_api_key")
+            raise AccountRefused("This is not a refresh token.", code="invalid_api_key")
         try:
-            # Not bounded by anybody's impatience: an answer that is not waited for may be the only new token.
+            # No caller's patience ends this call: its answer may hold the account's only new token.
             result = await self._call(protocol.REFRESH, Session(refresh_token, device_id), {}, CALL_TIMEOUT_S)
         except AccessTokenRefused as error:
             raise AccountRefused(
@@ -167,13 +167,13 @@ class ChatGLM:
             ) from error
         access, refreshed = _text(result, "access_token"), _text(result, "refresh_token")
         if not _TOKEN.fullmatch(access):
-            raise UpstreamProtocolError("The upstream's refresh gave no access token.")
+            raise UpstreamProtocolError("The upstream answered a refresh without an access token.")
         return Tokens(access, refreshed or refresh_token, is_guest=result.get("is_guest") is True)
 
     async def user_info(self, session: Session) -> UserInfo:
         result = await self._call(protocol.USER_INFO, session)
         if not result:
-            raise UpstreamProtocolError("The upstream told nothing about the account.")
+            raise UpstreamProtocolError("The upstream answered without facts about the account.")
         block = result.get("block_info")
         return UserInfo(
             is_guest=result.get("is_guest") is True,
@@ -181,13 +181,13 @@ class ChatGLM:
         )
 
     async def available_models(self, session: Session) -> tuple[str, ...]:
-        """Return the `selected_model` names that this account is offered."""
+        """Return the `selected_model` names that the upstream offers this account."""
         result = await self._call(protocol.AVAILABLE_MODELS, session)
         offered = result.get("models")
         entries = [entry for entry in offered if isinstance(entry, dict)] if isinstance(offered, list) else []
         names = tuple(name for name in (_text(entry, "selected_model") for entry in entries) if name)
         if not names:
-            raise UpstreamProtocolError("The upstream named no models.")
+            raise UpstreamProtocolError("The upstream answered without a list of models.")
         return names
 
     async def start_chat(
@@ -200,7 +200,7 @@ class ChatGLM:
         *,
         tap: Tap | None = None,
     ) -> UpstreamStream:
-        """Ask, and return once the first bytes of an answer are there; a refusal raises what it means."""
+        """Ask, and return with the first bytes of the answer; raise the error that a refusal means."""
         assistant_id = target.agent_id or self._config.assistant_id
         is_main = assistant_id == self._config.assistant_id
         referer = protocol.MAIN_REFERER if is_main else protocol.AGENT_REFERER + assistant_id
@@ -228,24 +228,24 @@ class ChatGLM:
         if tap is not None:
             chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
         first = await next_chunk(chunks)
-        # What it is shows in its first byte; its Content-Type has been missing and has been wrong.
+        # The first byte tells a stream from JSON and HTML. Content-Type was missing or wrong at times.
         if response.status_code == 200 and first.lstrip()[:1] not in (b"{", b"<"):
             return UpstreamStream(response, chunks, first)
         content_type = response.headers.get("content-type", "")
         body = await read_rest(first, chunks)
         envelope = protocol.read_envelope(response.status_code, content_type, body)
         if envelope.result is None:
-            # Observed 2026: an unknown assistant_id is answered by a success without a result.
+            # The upstream answers an unknown assistant_id with a success without a result (observed 2026).
             raise InvalidRequest("The upstream knows no such agent.", param="model")
         message = "The upstream answered a chat with JSON instead of a stream."
         raise UpstreamProtocolError(message, retry="never")
 
     async def stop(self, session: Session, history_id: str) -> None:
-        """End a running generation; its stream then closes with error 10024."""
+        """End a running generation. The upstream then closes its stream with error 10024 (captured 2026)."""
         await self._call(protocol.STOP_STREAM, session, body={"history_id": history_id})
 
     async def delete_conversation(self, session: Session, conversation_id: str, agent_id: str | None) -> None:
-        """Delete by the path of 2026, and by the older one where that seems to be gone."""
+        """Delete by the path of 2026, or by the older one if the newer seems to be gone."""
         assistant_id = agent_id or self._config.assistant_id
         try:
             await self._call(
@@ -284,7 +284,7 @@ class ChatGLM:
         timeout_s: float = CALL_TIMEOUT_S,
         silence_s: float | None = None,
     ) -> Any:
-        """Make one call of the kind that answers in JSON; return its `result`, whatever that is."""
+        """Make a call that answers in JSON; return its `result`, of any type."""
 
         async def attempt() -> Any:
             headers = self._headers(session, referer)
@@ -312,9 +312,9 @@ class ChatGLM:
         content_length: int,
         timeout_s: float,
     ) -> Any:
-        """Make one such call with a body that is sent piece by piece; `content` begins it anew.
+        """Make such a call with a body in pieces. `content` returns the body from its start.
 
-        Within `timeout_s` it may not stand still for the idle timeout.
+        It takes at most `timeout_s`, and may not stand still for longer than the idle timeout.
         """
         end_at = asyncio.get_running_loop().time() + timeout_s
         silence_s = min(timeout_s, self._config.idle_timeout_s)
@@ -330,10 +330,9 @@ class ChatGLM:
             return await self._at_the_right_time(attempt, session)
 
     async def _at_the_right_time(self, attempt: Callable[[], Awaitable[T]], session: Session) -> T:
-        """Make a call; where its signature is refused, set our clock by the upstream's and make it again.
+        """Make a call. If the upstream refuses its signature, set our clock and repeat the call once.
 
-        Once; and safe for what must not be done twice, an order of a video: the signature is looked at before
-        anything is begun.
+        This is safe for an order of a video, too: the upstream checks the signature first.
         """
         since = self._clock.times_set
         try:
@@ -346,15 +345,15 @@ class ChatGLM:
         return await attempt()
 
     async def server_time(self, device_id: str) -> float:
-        """Ask for the upstream's Unix time, which must be had by a stale signature; it is nobody's secret."""
+        """Ask for the upstream's Unix time. This call needs no account, and our signature may be stale."""
         headers = self._headers(Session("", device_id), protocol.MAIN_REFERER)
         del headers["Authorization"], headers["Content-Type"]
         request = self._http.build_request("GET", self._url(protocol.SERVER_TIME), headers=headers)
         async with taken_within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
-            told = read_server_time(_result(await self._answer_to(request)))
-        if told is None:
-            raise UpstreamProtocolError("The upstream did not tell its time.")
-        return told
+            server_time = read_server_time(_result(await self._answer_to(request)))
+        if server_time is None:
+            raise UpstreamProtocolError("The upstream answered without its time.")
+        return server_time
 
     async def _answer_to(self, request: httpx.Request) -> Answer:
         with errors_of_http():

@@ -1,4 +1,4 @@
-"""The upstream's time: a signature that is some minutes off is refused (40014)."""
+"""The upstream's time. It refuses a signature that is some minutes off (40014; one observer, 2026)."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from typing import Any
 from lib.errors import GatewayError
 
 ASK_AGAIN_S = 60.0
-"""Not asked sooner: where the right time has not helped, it was not the time."""
+"""We do not ask sooner: if the right time did not help, the time was not the cause."""
 TRY_AGAIN_S = 5.0
-"""Where it was not told; meanwhile no call can succeed."""
+"""The pause is shorter if the upstream did not answer: until then no call can succeed."""
 
 _EARLIEST_S, _LATEST_S = 1e9, 1e11
-"""2001 to 5138: what lies between is a date in seconds, and what is beyond one in milliseconds."""
+"""2001 to 5138: a number in between is a date in seconds, and a greater one in milliseconds."""
 
 log = logging.getLogger("glm_gateway")
 
 
 class UpstreamClock:
-    """Our own clock, until the upstream has told its time; serves one event loop."""
+    """Our own clock, until the upstream has answered with its time. Serves one event loop."""
 
     def __init__(self, *, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.times_set = 0
         self._now = now
         self._monotonic = monotonic
-        self._told: tuple[float, float] | None = None
-        """The upstream's time, and our monotonic one when it told."""
+        self._known: tuple[float, float] | None = None
+        """The upstream's time, and our monotonic time at its answer."""
         self._rests_until: tuple[float, float] | None = None
-        """By both of ours: a host may have stopped the one, and somebody may have set the other."""
+        """The end of the pause by both of our clocks: a freeze stops the one, a person may set the other."""
         self._asking = asyncio.Lock()
 
     def now(self) -> float:
-        # What was told, and the time since: an offset to our own clock would be wrong once that is mended.
-        if self._told is None:
+        # Not by an offset to our own clock: a correction of our clock would make it wrong.
+        if self._known is None:
             return self._now()
-        told, at = self._told
-        return told + self._monotonic() - at
+        server_time, at = self._known
+        return server_time + self._monotonic() - at
 
     async def correct(self, since: int, ask: Callable[[], Awaitable[float]]) -> bool:
-        """Set the clock by the upstream's; say whether it was set after it had been set `since` times.
+        """Set the clock by the upstream's. Return True if it was set more than `since` times by now.
 
-        Of all who find it wrong at once, one asks.
+        If several calls find it wrong at once, one of them asks.
         """
         async with self._asking:
             if self.times_set != since:
                 return True
             if self._rests():
                 return False
-            told = None
+            server_time = None
             try:
-                told = await ask()
+                server_time = await ask()
             except GatewayError as error:
                 log.warning("clock not corrected", extra={"error": error.summary})
-            self._rest(ASK_AGAIN_S if told is not None else TRY_AGAIN_S)
-            if told is not None:
-                self._set(told)
-            return told is not None
+            self._rest(ASK_AGAIN_S if server_time is not None else TRY_AGAIN_S)
+            if server_time is not None:
+                self._set(server_time)
+            return server_time is not None
 
-    def _set(self, told: float) -> None:
-        log.warning("clock corrected", extra={"seconds": round(told - self.now(), 1)})
-        self._told = told, self._monotonic()
+    def _set(self, server_time: float) -> None:
+        log.warning("clock corrected", extra={"seconds": round(server_time - self.now(), 1)})
+        self._known = server_time, self._monotonic()
         self.times_set += 1
 
     def _rest(self, seconds: float) -> None:
@@ -76,12 +76,12 @@ class UpstreamClock:
 
 
 def read_server_time(result: Any) -> float | None:
-    """Find the Unix time, in seconds, in what `cur_ts` answers; no observer tells its shape.
+    """Find the Unix time, in seconds, in the answer of `cur_ts`. No observer describes its shape (2026-09).
 
-    Tolerated: a number or a string, of milliseconds or of seconds, or an object that holds one.
+    Accepted are a number or a string, in milliseconds or in seconds, or an object that holds one.
     """
     values = result.values() if isinstance(result, dict) else [result]
-    return next((told for told in map(_read_time, values) if told is not None), None)
+    return next((time for time in map(_read_time, values) if time is not None), None)
 
 
 def _read_time(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Images as chatglm.cn makes them: what is asked of its drawing agent, and what is read from its answers."""
+"""Images of chatglm.cn: the fields for its drawing agent, and the images in its answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lib.chat.events import ImageMade
 CONFIG = "/drawing-api/v1/drawing/config"
 
 ASPECT_RATIOS = {"1:1": 1.0, "3:4": 3 / 4, "4:3": 4 / 3, "9:16": 9 / 16, "16:9": 16 / 9}
-"""Captured 2026-09-30."""
+"""The ratios that the web application offers (captured 2026-09-30)."""
 
 NO_STYLE = "none"
 
@@ -22,11 +22,11 @@ _NUMBER_IN_NAME = re.compile(r"_(\d{1,4})_\d{1,4}\.\w{2,5}$")
 _LINK = re.compile(r"(!?)\[[^\]\n]{0,200}\]\((https?://[^\s()]{1,2000})\)")
 _IMAGE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif)$", re.IGNORECASE)
 _STYLE_NAMES = ("value", "key", "style", "code", "id", "name", "title", "label", "display_name")
-"""Where an entry of the style list may have its names; its first is what the upstream is sent."""
+"""An entry of the style list may have its names in these fields. We send the first one to the upstream."""
 
 
 class Drawing(msgspec.Struct, frozen=True):
-    """What a drawing agent is told beside the prompt."""
+    """The fields that a drawing agent gets beside the prompt (captured 2026-09-30)."""
 
     aspect_ratio: str = "1:1"
     style: str = NO_STYLE
@@ -48,20 +48,24 @@ def nearest_aspect_ratio(ratio: float | None) -> str:
 
 
 def in_order(images: Sequence[ImageMade]) -> list[ImageMade]:
-    """Sort by the number in the file's name, since they come as they are done; others keep their place."""
+    """Sort by the number in the file's name; an image without a number goes to the end.
+
+    Images arrive as they are done: `_3`, `_0`, `_1`, `_2` (captured 2026-09-30).
+    """
     return sorted(images, key=lambda image: _number(image.url))
 
 
 def linked_images(text: str) -> list[ImageMade]:
-    """Find the images that are links in a text, as some answers of 2024 and 2025 had them."""
+    """Find the images that are links in a text, as in some answers of 2024 and 2025."""
     links = ((mark, url) for mark, url in _LINK.findall(text) if mark or _IMAGE_NAME.search(_path(url)))
     return [ImageMade(url) for url in dict.fromkeys(url for _, url in links)]
 
 
 def read_styles(config: Any) -> dict[str, str]:
-    """Collect the styles from whatever shape the config has: each of its names, and what to send for it.
+    """Collect the styles from a config of any shape: maps each name of a style to the name that we send.
 
-    One observer names the endpoint, and nobody its shape: what stands under a key about styles is taken.
+    One observer names the endpoint, and its shape is unknown (2026). So every list under a key with `style`
+    in it counts.
     """
     styles: dict[str, str] = {}
     for entry in _style_entries(config, is_about_styles=False, depth=0):

@@ -1,4 +1,4 @@
-"""What a caller's model name asks of the upstream: a model or an agent, a mode, and switches."""
+"""Reads a caller's model name: it names a model or an agent, a mode, and switches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Mode = Literal["fast", "thinking", "deep_thinking", "deep_research"]
 
 BUILT_IN_MODELS = ("glm-5.3", "glm-5.3-flash")
-"""What an account was offered on 2026-09-29; used where the list cannot be fetched."""
+"""The upstream offered these on 2026-09-29. They are used if the list cannot be fetched."""
 
 _AGENT_ID = re.compile(r"[a-z0-9]{24,}")
 _SEPARATOR = re.compile(r"[-_:/ ]+")
@@ -41,16 +41,16 @@ _SUFFIXES = ("search", "think", "deepthink", "deepresearch")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What to ask of the upstream; the fields of the request body are made of it."""
+    """The upstream's part of a request: the fields of the request body are made from it."""
 
     model: str
     """The upstream's `selected_model`."""
     agent_id: str | None = None
-    """Another assistant than the main one."""
+    """The id of an agent, if it is not the main one."""
     mode: Mode = "fast"
     web_search: bool = False
     drawing: Drawing | None = None
-    """What a drawing agent is told; in a chat, nothing."""
+    """The fields for a drawing agent; None in a chat."""
 
 
 def is_agent_id(name: str) -> bool:
@@ -60,7 +60,7 @@ def is_agent_id(name: str) -> bool:
 def resolve(
     request: ChatRequest, *, known: tuple[str, ...], default_model: str, default_web_search: bool
 ) -> Target:
-    """Decide what serves the request; what it says in the standard way wins over its model's name."""
+    """Choose the model, mode and switches. The request's own fields win over words in its model's name."""
     words = _Words(request.model, known)
     search = words.web_search if request.web_search is None else request.web_search
     return Target(
@@ -77,18 +77,18 @@ def is_silent(name: str) -> bool:
 
 
 def names_unknown_model(name: str, known: tuple[str, ...]) -> bool:
-    """Tell whether the name means one of the upstream's models, but none that we know: a newer one?"""
+    """Tell whether the name may be a newer model of the upstream, unknown to us."""
     words = _Words(name, known)
     return words.model is None and words.agent_id is None and words.base.startswith("glm")
 
 
 def offered_names(models: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names to list: every model, and every model with each of the suffixes that switch a mode."""
+    """Return the names to list: every model, and every model with each suffix that switches a mode."""
     return tuple(name for model in models for name in (model, *(f"{model}-{suffix}" for suffix in _SUFFIXES)))
 
 
 class _Words:
-    """A model's name, read word by word; what is no switch is left as the base name."""
+    """A model's name, read word by word. The words that are not switches are the base name."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         self.model: str | None = None
@@ -98,7 +98,7 @@ class _Words:
         self.silent = False
         self._by_lower_name = {model.lower(): model for model in known}
         self.base = name = name.strip().lower()
-        if name in self._by_lower_name:  # also one with a word in it that would be a switch elsewhere
+        if name in self._by_lower_name:  # Even if a word in it is a switch elsewhere.
             self.model = self._by_lower_name[name]
             return
         words = [word for word in self._joined(_SEPARATOR.split(name)) if not self._is_switch(word)]
@@ -110,7 +110,7 @@ class _Words:
 
     @staticmethod
     def _joined(words: list[str]) -> list[str]:
-        """Write `deep-research` and `deep-think` as the one word that they mean."""
+        """Write `deep-research` and `deep-think` as one word."""
         joined: list[str] = []
         for word in words:
             if joined and joined[-1] == "deep" and f"deep{word}" in _MODE_WORDS:

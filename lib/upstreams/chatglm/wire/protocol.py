@@ -1,7 +1,6 @@
-"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and what refusals mean.
+"""The wire shapes of chatglm.cn (web, 2026-09): paths, headers, bodies, events, and the meaning of refusals.
 
-Every field is optional and every unknown one ignored: there is no contract, and what is absent must not
-stop us.
+There is no contract. So every field is optional, and unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ DELETE_2025 = "/backend-api/assistant/conversation/delete"
 SERVER_TIME = "/operation-api/config/cur_ts"
 
 STALE_SIGNATURE = 40014
-"""Stale, used before or wrong: which of these, the upstream does not tell."""
+"""The signature is stale, was used before, or is wrong: one number for all three (one observer, 2026)."""
 
 MAX_RESULT_CHARS = 200
-"""A result of the upstream's tool layer is looked at for its first words only."""
+"""Only the first words of a result of the upstream's tool layer are read."""
 
 T = TypeVar("T")
 
@@ -45,8 +44,10 @@ MAIN_REFERER = "https://chatglm.cn/main/alltoolsdetail"
 AGENT_REFERER = "https://chatglm.cn/main/gdetail/"
 
 THROTTLED_S = 30.0
-"""How long to leave an account alone after "too frequent" (two observers, 2026)."""
+"""An account rests so long after the upstream says "too frequent" (two observers, 2026)."""
 
+# `chat_mode` and `reasoning_effort`, as the web application sends them (captured 2026-09-29). Before 2026,
+# `zero` was the name of `thinking`.
 _CHAT_MODES: dict[Mode, tuple[str, str | None]] = {
     "fast": ("", "low"),
     "thinking": ("thinking", "high"),
@@ -56,18 +57,24 @@ _CHAT_MODES: dict[Mode, tuple[str, str | None]] = {
 
 
 class ToolResult(msgspec.Struct):
+    """A page that a search found."""
+
     title: Any = None
     url: Any = None
     match_key: Any = None
+    """The key in markers, for example `turn0search3` (since 2026)."""
 
 
 class ToolResultExtra(msgspec.Struct):
+    """The pages of a `tool_result` part (captured 2026)."""
+
     search_results: list[ToolResult] | None = None
 
 
 class PartMeta(msgspec.Struct):
     tool_result_extra: ToolResultExtra | None = None
     metadata_list: list[ToolResult] | None = None
+    """The pages of a `quote_result` part (captured 2024)."""
 
 
 class Item(msgspec.Struct):
@@ -75,17 +82,22 @@ class Item(msgspec.Struct):
     text: str | None = None
     think: str | None = None
     code: str | None = None
+    """The program of a `code` item; the rewritten prompt of an `image` item (captured 2026-09-30)."""
     content: Any = None
+    """The text of `execution_output`, `browser_result` and `system_error` (2024)."""
     image: Any = None
+    """`[{image_url}]`; in a `one_to_more_finish` item `[{}]` (captured 2026-09-30)."""
     tool_calls: Any = None
-    """A call that the upstream's tool layer took: `{id, name, arguments}`, or a list of them (2026-08)."""
+    """A call of the upstream's tool layer: `{id, name, arguments}`, or a list of them (2026-08)."""
     tool_result: Any = None
     """`{id, content}`: the second form of a result (2026-10)."""
 
 
 class Part(msgspec.Struct):
     id: str | None = None
+    """The same as the event's id."""
     logic_id: str | None = None
+    """The identity of the part within the answer. Some streams of 2025 have none."""
     role: str | None = None
     content: list[Item] | None = None
     model: str | None = None
@@ -95,13 +107,18 @@ class Part(msgspec.Struct):
 
 class EventMeta(msgspec.Struct):
     if_increase_push: bool | None = None
+    """True: texts are increments. False: they are whole texts (captured 2026-09-26). Some streams omit it."""
 
 
 class Event(msgspec.Struct):
+    """One event of an answer: it carries only the parts that changed (captured 2026-09-26)."""
+
     id: str | None = None
+    """The history_id; `stop_stream` takes it."""
     conversation_id: str | None = None
     parts: list[Part] | None = None
     status: str | None = None
+    """`init`, and at the end of the answer `finish`, `error` or `intervene`."""
     last_error: Any = None
     error: Any = None
     meta_data: EventMeta | None = None
@@ -118,7 +135,7 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct):
-    """What every JSON endpoint answers; 0 is success, and what 2024 called `code`."""
+    """The answer of every JSON endpoint. `status` 0 is success; in 2024 it was called `code`."""
 
     status: Any = None
     code: Any = None
@@ -140,7 +157,7 @@ _TOKEN = re.compile(r"eyJ[\w.-]*")
 
 
 def _without_tokens(said: object) -> str:
-    """Take the upstream's words for an error, which go to callers: not those that would be our authority."""
+    """Return the upstream's words for an error. Callers read them, so tokens in them are replaced."""
     return _TOKEN.sub("…", str(said))[:200]
 
 
@@ -152,7 +169,7 @@ _decode_event = msgspec.json.Decoder(Event).decode
 
 
 def decode_event(payload: bytes) -> Event | None:
-    """Decode one event; None for a line that is none (keep-alive, junk)."""
+    """Decode one event; return None for a line that is not an event (keep-alive, junk)."""
     try:
         return _decode_event(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -160,9 +177,9 @@ def decode_event(payload: bytes) -> Event | None:
 
 
 def _decode_piecewise(payload: bytes) -> Event | None:
-    """Save what is well-formed of an event in which something has another type than we know.
+    """Decode the well-formed fields of an event in which a field has an unknown type.
 
-    By the standard library's parser: it takes half a character as well, which a snippet may end in.
+    The standard library's parser also accepts a lone surrogate; a snippet may end with one.
     """
     try:
         raw = json.loads(payload, object_hook=_with_whole_characters)
@@ -182,14 +199,14 @@ def _decode_piecewise(payload: bytes) -> Event | None:
 
 
 def whole_characters(text: str) -> str:
-    """Replace half characters, which cannot be told to anybody; two halves beside each other are one."""
+    """Join surrogate pairs, and replace lone surrogates: UTF-8 cannot encode them."""
     if text.isascii() or not _HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _with_whole_characters(raw: dict[str, Any]) -> dict[str, Any]:
-    """But in an increment: the next one may bring the other half."""
+    """Do so in all fields but increments: the next increment may bring the other surrogate."""
     return {
         name: whole_characters(value) if isinstance(value, str) and name not in _INCREMENTS else value
         for name, value in raw.items()
@@ -203,7 +220,7 @@ def _part(raw: dict[str, Any]) -> Part:
         id=_text_or_none(raw.get("id")),
         logic_id=_text_or_none(raw.get("logic_id")),
         role=_text_or_none(raw.get("role")),
-        # An item that cannot be read keeps its place: texts are told apart by their index.
+        # An unreadable item keeps its place: a text is identified by its index.
         content=[item or Item() for item in items],
         model=_text_or_none(raw.get("model")),
         meta_data=_converted(raw.get("meta_data"), PartMeta),
@@ -214,7 +231,7 @@ def _part(raw: dict[str, Any]) -> Part:
 def _converted(value: Any, shape: type[T]) -> T | None:
     try:
         return msgspec.convert(value, shape)
-    except ValueError:  # ValidationError; half a character in a name, too
+    except ValueError:  # ValidationError, or a lone surrogate in a name.
         return None
 
 
@@ -223,7 +240,7 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def app_headers(*, app_version: str, user_agent: str, device_id: str, request_id: str) -> dict[str, str]:
-    """Return what the web application sends with every request."""
+    """Return the headers that the web application sends with every request (captured 2026-09)."""
     return {
         "App-Name": "chatglm",
         "X-App-Platform": "pc",
@@ -248,7 +265,7 @@ def chat_body(
     conversation_id: str,
     files: tuple[FileReference, ...] = (),
 ) -> bytes:
-    """Build a chat turn; the server keeps the history of a conversation and honours one user message."""
+    """Build a chat turn (captured 2026-09-29). The upstream keeps the history, and reads one user message."""
     chat_mode, reasoning_effort = _CHAT_MODES[target.mode]
     effort = {} if reasoning_effort is None else {"reasoning_effort": reasoning_effort}
     return msgspec.json.encode(
@@ -278,7 +295,7 @@ def chat_body(
 
 
 def _file_items(files: tuple[FileReference, ...]) -> list[dict[str, Any]]:
-    """Write references to files: one item for all images, one for all others, after the text."""
+    """Write references to files: one item for all images, one for all others. The text comes first."""
     images = [
         {**_numbered(file, order), "image_url": file.url, "width": 0, "height": 0}
         for order, file in enumerate(file for file in files if file.is_image)
@@ -296,7 +313,7 @@ def _numbered(file: FileReference, order: int) -> dict[str, Any]:
 
 
 def read_envelope(status_code: int, content_type: str, body: bytes) -> Envelope:
-    """Return a JSON endpoint's successful answer; raise what any other one means."""
+    """Return the successful answer of a JSON endpoint; raise the error that another answer means."""
     try:
         envelope = _decode_envelope(body)
     except _UNDECODABLE:
@@ -307,30 +324,30 @@ def read_envelope(status_code: int, content_type: str, body: bytes) -> Envelope:
 
 
 def unreadable(status_code: int, content_type: str) -> GatewayError:
-    """Say what an answer without JSON means, most often a firewall's page."""
-    kind = content_type.partition(";")[0].strip() or "nothing that names its type"
+    """Return the error for an answer without JSON. Most often it is a firewall's page (403 or 405, 2026)."""
+    kind = content_type.partition(";")[0].strip() or "a body of no declared type"
     if status_code == 429:
         return _throttled(status_code)
     if status_code == 200 and "json" in kind:
-        message = "The upstream answered with JSON that is broken."
+        message = "The upstream answered with broken JSON."
         return UpstreamProtocolError(message, http_status=status_code)
     return UpstreamProtocolError(
         f"The upstream answered HTTP {status_code} with {kind} instead of JSON.",
-        retry="again" if status_code >= 500 else "never",  # a firewall that refuses wants no second try
+        retry="again" if status_code >= 500 else "never",  # a firewall refuses a second try, too
         http_status=status_code,
     )
 
 
 def refusal(status_code: int, envelope: Envelope) -> GatewayError:
-    """Say what a JSON answer that is no success means."""
+    """Return the error for a JSON answer that is not a success."""
     if envelope.validation_error is not None:
         return UpstreamProtocolError(
-            "The upstream did not accept the form of our request.", retry="never", http_status=status_code
+            "The upstream did not accept the form of the request.", retry="never", http_status=status_code
         )
     if envelope.number:
         error = coded_error(envelope.number, envelope.words, http_status=status_code)
         if status_code == 403 and type(error) is UpstreamRejected:
-            # Forbidden to this account, for a reason that its number does not tell.
+            # Forbidden for this account. The number does not say why; another account may do it.
             return error.retrying("elsewhere")
         return error
     if status_code == 429:
@@ -343,9 +360,9 @@ def refusal(status_code: int, envelope: Envelope) -> GatewayError:
 
 
 def coded_error(number: int, words: str, *, http_status: int | None = None) -> GatewayError:
-    """Say what one of the upstream's error numbers means, from JSON or from inside a stream."""
-    # What breaks down while it refuses has not looked at the token: a fresh one would mend nothing, and
-    # with it the call would be repeated, an order of a video too.
+    """Return the error for a number of the upstream, in a JSON answer or inside a stream."""
+    # With HTTP 5xx the upstream broke down before it read the token. A fresh token would not help, and the
+    # call would be repeated with it: a video would be ordered twice.
     broke_down = http_status is not None and http_status >= 500
     error = _meaning(number, f"The upstream answered {number}: {words}.", words, broke_down=broke_down)
     return error.numbered(number or None, http_status)
@@ -355,7 +372,7 @@ def _meaning(number: int, message: str, words: str, *, broke_down: bool) -> Gate
     match number:
         case 40102 | 40103 if not broke_down:
             return AccessTokenRefused(message)
-        case 40012:  # after bursts; to try again soon makes it worse
+        case 40012:  # After bursts (2026). An early retry makes it worse.
             return Throttled(message, retry_after_s=THROTTLED_S)
         case 10061 if "其他对话" in words:
             return AccountBusy(message, retry_after_s=3)
@@ -364,8 +381,8 @@ def _meaning(number: int, message: str, words: str, *, broke_down: bool) -> Gate
         case 10040:
             return InvalidRequest(message, code="context_length_exceeded", param="messages")
         case 40001 | 40002 | 40011 | 40014:
-            return UpstreamRejected(f"{message} The signature or a header is no longer what it expects.")
-        case _:  # 10025 and its like pass
+            return UpstreamRejected(f"{message} The upstream expects another signature or other headers now.")
+        case _:  # 10025 and others are transient.
             return UpstreamRejected(message, retry="again")
 
 
@@ -376,7 +393,7 @@ def _throttled(status_code: int) -> GatewayError:
 
 
 def may_be_the_paths(error: GatewayError) -> bool:
-    """Whether a refusal may be that of a path which is no more: 404, 405, a number that we do not know."""
+    """Tell whether the path may be gone: the refusal is 404, 405, or a number that we do not know."""
     if isinstance(error, AccessTokenRefused):
         return False
     if error.http_status in (404, 405):
@@ -385,18 +402,18 @@ def may_be_the_paths(error: GatewayError) -> bool:
 
 
 def is_stale(error: GatewayError) -> bool:
-    """Whether our signature was refused, before anything was done: our clock may be wrong."""
+    """Tell whether the upstream refused the signature, and so did nothing yet: our clock may be wrong."""
     return error.number == STALE_SIGNATURE and (error.http_status or 0) < 500
 
 
 def stream_error(event: Event) -> GatewayError:
-    """Say what an event of status `error` means."""
+    """Return the error for an event of status `error`."""
     for said in (event.last_error, event.error):
         if isinstance(said, dict) and said:
             number, words = said.get("error_code"), _without_tokens(said.get("err_msg") or "no message")
             return coded_error(number if isinstance(number, int) else 0, words)
     return UpstreamRejected(
-        "The upstream ended its answer with an error that it did not explain.", retry="again"
+        "The upstream ended its answer with an error, and did not explain it.", retry="again"
     )
 
 
@@ -406,7 +423,7 @@ def is_unexplained(event: Event) -> bool:
 
 
 def intervention_text(event: Event) -> str:
-    """Return the words that moderation puts in place of a withdrawn answer."""
+    """Return the words of moderation that replace a withdrawn answer."""
     for said in (event.last_error, event.error):
         if isinstance(said, dict) and isinstance(said.get("intervene_text"), str):
             return str(said["intervene_text"])

@@ -1,4 +1,4 @@
-"""Reading what the upstream sends: with a limit, and with lib/errors.py's errors in place of httpx's."""
+"""Reads the upstream's answers: with a limit, and with errors of lib/errors.py in place of httpx's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lib.errors import UpstreamNotReached, UpstreamProtocolError, UpstreamTimeou
 from lib.patience import patience
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
-"""No JSON answer that we ask for comes near; a larger one is not read to its end."""
+"""Every JSON answer that we ask for is much smaller. A larger one is not read to its end."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole answer, before anybody has said what it means."""
+    """A whole answer, not interpreted yet."""
 
     status_code: int
     content_type: str
@@ -54,7 +54,7 @@ async def answered_within(seconds: float) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def taken_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """The same to the second, and without a last look; what the block is given can put the end off."""
+    """Do the same without a last read after a freeze. The block gets the timeout, and can move its end."""
     try:
         async with asyncio.timeout(seconds) as bound:
             yield bound
@@ -65,7 +65,7 @@ async def taken_within(seconds: float) -> AsyncIterator[asyncio.Timeout]:
 async def watched(
     pieces: AsyncIterator[bytes], bound: asyncio.Timeout, silence_s: float, end_at: float
 ) -> AsyncIterator[bytes]:
-    """Put the end of the wait off with each piece that has gone out; the last one is its answer's."""
+    """Move the end of the wait with each piece that is sent. After the last one, the answer is waited for."""
     async for piece in pieces:
         yield piece
         bound.reschedule(min(end_at, asyncio.get_running_loop().time() + silence_s))
@@ -75,7 +75,7 @@ def _too_late(seconds: float) -> UpstreamTimeout:
     return UpstreamTimeout(f"The upstream did not answer within {seconds:g} s.")
 
 
-class errors_of_http:  # noqa: N801 - used as a function; a class costs no generator per network read
+class errors_of_http:  # noqa: N801 - used as a function; unlike a generator, a class costs little in each network read
     """Turn httpx's errors into ours."""
 
     def __enter__(self) -> None: ...
@@ -83,11 +83,11 @@ class errors_of_http:  # noqa: N801 - used as a function; a class costs no gener
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         match error:
             case httpx.ConnectTimeout():
-                raise UpstreamNotReached("No connection to the upstream in time.") from error
+                raise UpstreamNotReached("The gateway could not connect to the upstream in time.") from error
             case httpx.ConnectError():
-                raise UpstreamNotReached("No connection to the upstream.") from error
+                raise UpstreamNotReached("The gateway could not connect to the upstream.") from error
             case httpx.DecodingError():
-                raise UpstreamProtocolError("The upstream's answer is compressed wrongly.") from error
+                raise UpstreamProtocolError("The upstream's answer has a broken compression.") from error
             case httpx.HTTPError() | httpx.StreamError():
                 raise UpstreamUnreachable("The connection to the upstream broke.") from error
 

@@ -1,4 +1,4 @@
-"""Uploading a file for a chat: by the endpoint of 2026, or by the older one (protocol.md §4)."""
+"""Uploads a file for a chat: by the endpoint of 2026, or by the older one."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ CHAT_UPLOAD = "/productivity-api/file/chat_upload"
 UPLOAD_2025 = "/backend-api/assistant/file_upload"
 
 UPLOAD_TIMEOUT_S = 300.0
-"""A hundred megabytes at the few Mbit/s that a line may have."""
+"""100 MB at 3 Mbit/s take so long."""
 READ_BYTES = 256 * 1024
 
 
 class Content(Protocol):
-    """The bytes of a file: they are read from the start again for each upload."""
+    """The bytes of a file. Each upload reads them from the start."""
 
     file: IO[bytes]
     size: int
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether reading it blocks nobody."""
+        """Tell whether a read returns without waiting for a disk."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, and what it is to be called up there."""
+    """A file, with its name and its type for the upstream."""
 
     content: Content
     name: str
@@ -52,13 +52,13 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _NoReference(UpstreamProtocolError):
-    """The upload was answered by a success that names no file."""
+    """The upstream answered an upload with a success that names no file."""
 
 
 async def upload_file(
     upstream: ChatGLM, session: Session, upload: Upload, agent_id: str | None
 ) -> FileReference:
-    """Upload, once; the older path is taken only where the newer one does not know what we want."""
+    """Upload once. Take the older path only if the newer one seems to be gone, or names no file."""
     fields = {"from": "chat", "assistant_id": agent_id or upstream.assistant_id}
     try:
         return _reference(await _send(upstream, session, CHAT_UPLOAD, upload, fields), upload)
@@ -71,7 +71,7 @@ async def upload_file(
     except (AccessTokenRefused, UpstreamUnreachable, UpstreamTimeout):
         raise
     except GatewayError:
-        raise refusal from None  # what the path of today said tells more
+        raise refusal from None  # The newer path's refusal says more.
 
 
 async def _send(
@@ -117,26 +117,28 @@ async def _read(content: Content) -> bytes:
 
 
 def _escaped(name: str) -> str:
-    """Write a name as browsers do (WHATWG, multipart/form-data): UTF-8, and what would end it escaped."""
+    """Write a name as browsers do (WHATWG, multipart/form-data): in UTF-8, line breaks and quotes escaped."""
     return name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
 
 
 def _fault_of(upload: Upload, error: UpstreamError) -> InvalidRequest | None:
-    """Say what is wrong with the file, where the answer's status is about that."""
+    """Return the fault of the file if the status of the answer is about that."""
     match error.http_status:
         case 413:
-            return RequestTooLarge(f"The upstream finds the file {upload.name!r} too large.")
+            return RequestTooLarge(f"The file {upload.name!r} is too large for the upstream.")
         case 415:
-            return InvalidRequest(f"The upstream takes no files like {upload.name!r}.", code="invalid_file")
+            return InvalidRequest(
+                f"The upstream does not accept files of the type of {upload.name!r}.", code="invalid_file"
+            )
     return None
 
 
 def _reference(result: Any, upload: Upload) -> FileReference:
-    """Read the result, an object or a list of one."""
+    """Read the result: an object, or a list of one object (2026)."""
     if isinstance(result, list) and result:
         result = result[0]
-    told = result if isinstance(result, dict) else {}
-    file_id, url = _first(told, "file_id", "source_id"), _first(told, "file_url", "image_url", "url")
+    fields = result if isinstance(result, dict) else {}
+    file_id, url = _first(fields, "file_id", "source_id"), _first(fields, "file_url", "image_url", "url")
     if not file_id or (upload.is_image and not url):
         raise _NoReference("The upstream answered an upload without naming the file.", retry="elsewhere")
     return FileReference(
@@ -144,6 +146,6 @@ def _reference(result: Any, upload: Upload) -> FileReference:
     )
 
 
-def _first(told: dict[str, Any], *names: str) -> str:
-    values = (told.get(name) for name in names)
+def _first(fields: dict[str, Any], *names: str) -> str:
+    values = (fields.get(name) for name in names)
     return next((str(value) for value in values if isinstance(value, str | int) and value), "")

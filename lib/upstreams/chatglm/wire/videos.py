@@ -1,4 +1,4 @@
-"""Videos (清影) of chatglm.cn: its calls, and what their answers mean. Observed 2024-07 … 2026-09."""
+"""Videos (清影) of chatglm.cn: the calls, and the meaning of their answers. Observed 2024-07 … 2026-09."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ UPLOAD = "/video-api/v1/static/upload"
 REFERER = "https://chatglm.cn/video"
 
 UPLOAD_TIMEOUT_S = 60.0
-"""A first frame has a megabyte or two."""
+"""A first frame has one or two megabytes."""
 
 _MODERATED = re.compile(r"违规|违反|敏感|不合规|审核|安全|sensitive|moderat|violat", re.IGNORECASE)
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _TROUBLE = re.compile(r"internal|server error|time[d-]? ?out|超时|异常", re.IGNORECASE)
 _TROUBLE_NUMBER = 10025
-"""An internal error, in one of the upstream's own numbers."""
+"""The upstream's number for an internal error."""
 _PER_CENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%?")
 
 VideoProgress = Literal["queued", "in_progress", "completed", "failed"]
@@ -46,7 +46,7 @@ class VideoOrder(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str
     conversation_id: str = ""
     source_id: str = ""
-    """The uploaded first frame."""
+    """The id of the uploaded first frame."""
     video_style: str = ""
     emotional_atmosphere: str = ""
     mirror_mode: str = ""
@@ -61,7 +61,7 @@ class VideoStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: VideoProgress
     progress: int = 0
     words: str = ""
-    """Why it failed."""
+    """The upstream's reason for a failure."""
     cover_url: str = ""
     video_url: str = ""
     duration: str = ""
@@ -77,13 +77,13 @@ async def upload_first_frame(upstream: ChatGLM, session: Session, frame: Uploade
     result = await upstream.call(
         "POST", UPLOAD, session, file=frame, referer=REFERER, timeout_s=UPLOAD_TIMEOUT_S
     )
-    if isinstance(result, list):  # as another upload of theirs answers at times
+    if isinstance(result, list):  # The upload of a chat's file answers with a list at times (2026).
         result = result[0] if result else None
     return _id_in(result, "source_id", "an upload of a first frame")
 
 
 async def begin_video(upstream: ChatGLM, session: Session, order: VideoOrder) -> BegunVideo:
-    """Order one video. Where this fails without the upstream's own refusal, one may be made all the same."""
+    """Order one video. After a failure that is not the upstream's refusal, it may be made all the same."""
     body: dict[str, Any] = {
         "conversation_id": order.conversation_id,
         "prompt": order.prompt,
@@ -122,7 +122,9 @@ async def add_sound(upstream: ChatGLM, session: Session, chat_id: str, *, key: s
     )
     url = _url_in(result, "url")
     if not url:
-        raise UpstreamProtocolError("The upstream added a sound without telling where.", retry="never")
+        raise UpstreamProtocolError(
+            "The upstream added the sound, and answered without the address of the video.", retry="never"
+        )
     return url
 
 
@@ -131,14 +133,14 @@ async def delete_video(upstream: ChatGLM, session: Session, chat_id: str) -> Non
 
 
 def read_status(result: Any) -> VideoStatus:
-    """Understand what a poll says; whatever says that it is neither waiting nor done has failed."""
-    said = _text_in(result, "status") if isinstance(result, dict) else ""
-    if not said:
-        raise UpstreamProtocolError("The upstream did not say how the video is doing.", retry="never")
-    state = _STATES.get(said, "failed")
+    """Read the answer of a poll. Every state that _STATES lacks is a failure (observed up to 2026-09)."""
+    status = _text_in(result, "status") if isinstance(result, dict) else ""
+    if not status:
+        raise UpstreamProtocolError("The upstream answered without the state of the video.", retry="never")
+    state = _STATES.get(status, "failed")
     video_url = _url_in(result, "video_url")
     if state == "completed" and not video_url:
-        return VideoStatus(state="failed", words="the upstream finished the video without saying where it is")
+        return VideoStatus(state="failed", words="the upstream finished the video, and gave no address of it")
     return VideoStatus(
         state=state,
         progress=100 if state == "completed" else _progress(result.get("plan")),
@@ -155,23 +157,23 @@ def is_moderation(words: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether it looks like one of the upstream's ids: of a conversation, of a video."""
+    """Tell whether the text has the form of an id of a conversation or of a video."""
     return _ID.fullmatch(text) is not None
 
 
 def has_begun_nothing(error: GatewayError) -> bool:
-    """Whether nothing can have come of an order that ended so: it was refused, or never arrived."""
+    """Tell whether the error proves that no video was begun: the order was refused, or never arrived."""
     if isinstance(error, UpstreamNotReached):
         return True
     if error.http_status is not None and error.http_status >= 500:
-        return False  # whatever it says, something broke, and perhaps after the video was begun
+        return False  # Something broke, perhaps after the video was begun.
     if isinstance(error, UpstreamRejected):
         return is_decision(error)
     return isinstance(error, InvalidRequest) or error.status in (401, 429)
 
 
 def is_decision(error: UpstreamRejected) -> bool:
-    """Whether the upstream said no and meant it; otherwise it broke down, and anything may have been done."""
+    """Tell whether the upstream decided to refuse. Otherwise it broke down, and may have begun the video."""
     if isinstance(error, AccessTokenRefused):
         return True
     if (error.http_status or 0) >= 500 or _TROUBLE.search(error.message):
@@ -181,7 +183,7 @@ def is_decision(error: UpstreamRejected) -> bool:
 
 
 def _progress(plan: Any) -> int:
-    """Read a number of per cent, in whatever way it is written; 0 where there is none."""
+    """Read a number of per cent: `40`, `"40"`, `"40%"`. Anything else is 0."""
     match = _PER_CENT.fullmatch(plan.strip()) if isinstance(plan, str) else None
     value = float(match[1]) if match else plan
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -189,10 +191,10 @@ def _progress(plan: Any) -> int:
     return int(min(max(value, 0), 99))
 
 
-def _id_in(result: Any, name: str, what: str) -> str:
+def _id_in(result: Any, name: str, call: str) -> str:
     value = result.get(name) if isinstance(result, dict) else None
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise UpstreamProtocolError(f"The upstream answered {what} without a {name}.", retry="never")
+        raise UpstreamProtocolError(f"The upstream answered {call} without a {name}.", retry="never")
     return value
 
 

@@ -147,7 +147,7 @@ async def test_the_first_file_that_cannot_be_had_ends_the_others() -> None:
 async def test_an_image_must_be_one() -> None:
     fakes = Fakes()
     files = request_files(fakes, part("words"), ImagePart("https://x/words", "here"))
-    with pytest.raises(InvalidRequest, match=r"is named as an image is none, but text/plain\.") as failed:
+    with pytest.raises(InvalidRequest, match=r"Expected an image, got text/plain\.") as failed:
         await files.fetch()
     assert failed.value.param == "here"
     await files.aclose()

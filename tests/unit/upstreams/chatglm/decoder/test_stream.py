@@ -415,7 +415,7 @@ def test_an_error_event_is_never_a_stop(
 def test_an_error_without_words_is_one_too() -> None:
     failed = decode(event(status="error", last_error=None))[-1]
     assert isinstance(failed, Failed)
-    assert "did not explain" in failed.error.message
+    assert "did not explain it" in failed.error.message
 
 
 def test_an_early_close_is_never_a_stop() -> None:

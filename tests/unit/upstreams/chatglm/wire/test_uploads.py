@@ -139,9 +139,13 @@ async def test_the_older_path_mends_what_may_be_the_newers_alone(
         (
             {"status": 413, "body": "<html>", "content_type": "text/html"},
             RequestTooLarge,
-            "'a.txt' too large",
+            "'a.txt' is too large",
         ),
-        ({"status": 415, "body": {"status": 1}}, InvalidRequest, "takes no files like 'a.txt'"),
+        (
+            {"status": 415, "body": {"status": 1}},
+            InvalidRequest,
+            "does not accept files of the type of 'a.txt'",
+        ),
     ],
 )
 async def test_what_the_older_path_cannot_mend_is_said_at_once(

@@ -1,10 +1,10 @@
-"""Text that cannot be read, in the place of one that can: of the same shape, and in the same relations.
+"""Replaces text by text that cannot be read, of the same shape and with the same relations.
 
-What the decoder looks at must stay as it was. So each character becomes another one of its kind and of its
-length in UTF-8, by chance: this is no cipher, and nothing but kinds and lengths can be read from it. A value
-that is a piece of a whole text stays a piece of it; one that says everything again still does; and where a
-decoder has to guess which of both it is, values that begin alike still do. Texts are UTF-16 here, as in the
-escapes of JSON: a pair of halves may be cut in two.
+The decoder must read the redacted stream as it read the original. So each character becomes a random one of
+its kind and of its length in UTF-8. This is not a cipher: only kinds and lengths can be read from the result.
+A value that is a piece of a whole text stays a piece of it; a value that repeats everything still does. If
+the decoder has to guess between the two, values with a common beginning keep one. Texts are UTF-16 here, as
+in the escapes of JSON: a surrogate pair may be cut in two.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ from functools import lru_cache
 from random import Random
 
 _SMALL, _CAPITAL, _DIGITS = "bcdfghjklmnpqrsvwxz", "BCDFGHJKLMNPQRSVWXZ", "0123456789"
-"""Without the letters that markers and words are made of."""
+"""Letters that spell no marker (`turn0search3`) and few words."""
 _TWO_BYTES = "àáâãäåæçèéêëìíîï"
 _THREE_BYTES = "天地玄黄宇宙洪荒日月盈昃辰宿列张"
-"""The beginning of the Thousand Character Classic, known to whoever reads Chinese as no text."""
+"""The beginning of the Thousand Character Classic. A Chinese reader sees that it is not an answer."""
 _HIGH_HALF, _LOW_HALVES = "\ud83c", "".join(map(chr, range(0xDF30, 0xDF40)))
-"""Together U+1F330 to U+1F33F: plants."""
+"""Together they are U+1F330 to U+1F33F: plants."""
 
 KEPT = re.compile(
-    r"turn\d{1,4}[a-z]{1,20}\d{1,4}"  # a source's name, in its marker
-    r"|(?<=【)\d{1,4}(?=†)|†(?:source|来源|源)"  # a source's number
-    r"|其他对话"  # tells one refusal from another (protocol.py)
-    r"|https?://|\.(?:jpe?g|png|webp|gif)\b"  # makes a link of a text
+    r"turn\d{1,4}[a-z]{1,20}\d{1,4}"  # the key of a source, in its marker
+    r"|(?<=【)\d{1,4}(?=†)|†(?:source|来源|源)"  # the number of a source
+    r"|其他对话"  # distinguishes "busy" from "too frequent" (10061, 2026-09)
+    r"|https?://|\.(?:jpe?g|png|webp|gif)\b"  # makes a text a link
 )
-"""What is decoded within texts, and says nothing."""
+"""The decoder looks for these in texts. They say nothing of the content."""
 
-_AN_IMAGES_END = re.compile(r"(?:_\d{1,4}_\d{1,4})?\.\w{2,5}$")
-"""Images are put into the order of these numbers."""
-_LONGEST_PLAIN_ID = 3
-LONGEST_GUESS = 12
-"""A longer text says what its values are. So few letters, each for another one, are no cipher yet."""
-LEAST_REPEATED = 16
-"""A shorter value is filled in anew each time: letters and words, each always the same, are a cipher."""
+_IMAGE_SUFFIX = re.compile(r"(?:_\d{1,4}_\d{1,4})?\.\w{2,5}$")
+"""The gateway sorts images by these numbers (captured 2026-09-30)."""
+_MAX_PLAIN_ID = 3
+"""An id of at most so many characters identifies nothing, for example `L1`."""
+MAX_GUESSED = 12
+"""The decoder never guesses in a longer text. A fixed replacement of so few letters is not a cipher yet."""
+MIN_REPEATED = 16
+"""A shorter value gets a new replacement each time: a fixed one for each word or letter is a cipher."""
 
 
 class Filler:
-    """Fills texts in; what is kept in them is for the caller to put back, who knows the whole text."""
+    """Replaces texts. The caller puts kept phrases back: it knows the whole text."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
@@ -48,8 +49,8 @@ class Filler:
         self._after: dict[tuple[int, str], tuple[int, str]] = {}
 
     def fill(self, text: str, *, is_name: bool = False) -> str:
-        """Fill a text in that stands for itself; a long one, or a name, is filled in the same again."""
-        if len(text) < LEAST_REPEATED and not is_name:
+        """Replace a text that stands for itself. A long text, or a name, gets the same replacement again."""
+        if len(text) < MIN_REPEATED and not is_name:
             return keep_phrases(text, self.fill_piece(text))
         if text not in self._known:
             self._known[text] = keep_phrases(text, self.fill_piece(text))
@@ -63,40 +64,40 @@ class Filler:
         )
 
     def fill_beginning(self, text: str) -> str:
-        """Fill a piece in so that what began alike does so still, and what repeats itself repeats itself."""
+        """Replace a piece so that equal beginnings stay equal, and a repeated letter stays repeated."""
         place, seen = 0, dict[str, str]()
-        for character in text[:LONGEST_GUESS]:
+        for character in text[:MAX_GUESSED]:
             if (place, character) not in self._after:
                 instead = seen.get(character) or self._unlike(character, seen)
                 self._after[place, character] = len(self._after) + 1, instead
             place, seen[character] = self._after[place, character]
-        beginning = "".join([seen[character] for character in text[:LONGEST_GUESS]])
-        return beginning + self.fill_piece(text[LONGEST_GUESS:])
+        beginning = "".join([seen[character] for character in text[:MAX_GUESSED]])
+        return beginning + self.fill_piece(text[MAX_GUESSED:])
 
     def _unlike(self, character: str, seen: dict[str, str]) -> str:
-        """Choose what stands for no other one yet, as long as there is such."""
+        """Choose a character that stands for no other one yet, if there is one."""
         taken = set(seen.values())
         left = [other for other in _alphabet(character) if other not in taken]
         return self._chance.choice(left) if left else self.fill_piece(character)
 
 
 class Names:
-    """Gives ids and addresses others, a new one for each; of the same shape, and without a collision."""
+    """Gives each id and each address a new name, of the same shape and without collisions."""
 
     def __init__(self) -> None:
         self._given: dict[str, str] = {}
 
     def of_id(self, text: str) -> str:
-        """Rename it unless it is too short to be anybody's, as `L1`."""
-        if len(text) <= _LONGEST_PLAIN_ID and text.isascii():
+        """Rename an id, unless it is too short to identify anything."""
+        if len(text) <= _MAX_PLAIN_ID and text.isascii():
             return text
         return self._numbered(text, 0, len(text))
 
     def of_url(self, text: str) -> str:
-        """Rename all but the scheme, and the end that says which of several images it is."""
+        """Rename all but the scheme, and the numbers that order images."""
         scheme = re.match(r"https?://", text)
-        ending = _AN_IMAGES_END.search(text)
-        return self._numbered(text, scheme.end() if scheme else 0, ending.start() if ending else len(text))
+        suffix = _IMAGE_SUFFIX.search(text)
+        return self._numbered(text, scheme.end() if scheme else 0, suffix.start() if suffix else len(text))
 
     def _numbered(self, text: str, start: int, end: int) -> str:
         if text not in self._given:
@@ -113,13 +114,13 @@ class Names:
 
 
 class _Version:
-    """A text as it grows, segment by segment; a rewritten one begins another version."""
+    """A text that grows, segment by segment. A rewritten text begins another version."""
 
     def __init__(self) -> None:
         self.length = 0
         self._segments: list[str] = []
         self._guessed = 0
-        """How many of them, the first ones, may have been compared with each other."""
+        """The decoder may have compared so many of the first segments with each other."""
         self._joined = ""
         self._joined_segments = 0
         self._filled = ""
@@ -137,7 +138,7 @@ class _Version:
         self._guessed += is_guessed
 
     def filled(self, filler: Filler) -> str:
-        """Return the whole text, filled in once it is complete."""
+        """Return the replacement of the whole text. Call it after the text is complete."""
         if not self._filled:
             first = map(filler.fill_beginning, self._segments[: self._guessed])
             rest = filler.fill_piece("".join(self._segments[self._guessed :]))
@@ -146,7 +147,7 @@ class _Version:
 
 
 class Slice:
-    """One value's place in the text that it is a piece of."""
+    """The place of one value in its text."""
 
     __slots__ = ("length", "start", "version")
 
@@ -158,22 +159,22 @@ class Slice:
 
 
 class Track:
-    """One text of an answer: takes its values as they came, and says what each is a piece of."""
+    """One text of an answer: takes its values in their order, and returns the place of each."""
 
     def __init__(self) -> None:
         self._version = _Version()
         self._guessed: list[tuple[Slice, str]] = []
-        """Values taken for snapshots that may as well be increments, `1` and then `12`."""
+        """Values that were read as snapshots and may be increments, for example `1` and then `12`."""
 
     @property
     def text(self) -> str:
         return self._version.text
 
     def take(self, value: str, *, is_whole: bool | None) -> Slice:
-        """`is_whole`: a snapshot; False: an increment; None: it does not say."""
+        """`is_whole` is True for a snapshot, False for an increment, None if the event does not say."""
         if self._guessed and not self._goes_on(value, is_whole):
             self._read_as_increments()
-        version, is_guess = self._version, is_whole is None and self._version.length < LONGEST_GUESS
+        version, is_guess = self._version, is_whole is None and self._version.length < MAX_GUESSED
         if self._goes_on(value, is_whole):
             taken = Slice(version, 0, len(value))
             version.grow(value[version.length :], is_guessed=is_guess)
@@ -192,7 +193,7 @@ class Track:
         return is_whole is not False and value.startswith(self._version.text)
 
     def _read_as_increments(self) -> None:
-        """Where that is wrong, too, it does no harm: what was guessed begins as its own beginning does."""
+        """A wrong guess does no harm: equal beginnings of the values stay equal either way."""
         self._version = _Version()
         for taken, guessed in self._guessed:
             taken.version, taken.start = self._version, self._version.length
@@ -209,7 +210,7 @@ def keep_phrases(text: str, filled: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _alphabet(character: str) -> str:
-    """Return what may stand for the character; empty: it stays, for it says nothing and may be looked at."""
+    """Return the characters that may replace this one. Empty: it stays, because it says nothing."""
     if character < "\x80":
         if character.isalnum():
             return _DIGITS if character.isdigit() else _SMALL if character.islower() else _CAPITAL

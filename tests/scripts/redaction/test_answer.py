@@ -21,8 +21,8 @@ from lib.chat.events import (
     Rewritten,
     TextDelta,
 )
-from lib.upstreams.chatglm.captures.redaction import Redacted, redact
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
+from scripts.support.redaction.answer import Redacted, redact
 from simulator.scenes import SCENES
 from simulator.steps import Cue, Split, frame
 

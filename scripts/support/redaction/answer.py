@@ -1,8 +1,8 @@
-"""A recorded answer of the upstream without what was said in it: for a bug report, and for a replay.
+"""Makes a recorded answer unreadable, so that a person can send it with a bug report, and replay it.
 
-Framing, structure, names of fields, statuses, flags and small numbers are kept to the byte. All other text is
-filled in (filler.py); ids and addresses are renamed. What is not known to be harmless is not kept: no field
-that appears tomorrow will be.
+Framing, structure, names of fields, statuses, flags and small numbers stay to the byte. All other text is
+replaced (filler.py); ids and addresses get new names. Only fields that are known to be harmless are kept, so
+a field that the upstream adds tomorrow is not.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lib.upstreams.chatglm.captures.filler import Filler, Names, Slice, Track
 from lib.upstreams.chatglm.decoder.stream import PartKeys
 from lib.upstreams.chatglm.wire.protocol import Event, Part, decode_event
+from scripts.support.redaction.filler import Filler, Names, Slice, Track
 
 Path = tuple[str | int, ...]
 
@@ -30,7 +30,7 @@ _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|([{}\[\],:])|([^\s{}\[\],:"]+)')
 _ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|\\.")
 _NO_TEXT = re.compile("([\udc80-\udcff]+)")
 _LONG_NUMBER = re.compile(r"(?:\d\D*){7}")
-"""A telephone's, an account's; the upstream's error numbers have five digits."""
+"""So long is a number of a telephone or of an account. The upstream's error numbers have five digits."""
 
 _KEPT_FIELDS = frozenset(
     (
@@ -47,24 +47,24 @@ _KNOWN_WORDS = frozenset(
         *("bad request(40012)", "请等待其他对话生成完毕", "请求过于频繁，请稍后再试"),
     )
 )
-"""What the upstream is known to say of an error (protocol of 2026-09)."""
+"""The upstream's own words for an error, as observed up to 2026-09."""
 _TEXT_FIELDS = {"text": "text", "think": "think", "code": "code", "execution_output": "content"}
-"""By the type of item: where its text is, which comes piece by piece."""
+"""The type of an item, and the field of its text. Such a text comes piece by piece."""
 _LISTS_OF_PAGES = (("metadata_list",), ("search_results",))
 _TERMINAL = frozenset(("finish", "error", "intervene"))
-_MOST_COMPARED = 32
-"""Texts of a kind, the latest: an answer has a few of them, and each new one is compared with them all."""
+_MAX_COMPARED = 32
+"""Each new text is compared with so many earlier ones of its kind. An answer has a few of them."""
 
 
 class Redacted(msgspec.Struct, frozen=True):
     body: bytes
-    """As long as the original, and cut at the same places."""
+    """It is as long as the original, and cut at the same places."""
     conversation_id: str = ""
     history_id: str = ""
 
 
 def redact(body: bytes, chance: Random) -> Redacted:
-    """Make an answer unreadable: a stream of events, or what came in its place."""
+    """Make an answer unreadable: a stream of events, or the JSON or HTML that came in its place."""
     redaction = _Redaction(chance)
     if body.lstrip()[:1] in (b"{", b"<"):
         redacted = redaction.payload(body, {})
@@ -81,24 +81,24 @@ def _payload_of(line: bytes) -> bytes:
 
 
 class _Redaction:
-    """One answer's: what was filled in or renamed once is so everywhere."""
+    """The redaction of one answer: a text or an id gets the same replacement everywhere."""
 
     def __init__(self, chance: Random) -> None:
         self._filler = Filler(chance)
         self._names = Names()
         self._tracks: dict[tuple[object, int, str], Track] = {}
-        self._latest = defaultdict[str, deque[Track]](lambda: deque(maxlen=_MOST_COMPARED))
+        self._latest = defaultdict[str, deque[Track]](lambda: deque(maxlen=_MAX_COMPARED))
         self._keys = PartKeys()
         self._event = Event()
 
     @property
     def ids(self) -> tuple[str, str]:
-        """The conversation's and the history's, as they are called now."""
+        """The new ids of the conversation and the history."""
         conversation_id, history_id = self._event.conversation_id or "", self._event.id or ""
         return self._names.of_id(conversation_id), self._names.of_id(history_id)
 
     def follow(self, payload: bytes) -> dict[Path, Slice]:
-        """Find out which texts of an event are pieces of which text of the answer, as the decoder does."""
+        """Match each text of an event to its text of the answer, as the decoder does."""
         event = decode_event(payload) if payload else None
         if event is None:
             return {}
@@ -129,12 +129,12 @@ class _Redaction:
             repeated = self._repeated(key[2], value) if may_repeat else None
             self._tracks[key] = track = repeated or Track()
             if repeated:
-                self._latest[key[2]].remove(repeated)  # it is the latest again
+                self._latest[key[2]].remove(repeated)  # It is the latest again.
             self._latest[key[2]].append(track)
         return self._tracks[key]
 
     def _repeated(self, kind: str, value: str) -> Track | None:
-        """Find what a terminal event repeats without saying so."""
+        """Find the text that a terminal event repeats without its logic_id."""
         latest = reversed(self._latest[kind])
         return next((track for track in latest if value.startswith(track.text)), None)
 
@@ -161,11 +161,11 @@ class _Redaction:
         return "".join([*pieces, text[done:]]).encode()
 
     def _text(self, text: str) -> str:
-        """Fill in what is no JSON, and has no escapes."""
+        """Replace a text that is not JSON, and has no escapes."""
         return _merged(self._filler.fill(_halved(text)))
 
     def _broken(self, raw: bytes) -> bytes:
-        """Fill in what is cut within a character, or is no text: what no text holds becomes 0x80."""
+        """Replace a text that is cut within a character or not UTF-8. A byte outside UTF-8 becomes 0x80."""
         pieces = _NO_TEXT.split(raw.decode("utf-8", "surrogateescape"))
         filled = [self._text(piece).encode() for piece in pieces[::2]]
         filled[1:] = [
@@ -181,7 +181,7 @@ class _Redaction:
                 is_plain = _FIELD_NAME.fullmatch(token.raw)
                 return token.raw if is_plain else _like(token.raw, self._filler.fill(token.units))
         where = places.get(token.path)
-        # They differ where an event holds something that is no part, and `position` has another meaning.
+        # They differ if an event holds a thing that is not a part: `position` then counts otherwise.
         is_followed = where is not None and where.length == len(token.units)
         return _like(token.raw, where.fill(self._filler) if where and is_followed else self._value(token))
 
@@ -198,13 +198,13 @@ class _Redaction:
             return value
         if field in ("message", "err_msg") and value in _KNOWN_WORDS:
             return value
-        # With its address, the title says which page it is.
+        # A title names a page together with its address, so equal titles must stay equal.
         is_name = field == "title" and token.path[-3:-2] in _LISTS_OF_PAGES
         return self._filler.fill(value, is_name=is_name)
 
 
 def _is_whole(flag: bool | None, status: str | None, *, is_terminal: bool) -> bool | None:
-    """Tell a snapshot (True) from an increment (False) where an event says so, as the decoder does."""
+    """Tell a snapshot (True) from an increment (False) if the event says so, as the decoder does."""
     if flag is False or (status == "finish" and flag is None):
         return True
     if flag is True and status != "finish" and not is_terminal:
@@ -212,11 +212,11 @@ def _is_whole(flag: bool | None, status: str | None, *, is_terminal: bool) -> bo
     return None
 
 
-# JSON as it is written
+# Reading and writing JSON to the byte
 
 
 class _Token(NamedTuple):
-    """A name, a text (both without their quotes), a number, or another word of JSON."""
+    """A name or a text (without its quotes), a number, or `true`, `false`, `null` (of kind number)."""
 
     kind: Literal["name", "text", "number"]
     path: Path
@@ -229,12 +229,12 @@ class _Token(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The name that it stands under, also where it is one of several."""
+        """The name that the token stands under, also inside a list."""
         return next((str(step) for step in reversed(self.path) if isinstance(step, str)), "")
 
 
 def _scan(text: str) -> Iterator[_Token]:
-    """Find the tokens of well-formed JSON, and where in it each stands."""
+    """Find the tokens of well-formed JSON, each with its path."""
     path: list[str | int] = []
     expects_name = False
     for match in _TOKEN.finditer(text):
@@ -263,7 +263,7 @@ _UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 def _units(raw: str) -> str:
-    """Read what a JSON text says, in UTF-16: what is beyond it becomes two halves."""
+    """Decode a JSON string to UTF-16 units: a character above U+FFFF becomes two."""
     return _ESCAPE.sub(_unescaped, _halved(raw)) if "\\" in raw else _halved(raw)
 
 
@@ -275,13 +275,13 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _like(raw: str, units: str) -> str:
-    """Write the text in the way in which another one was written: as long, and escaped where it was."""
+    """Write `units` as long as `raw`, and with escapes at the same places."""
     written, read, place = [], 0, 0
     for escape in _ESCAPE.finditer(_halved(raw)):
         plain = escape.start() - read
         written.append(units[place : place + plain])
         place, read = place + plain + 1, escape.end()
-        is_short = len(escape[0]) == 2  # a line's end, a quote: nothing that is filled in
+        is_short = len(escape[0]) == 2  # A line break, a quote: such a character is never replaced.
         written.append(escape[0] if is_short else f"\\u{ord(units[place - 1]):04x}")
     return _merged("".join([*written, units[place:]]))
 

@@ -1,1 +1,0 @@
-"""Recording the streams of the upstream for bug reports."""
