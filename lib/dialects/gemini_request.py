@@ -325,4 +325,4 @@ def _check(chat: ChatRequest, places: tuple[str, ...], format_at: str) -> None:
         for number, place in enumerate(places):
             if param.startswith(start := f"tools[{number}]"):
                 param = place + param.removeprefix(start)
-        raise InvalidRequest(error.message, param=param or None) from error
+        raise error.at(param or None) from error

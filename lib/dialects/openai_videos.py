@@ -25,7 +25,7 @@ _RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,4})")
 _USUAL_SIZE = "1280x720"
 _USUAL_SECONDS = "6"
-"""The clients' types require seconds and one of four sizes. These stand in until the upstream sends its own."""
+"""The clients' types require seconds, and one of four sizes. The upstream's own take their place."""
 
 
 class _Generation(msgspec.Struct):
