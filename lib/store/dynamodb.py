@@ -27,11 +27,11 @@ from lib.store.settings import DynamoSettings
 from lib.store.sigv4 import Credentials, sign
 
 CALL_TIMEOUT_S = 2.0
-"""Limit of one operation with its repetitions. It takes 5 ms as a rule, and a client waits meanwhile."""
+"""One operation with its repetitions takes at most so long, while a client waits. As a rule it takes 5 ms."""
 ATTEMPT_TIMEOUT_S = 0.9
 PAUSES_S = (0.0, 0.05, 0.2)
-"""Before each repetition, up to twice as long; the first at once: most often a kept connection was closed
-while the function was frozen."""
+"""The pause before each repetition is up to twice as long. The first repetition comes at once: most often a
+kept connection was closed while the function was frozen."""
 TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError")
 """DynamoDB's error names begin with these words if the same request may succeed a moment later."""
 

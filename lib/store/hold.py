@@ -26,7 +26,7 @@ class Hold:
         mark: str | None = None,
     ) -> None:
         self.mark = mark or secrets.token_hex(8)
-        """A value that no other holder has."""
+        """No other holder has this value."""
         self.ttl_s = ttl_s
         self._state = state
         self._place = place

@@ -20,7 +20,7 @@ from lib.store.settings import RedisSettings
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
-"""So many at once. A provider's small plan takes some 30 connections, from all instances together."""
+"""So many connections are open at once. A provider's small plan takes some 30 from all instances together."""
 
 
 class RedisError(StoreError):
@@ -32,7 +32,7 @@ class RedisStore(RedisCommands):
 
     call_timeout_s = 2.0
     kept_timeout_s = 0.7
-    """For an answer on a kept connection: after a freeze it may lead nowhere, and a new one needs time."""
+    """A kept connection answers within this time, or is dead: after a freeze a new one needs the rest."""
     pauses_s: tuple[float, ...] = (0.0, 0.0, 0.1)
     error = RedisError
 

@@ -16,7 +16,7 @@ from lib.patience import patience
 from lib.store import Passing, StoreError
 
 PREFIX = "glm-gateway:"
-"""The database may hold other things of its owner's."""
+"""The owner's database may hold other entries, too."""
 
 PUT_IF_EQUAL = (
     "local held = redis.call('GET', KEYS[1]) "
@@ -38,10 +38,10 @@ class RedisCommands(ABC):
     """A repetition may find its own entry: the first attempt wrote it, and the answer was lost."""
 
     call_timeout_s: float
-    """Limit of one operation with its repetitions; a client waits meanwhile."""
+    """One operation with its repetitions takes at most so long. A client waits meanwhile."""
     pauses_s: tuple[float, ...]
-    """Before each attempt. The first repetition comes at once: most often a kept connection was closed while
-    the function was frozen."""
+    """The pause before each attempt. The first repetition comes at once: most often a kept connection was
+    closed while the function was frozen."""
     error: type[StoreError]
 
     @abstractmethod

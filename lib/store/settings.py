@@ -67,9 +67,9 @@ class DynamoSettings(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
     secret: str
     session_token: str = ""
-    """Comes with a role's credentials, as those of every function on Lambda."""
+    """A role's credentials have one, and so has every function on Lambda."""
     endpoint: str = ""
-    """Empty: AWS's own of the region."""
+    """If it is empty, the endpoint of the region serves."""
 
     scheme: ClassVar[str] = "dynamodb"
     is_local: ClassVar[bool] = False

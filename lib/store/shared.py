@@ -32,16 +32,16 @@ log = logging.getLogger("glm_gateway")
 
 
 Rank = Callable[[str], float]
-"""Ranks two values of one entry: the higher is the newer, in whatever order they were written."""
+"""Ranks the values of one entry: the higher rank is newer, in any order of the writes."""
 
 
 class _Copy(msgspec.Struct, frozen=True):
     place: Place
     value: str
     expires_at: float | None = None
-    """Known if this process wrote the value itself."""
+    """The end is known if this process wrote the value itself."""
     refused_at: float | None = None
-    """When the store last failed to take it; None: the store has it."""
+    """The time of the store's last failure to take it. None: the store has it."""
     rank: Rank | None = None
 
     def __repr__(self) -> str:

@@ -20,7 +20,7 @@ class Credentials:
     key_id: str = field(repr=False)
     secret: str = field(repr=False)
     session_token: str = field(default="", repr=False)
-    """Comes with a role's credentials, as those of every function on Lambda."""
+    """A role's credentials have one, and so has every function on Lambda."""
 
 
 def sign(

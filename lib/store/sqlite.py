@@ -26,9 +26,9 @@ SCHEMA = (
 )
 BUSY_TIMEOUT_S = 1.8
 CALL_TIMEOUT_S = 2.0
-"""For one operation with its wait for those before it on the thread: a disk may hang, and locks add up."""
+"""One operation takes at most so long, with its wait for earlier ones on the thread: a disk may hang."""
 PURGE_EVERY = 500
-"""Writes between two purges; one is made at opening too."""
+"""So many writes come between two purges. One purge is made at opening, too."""
 
 GET = "SELECT value FROM entries WHERE key = ? AND expires_at > ?"
 PUT = """
@@ -157,7 +157,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    """Tell if another connection has the lock; the higher bits of the code say which kind."""
+    """Tell if another connection has the lock; the higher bits of the code name the kind of lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 

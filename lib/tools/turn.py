@@ -10,7 +10,7 @@ from lib.tools.scanner import Scanner
 from lib.tools.toolbox import Toolbox
 
 MAX_RAW_CHARS = 256_000
-"""Of reasoning that is kept to be searched for calls, and of words that are shown if nothing else came."""
+"""The reader keeps so much reasoning to search it for calls, and so many words to show if no others come."""
 
 
 class Words:

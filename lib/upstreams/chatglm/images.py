@@ -37,7 +37,7 @@ MAX_IMAGE_BYTES = 20 * 1024 * 1024
 """The limit of one image in base64; the upstream's images have less than one megabyte."""
 
 _OPENAI_STYLES = ("", "vivid", "natural", "auto", NO_STYLE)
-"""OpenAI's own mean nothing up there."""
+"""OpenAI's styles mean nothing to the upstream."""
 
 log = logging.getLogger("glm_gateway")
 

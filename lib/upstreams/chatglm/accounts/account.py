@@ -18,9 +18,9 @@ from lib.store.seal import Place
 ASSUMED_LIFE_S = 3600.0
 """The life of an access token that does not tell its end, as older clients assumed (protocol.md §1.1)."""
 MAX_EXPIRY = 1e11
-"""Some year 5000: a greater number is no date in seconds."""
+"""It is in the year 5138: a greater number is not a date in seconds."""
 MAX_REMEMBERED = 1_000
-"""Accounts, of some 1 kB with their token."""
+"""So many accounts are remembered. Each takes some 1 kB with its token."""
 DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 """It is sent as a header: only harmless characters."""
 
@@ -29,7 +29,7 @@ class Account(msgspec.Struct, frozen=True):
     """An account, and the token that we were given for it."""
 
     refresh_token: str
-    """As given; AccessTokens knows the token that it was rotated to since."""
+    """The token as it was given. AccessTokens knows its successor after a rotation."""
     label: str
     """Names the account in ids, leases and logs: of several tokens of one uid it is the same."""
     key: str
@@ -52,7 +52,7 @@ def place_by_token(kind: str, account: Account) -> Place:
 
 
 def place_by_label(kind: str, account: Account) -> Place:
-    """The place of what holds for the account, by any of its tokens; each token reads its own writing."""
+    """Return the place of facts about the account, by any of its tokens. Each token reads its own writing."""
     return Place(f"{kind}:{account.label}", account.refresh_token)
 
 

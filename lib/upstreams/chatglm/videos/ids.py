@@ -16,7 +16,7 @@ from lib.upstreams.chatglm.accounts.account import Account
 
 PREFIX = "video_"
 MAX_ID_CHARS = 640
-"""Longer than any id that callers' and the upstream's texts can make."""
+"""Every id that we make is shorter: its parts have limits."""
 _TAG_BYTES = 16
 _CONTEXT = b"glm-gateway video 1\0"
 
@@ -28,7 +28,7 @@ class VideoJob(msgspec.Struct, frozen=True, array_like=True):
     created_at: int
     model: str
     audio: tuple[str, str] | None = None
-    """Key and id of the sound that is still to be added."""
+    """The key and the id of the sound that is still to be added."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -42,9 +42,9 @@ from lib.upstreams.chatglm.wire.videos import (
 from lib.upstreams.interface import Call
 
 POLL_EVERY_S = 2.0
-"""The upstream is asked for one video no more often than that, however many ask us."""
+"""The upstream is asked for one video once in this time, also if several clients ask us."""
 WAIT_JITTER = (1.01, 1.3)
-"""Times that, between two looks of one request: requests that wait together drift apart."""
+"""POLL_EVERY_S is multiplied by a number in between: requests that wait together drift apart."""
 MAX_WAIT_S = 1800.0
 """A request waits this long if no host ends it. A video for a free account takes minutes."""
 MAX_LAMBDA_WAIT_S = 240.0
@@ -52,7 +52,7 @@ MAX_LAMBDA_WAIT_S = 240.0
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 SOUND_TTL_S = 180.0
-"""For as long one instance has the adding of a sound to itself: its call, and the wait for a token."""
+"""One instance may add the sound for so long: its call, and the wait for a token."""
 HANDED_OUT_ENOUGH = 2
 """After so many completed answers the upstream's record is no longer needed: one may have been lost."""
 
