@@ -28,9 +28,10 @@ Number = int | float | str | None
 Form = Literal["whole", "events", "array"]
 """The form of an answer: one object, a stream of events (`alt=sse`), or a JSON array that grows."""
 
-EVENTS = StreamForm(media_type="text/event-stream", heartbeat=b"\n\n\n")
-"""google-genai for Python (3.6) parses a comment as JSON and fails, so the heartbeat is empty lines."""
-ARRAY = StreamForm(media_type="application/json", heartbeat=b"\n")
+_EMPTY_LINES = b"\n\n\n"
+"""The heartbeat. google-genai for Python (3.6) parses a comment as JSON, and fails."""
+EVENTS = StreamForm(media_type="text/event-stream", heartbeat=_EMPTY_LINES)
+ARRAY = StreamForm(media_type="application/json", heartbeat=_EMPTY_LINES)
 
 _EFFORTS: dict[str, Effort] = {
     "minimal": "minimal",
