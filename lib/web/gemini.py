@@ -16,7 +16,7 @@ NAME = "{name:model}"
 
 
 class _ModelConvertor(StringConvertor):
-    regex = ".+"
+    regex = r"[\s\S]+"
 
 
 register_url_convertor("model", _ModelConvertor())
