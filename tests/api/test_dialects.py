@@ -130,6 +130,8 @@ def test_before_the_first_content_an_error_is_a_status(
     refusal: Refusal,
     is_stream: bool,
 ) -> None:
+    # A second attempt comes after a pause of up to a second, which can outlast the patience under load.
+    environment.setattr("lib.web.chat.PATIENCE_S", 10.0)
     for name, value in refusal.env.items():
         environment.setenv(name, value)
     sim.play(refusal.scene, times=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 
 from tests.bench import wire
@@ -11,6 +12,7 @@ from tests.bench.report import Aim, Report
 from tests.bench.stand import Account, Ask, Program, Stand, open_stand
 
 MAX_TIMES_THE_FLOOR = 2.0
+MAX_TIMES_WITH_TOOLS = 1.3
 MAX_TIMES_WHEN_LONGER = 1.1
 """The aim is 1; a tenth is what two measurements of the same differ by on a shared machine."""
 STREAMS = 8
@@ -52,6 +54,8 @@ def measure(*, is_quick: bool = False) -> Report:
     single = Ask(chars=5 * 20 * scale)
     batched = Ask(chars=5 * 16 * 5 * scale, batch=16)
     longer = Ask(chars=10 * batched.chars, batch=16)
+    with_tools = replace(single, has_tools=True)
+    longer_with_tools = replace(longer, has_tools=True)
     with open_stand(pace_s=PACE_S, accounts=STREAMS) as stand:
         accounts = stand.log_in(STREAMS)
         floor = Meter(stand.floor, _through_floor(stand, accounts))
@@ -62,6 +66,8 @@ def measure(*, is_quick: bool = False) -> Report:
         for _ in range(rounds):
             for ask in (single, batched, longer):
                 floor.measure(ask)
+                gateway.measure(ask)
+            for ask in (with_tools, longer_with_tools):
                 gateway.measure(ask)
         stand.check_simulator()
     return Report(
@@ -93,6 +99,18 @@ def measure(*, is_quick: bool = False) -> Report:
                 MAX_TIMES_WHEN_LONGER,
                 "×",
             ),
+            Aim(
+                "with tools to without, one at a time",
+                _ratio(gateway, gateway, with_tools, single),
+                MAX_TIMES_WITH_TOOLS,
+                "×",
+            ),
+            Aim(
+                "with tools to without, ten times as long",
+                _ratio(gateway, gateway, longer_with_tools, longer),
+                MAX_TIMES_WITH_TOOLS,
+                "×",
+            ),
         ],
         command=COMMAND,
     )
@@ -102,7 +120,7 @@ def _through_floor(stand: Stand, accounts: list[Account]) -> Prepare:
     return lambda ask: [stand.ask_floor(ask, account) for account in accounts]
 
 
-def _ratio(gateway: Meter, floor: Meter, ask: Ask) -> float:
-    """Return the median of the ratios of each round: what disturbs one program disturbs its neighbour."""
-    pairs = zip(gateway.taken[ask], floor.taken[ask], strict=True)
-    return median(ours / least for ours, least in pairs)
+def _ratio(gateway: Meter, other: Meter, ask: Ask, other_ask: Ask | None = None) -> float:
+    """Return the median of the ratios of each round: a disturbance of one program disturbs its neighbour."""
+    pairs = zip(gateway.taken[ask], other.taken[other_ask or ask], strict=True)
+    return median(ours / theirs for ours, theirs in pairs)

@@ -28,6 +28,23 @@ API_KEY = "sk-bench"
 STOP_TIMEOUT_S = 10.0
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"Run {name} on a file of the project.",
+            "parameters": {
+                "type": "object",
+                "properties": {"path": {"type": "string"}, "limit": {"type": "integer"}},
+                "required": ["path"],
+            },
+        },
+    }
+    for name in ("read_file", "write_file", "search_text", "list_folder", "run_command")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """An answer of the simulator's scene `text`, which the same arguments make again."""
@@ -38,6 +55,8 @@ class Ask:
     seed: int = 1
     batch: int = 1
     """Increments in one write."""
+    has_tools: bool = False
+    """The request declares TOOLS; the model answers in text all the same."""
 
     @property
     def tag(self) -> str:
@@ -93,7 +112,9 @@ class Stand:
 
     def ask_gateway(self, ask: Ask) -> bytes:
         message = {"role": "user", "content": ask.tag}
-        body = {"model": "glm-5.3-flash", "stream": True, "messages": [message]}
+        body: dict[str, Any] = {"model": "glm-5.3-flash", "stream": True, "messages": [message]}
+        if ask.has_tools:
+            body["tools"] = TOOLS
         headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
         return wire.request(self.gateway.url + "/v1/chat/completions", headers, json.dumps(body).encode())
 
