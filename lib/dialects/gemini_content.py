@@ -80,14 +80,16 @@ Contents = list[Content] | Content | str
 
 
 def read_contents(wire: Contents, param: str) -> Iterator[Message]:
+    """Read messages. Contents of the model that touch are one turn: Google's SDKs keep one for each chunk."""
     calls = _Calls()
-    for index, content in enumerate(_listed(wire)):
-        place = f"{param}[{index}]"
-        role = _ROLES.get(content.role or "user")
-        if role is None:
-            raise invalid_value(f"{place}.role", f"one of {', '.join(_ROLES)}", content.role)
-        numbered = _numbered(content, place)
-        yield from _said(numbered, calls) if role == "assistant" else _given(role, numbered, calls)
+    placed = [(f"{param}[{index}]", content) for index, content in enumerate(_listed(wire))]
+    for role, run in groupby(placed, key=lambda at: _role(at[1], at[0])):
+        if role == "assistant":
+            numbered = [part for place, content in run for part in _numbered(content, place)]
+            yield from _said(numbered, calls)
+        else:
+            for place, content in run:
+                yield from _given(role, _numbered(content, place), calls)
 
 
 def read_system(content: Content | str, param: str) -> Iterator[Message]:
@@ -119,6 +121,13 @@ class _Calls:
                 del self._open[number]
                 return call_id
         return response.id or None
+
+
+def _role(content: Content, place: str) -> Role:
+    role = _ROLES.get(content.role or "user")
+    if role is None:
+        raise invalid_value(f"{place}.role", f"one of {', '.join(_ROLES)}", content.role)
+    return role
 
 
 def _listed(wire: Contents) -> Sequence[Content]:

@@ -163,6 +163,29 @@ def test_thoughts_and_signatures_of_the_history_are_dropped() -> None:
     assert [message.text for message in asked] == ["x", "y"]
 
 
+def test_the_chunks_of_an_answer_in_a_history_are_one_turn() -> None:
+    """google-genai's chats (3.6) keep one content for each chunk of a stream."""
+    call = {"functionCall": {"id": "1", "name": "f"}}
+    told = messages(
+        user({"text": "x"}),
+        model({"text": "a"}),
+        model({"text": "b"}),
+        model({"text": ""}),
+        model(call),
+        user({"text": "y"}),
+        user({"text": "z"}),
+        model({"text": "c"}),
+    )
+    assert [(message.role, message.text) for message in told] == [
+        ("user", "x"),
+        ("assistant", "ab"),
+        ("user", "y"),
+        ("user", "z"),
+        ("assistant", "c"),
+    ]
+    assert told[1].tool_calls == (ToolCall("1", "f", "{}"),)
+
+
 # Calls
 
 
