@@ -49,6 +49,7 @@ class Tamer:
         case.body = self._at_home(case.body)
         if case.operation.path == "/v1/videos/generations":
             _do_not_wait(case.body)
+        _want_no_json(case.body)
         if case.operation.path == "/health" and "stream" in (case.query or {}):
             self._streams += 1
             if self._streams > MAX_STREAMS:
@@ -70,6 +71,14 @@ def _do_not_wait(body: Any) -> None:
     """For a video; what is no time stays what it is."""
     if isinstance(body, dict) and isinstance(body.get("wait", 0), int | float | None):
         body["wait"] = 0
+
+
+def _want_no_json(body: Any) -> None:
+    """Take out a wish for JSON: the simulated model answers a random schema in prose, and a 502 is right."""
+    if isinstance(body, dict):
+        for name in ("response_format", "text", "output_format", "output_config"):
+            if isinstance(body.get(name), dict):
+                del body[name]
 
 
 @pytest.fixture
