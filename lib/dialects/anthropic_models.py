@@ -19,7 +19,7 @@ class _Model(msgspec.Struct, kw_only=True):
     """RFC 3339."""
     max_input_tokens: int | None
     max_tokens: int | None
-    """Of an answer; null: not known."""
+    """An answer has at most so many tokens; null if that is not known."""
     lifecycle: Literal["active"] = "active"
 
 

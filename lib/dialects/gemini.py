@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Literal, assert_never
 
 import msgspec
@@ -149,7 +148,7 @@ class ChunkRenderer:
         return self._frame(encode(_ended(response, event)), is_last=True)
 
     def _frame(self, payload: bytes, *, is_last: bool = False) -> bytes:
-        """Make an event, or an element of the array, whose last one closes it."""
+        """Make an event, or an element of the array. The last element closes the array."""
         if self._asked.form == "events":
             return sse.encode_data(payload)
         comma, self._comma = self._comma, b",\r\n"
@@ -166,7 +165,7 @@ def renderer(asked: AskedContent, how: Rendering) -> ChunkRenderer:
 def render(asked: AskedContent, answer: Answer, how: Rendering) -> bytes:
     """Return the whole response. Raise the error of a reply that failed or has no ending."""
     finished = answer.finished()
-    parts = [*_said_parts(answer, asked), *_call_parts(answer.calls)]
+    parts = _said_parts(answer, asked) + _call_parts(answer.calls)
     response = _Response(
         candidates=[_last_candidate(parts, finished, grounding_of(answer))],
         model_version=how.model,
@@ -195,19 +194,18 @@ def _append(parts: list[AnswerPart], part: TextPart | ThoughtPart) -> None:
         parts.append(part)
 
 
-def _said_parts(answer: Answer, asked: AskedContent) -> Iterator[AnswerPart]:
-    """Make one part of neighbouring items of one kind. The calls stand behind all of them, as in a stream."""
-    shown = [
-        item
-        for item in answer.items
-        if isinstance(item, TextItem) or (isinstance(item, ReasoningItem) and asked.shows_thoughts)
-    ]
-    for kind, run in groupby(shown, key=type):
-        if text := "".join(item.text for item in run):
-            yield TextPart(text) if kind is TextItem else ThoughtPart(text)
+def _said_parts(answer: Answer, asked: AskedContent) -> list[AnswerPart]:
+    """Make parts as a stream makes them: one of neighbours of one kind, and the calls behind all of them."""
+    parts: list[AnswerPart] = []
+    for item in answer.items:
+        if isinstance(item, TextItem):
+            _append(parts, TextPart(item.text))
+        elif isinstance(item, ReasoningItem) and asked.shows_thoughts:
+            _append(parts, ThoughtPart(item.text))
+    return parts
 
 
-def _call_parts(calls: list[CallItem]) -> list[CallPart]:
+def _call_parts(calls: list[CallItem]) -> list[AnswerPart]:
     return [call_part(call) for call in sorted(calls, key=lambda call: call.index)]
 
 

@@ -1,4 +1,4 @@
-"""Contents in Google's form: a role and a list of parts, of which each holds one kind of data."""
+"""Contents in Google's form: a role and a list of parts. Each part holds one kind of data."""
 
 from __future__ import annotations
 

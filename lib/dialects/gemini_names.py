@@ -1,4 +1,4 @@
-"""The names of fields in Google's JSON, which clients write in camelCase or in snake_case."""
+"""The names of fields in Google's JSON. Clients write them in camelCase or in snake_case."""
 
 from __future__ import annotations
 

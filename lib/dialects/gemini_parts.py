@@ -42,7 +42,7 @@ def call_part(call: CallItem) -> CallPart:
 
 
 def _object(arguments: str) -> bytes:
-    """Return the arguments, which must be an object here; anything else goes into one."""
+    """Return the arguments as an object. Anything else goes into one."""
     try:
         is_object = isinstance(msgspec.json.decode(arguments or "{}"), dict)
     except msgspec.DecodeError:

@@ -1,6 +1,6 @@
 """The bodies of generateContent, streamGenerateContent and countTokens, as Google documents them.
 
-Fields that are not listed here are ignored, whatever their type.
+All other fields are ignored, with any type.
 """
 
 from __future__ import annotations
