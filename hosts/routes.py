@@ -34,8 +34,15 @@ ENDPOINTS = (
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
     Endpoint("api/token.py", "token", ("/token/check",)),
+    # Google's actions on a model also answer here. On AWS Lambda they stream only below /v1beta, the clients' default.
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
-    Endpoint("api/v1/chat/completions.py", "chatCompletions", ("/v1/chat/completions",), streams=True),
+    Endpoint("api/v1beta/models.py", "gemini", ("/v1beta/models", "/v1beta/models/*"), streams=True),
+    Endpoint(
+        "api/v1/chat/completions.py",
+        "chatCompletions",
+        ("/v1/chat/completions", "/v1/completions"),
+        streams=True,
+    ),
     Endpoint("api/v1/messages.py", "messages", ("/v1/messages", "/v1/messages/count_tokens"), streams=True),
     Endpoint("api/v1/responses.py", "responses", ("/v1/responses", "/v1/responses/*"), streams=True),
     Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),

@@ -15,6 +15,9 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
+MAX_MODEL_CHARS = 256
+"""Answers repeat the name, streams in every chunk."""
+
 
 class TextPart(msgspec.Struct, frozen=True):
     text: str

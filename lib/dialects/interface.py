@@ -55,6 +55,13 @@ class ErrorForm(msgspec.Struct, frozen=True):
     status: Callable[[GatewayError], int]
 
 
+class StreamForm(msgspec.Struct, frozen=True):
+    """The form of a stream, for a dialect that has several: a request has its own as `stream_form`."""
+
+    media_type: str
+    heartbeat: bytes
+
+
 class Asked(Protocol):
     """A parsed request. A dialect adds the fields that its own renderer needs."""
 

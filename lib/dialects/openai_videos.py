@@ -23,9 +23,9 @@ MIRROR_MODES = ("水平", "垂直", "推近", "拉远")
 _AUDIO_ID = re.compile(r"(?P<key>[^\s-][^\s]{0,39})-(?P<id>[0-9A-Za-z]{8,64})")
 _RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,4})")
-_USUAL_SIZE = "1440x960"
+_USUAL_SIZE = "1280x720"
 _USUAL_SECONDS = "6"
-"""The clients' types require a size and seconds, so the answer has these until the upstream sends its own."""
+"""The clients' types require seconds, and one of four sizes. The upstream's own take their place."""
 
 
 class _Generation(msgspec.Struct):

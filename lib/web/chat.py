@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import cast, overload
 
@@ -21,6 +21,7 @@ from lib.dialects.interface import (
     Dialect,
     ErrorForm,
     Rendering,
+    StreamForm,
     own_id,
 )
 from lib.flows.chat import open_reply
@@ -30,7 +31,7 @@ from lib.web.app import Endpoint, create_app
 from lib.web.body import read_body
 from lib.web.call import call_of
 from lib.web.headers import reply_headers
-from lib.web.streaming import EventStreamResponse, OwningResponse, render_stream
+from lib.web.streaming import EVENTS_TYPE, EventStreamResponse, OwningResponse, render_stream
 
 PATIENCE_S = 1.0
 """After the upstream has accepted, the stream's status waits this long for the first content.
@@ -51,33 +52,41 @@ def chat_app(path: str, dialect: Dialect[AskedT]) -> Starlette: ...
 def chat_app(path: str, dialect: CountingDialect[AskedT], *, count: str) -> Starlette: ...
 def chat_app(path: str, dialect: Dialect[AskedT], *, count: str = "") -> Starlette:
     """Make the app of one chat endpoint, and of the dialect's count of tokens at the path `count`."""
-
-    async def create(request: Request) -> Response:
-        call, asked = await read_asked(request, dialect)
-        return await answer_chat(dialect, asked, call)
-
-    routes = [Route(path, create, methods=["POST"])]
+    routes = [Route(path, chat_endpoint(dialect), methods=["POST"])]
     if count:
         routes.append(Route(count, count_endpoint(cast(CountingDialect[AskedT], dialect)), methods=["POST"]))
     form: ErrorForm | None = getattr(dialect, "ERROR_FORM", None)
     return create_app(*routes, error_body=dialect.error_body, form_of=lambda _: form)
 
 
-def count_endpoint(dialect: CountingDialect[AskedT]) -> Endpoint:
+def chat_endpoint(dialect: Dialect[AskedT], **params: str) -> Endpoint:
+    """Make an endpoint that answers a chat. `params` are for the dialect, as parts of the path are."""
+
+    async def create(request: Request) -> Response:
+        call, asked = await read_asked(request, dialect, params)
+        return await answer_chat(dialect, asked, call)
+
+    return create
+
+
+def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
     """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
 
     async def count_tokens(request: Request) -> Response:
-        _, asked = await read_asked(request, dialect)
+        _, asked = await read_asked(request, dialect, params)
         return Response(dialect.count(asked), media_type="application/json")
 
     return count_tokens
 
 
-async def read_asked(request: Request, dialect: Dialect[AskedT]) -> tuple[Call, AskedT]:
+async def read_asked(
+    request: Request, dialect: Dialect[AskedT], params: Mapping[str, str]
+) -> tuple[Call, AskedT]:
     """Raise GatewayError if the caller is unknown or the request is wrong."""
     call = call_of(request)
     body = await read_body(request, limit=call.settings.max_body_bytes)
-    asked = dialect.parse(body, Address(request.path_params, dict(request.query_params)))
+    address = Address({**request.path_params, **params}, dict(request.query_params))
+    asked = dialect.parse(body, address)
     call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.
     return call, asked
 
@@ -98,12 +107,14 @@ async def answer_chat(
         opened = open_reply(asked.chat, call, patience_s=patience_s)
         reply = await resources.enter_async_context(opened)
         if asked.stream:
+            form: StreamForm = getattr(asked, "stream_form", StreamForm(EVENTS_TYPE, dialect.HEARTBEAT))
             return EventStreamResponse(
                 render_stream(reply, dialect.renderer(asked, how)),
                 reply_headers(reply.started),
                 resources=resources.pop_all(),
                 heartbeat_s=settings.heartbeat_s,
-                heartbeat=dialect.HEARTBEAT,
+                heartbeat=form.heartbeat,
+                media_type=form.media_type,
             )
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)

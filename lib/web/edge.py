@@ -152,7 +152,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
             headers["x-content-type-options"] = "nosniff"  # A browser must not show an answer as a page.
-            self._sent.is_stream = headers.get("content-type", "").startswith("text/event-stream")
+            # Every stream says so. Its type does not tell: one dialect streams a JSON array.
+            self._sent.is_stream = headers.get("x-accel-buffering") == "no"
             self._add_timing(headers)
         elif message["type"] == "http.response.body":
             self._sent.size += len(message.get("body", b""))
@@ -214,7 +215,8 @@ def _place(scope: Scope) -> dict[str, str]:
     routes = scope["app"].routes if "app" in scope else ()
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
-            return {"route": route.path.removeprefix("/api") or "/"}
+            path = route.path.removeprefix("/api") or "/"
+            return {"route": path.replace("{name:model}", "{name}")}
     return {"path": scope["path"][:MAX_PATH_CHARS]}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from starlette.types import Scope
 
-from lib.dialects import anthropic_errors
+from lib.dialects import anthropic_errors, gemini_errors
 from lib.dialects.interface import ErrorForm
 from lib.errors import GatewayError
 from lib.trace import current_trace
@@ -22,7 +22,9 @@ def own_form(_: Scope) -> None:
 
 def form_by_path(scope: Scope) -> ErrorForm | None:
     """Choose the form of the dialect with paths like this wrong path."""
-    path = str(scope["path"]).removeprefix("/api")
+    path = f"{scope['path']}/".removeprefix("/api")
+    if path.startswith("/v1beta/"):
+        return gemini_errors.ERROR_FORM
     return anthropic_errors.ERROR_FORM if path.startswith("/v1/messages/") else None
 
 

@@ -18,6 +18,7 @@ from lib.tasks import beside
 from lib.trace import current_trace
 from lib.web.ending import told_as_error
 
+EVENTS_TYPE = "text/event-stream"
 STREAM_HEADERS = {
     "cache-control": "no-cache, no-transform",
     # nginx and similar proxies buffer an answer unless the answer itself forbids it.
@@ -50,9 +51,7 @@ class OwningResponse(Response):
 
 
 class EventStreamResponse(Response):
-    """Server-sent events. The response owns the resources that they come from."""
-
-    media_type = "text/event-stream"
+    """A stream, mostly of server-sent events. The response owns the resources that it comes from."""
 
     def __init__(
         self,
@@ -62,8 +61,9 @@ class EventStreamResponse(Response):
         resources: AsyncExitStack,
         heartbeat_s: float,
         heartbeat: bytes = COMMENT,
+        media_type: str = EVENTS_TYPE,
     ) -> None:
-        super().__init__(headers={**STREAM_HEADERS, **headers})
+        super().__init__(headers={**STREAM_HEADERS, **headers}, media_type=media_type)
         del self.headers["content-length"]
         self._frames = frames
         self._resources = resources

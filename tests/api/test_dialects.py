@@ -26,7 +26,7 @@ ENDLESS = "[scene:slow first=0 gap=0.02 count=9000]"
 
 
 def ask(client: Client, dialect: Dialect, prompt: str = "Hello!", *, is_stream: bool) -> httpx.Response:
-    return client.post(dialect.path, dialect.body(prompt, is_stream))
+    return client.post(dialect.path_of(is_stream=is_stream), dialect.body(prompt, is_stream))
 
 
 def read(dialect: Dialect, response: httpx.Response, *, is_stream: bool) -> Said:
@@ -40,7 +40,9 @@ def said(client: Client, dialect: Dialect, prompt: str = "Hello!", *, is_stream:
 
 def asking(gateway: LiveGateway, dialect: Dialect, prompt: str, *, is_stream: bool) -> RawClient:
     raw = RawClient(gateway.url)
-    raw.post(dialect.path, dialect.body(prompt, is_stream), authorization=f"Bearer {KEY}")
+    raw.post(
+        dialect.path_of(is_stream=is_stream), dialect.body(prompt, is_stream), authorization=f"Bearer {KEY}"
+    )
     return raw
 
 
@@ -74,7 +76,7 @@ def test_a_limit_of_tokens_ends_the_answer_and_the_upstream(
     client: Client, sim: Simulator, dialect: Dialect, *, is_stream: bool
 ) -> None:
     body = dialect.limited(dialect.body(ENDLESS, is_stream), 7)
-    answer = read(dialect, client.post(dialect.path, body), is_stream=is_stream)
+    answer = read(dialect, client.post(dialect.path_of(is_stream=is_stream), body), is_stream=is_stream)
     assert answer.reason == "length"
     assert answer.tokens in (None, 7)
     wait_until(lambda: not sim.live_conversations())

@@ -140,7 +140,7 @@ def test_a_wrong_key_an_unknown_model_and_an_unknown_conversation_are_told_apart
         sdk.with_options(api_key="sk-wrong").models.list()
     assert refused.value.code == "invalid_api_key"
     with pytest.raises(openai.NotFoundError) as unknown:
-        sdk.models.retrieve("gpt-4")
+        sdk.models.retrieve("api/glm-5.3")
     assert unknown.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError) as lost:
         sdk.chat.completions.create(

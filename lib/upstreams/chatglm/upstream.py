@@ -8,7 +8,7 @@ from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply
-from lib.upstreams.chatglm.wire.models import is_agent_id, is_silent, offered_names
+from lib.upstreams.chatglm.wire.models import is_silent, offered_names
 from lib.upstreams.interface import Abilities, Call
 
 
@@ -34,5 +34,5 @@ class ChatGLMUpstream:
         return offered_names(await self._gateway.models.offered(accounts))
 
     def serves(self, name: str) -> bool:
-        """Tell whether a name that `models` does not list is served all the same: an agent's id."""
-        return is_agent_id(name)
+        """Take every name, an agent's id or the default model's, but those of the official API."""
+        return not name.strip().lower().startswith("api/")

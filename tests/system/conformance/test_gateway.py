@@ -79,6 +79,9 @@ def _want_no_json(body: Any) -> None:
         for name in ("response_format", "text", "output_format", "output_config"):
             if isinstance(body.get(name), dict):
                 del body[name]
+        if isinstance(config := body.get("generationConfig"), dict):
+            for name in ("responseMimeType", "responseSchema", "responseJsonSchema"):
+                config.pop(name, None)
 
 
 @pytest.fixture

@@ -17,9 +17,17 @@ from lib.dialects import (
     anthropic,
     anthropic_content,
     anthropic_errors,
+    anthropic_models,
     anthropic_request,
+    gemini,
+    gemini_content,
+    gemini_errors,
+    gemini_grounding,
+    gemini_models,
+    gemini_request,
     openai_chat,
     openai_chat_request,
+    openai_completions,
     openai_errors,
     openai_media,
     openai_models,
@@ -74,6 +82,42 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "MessagesCount": anthropic._Count,
     "MessagesError": anthropic_errors._Body,
     "MessagesError error": anthropic_errors._Error,
+    "MessagesModel": anthropic_models._Model,
+    "MessagesModelList": anthropic_models._Models,
+    "GeminiRequest": gemini_request._Body,
+    "GeminiRequest toolConfig": gemini_request._ToolConfig,
+    "GeminiRequest toolConfig functionCallingConfig": gemini_request._FunctionCallingConfig,
+    "GeminiRequest generationConfig": gemini_request._GenerationConfig,
+    "GeminiRequest generationConfig thinkingConfig": gemini_request._ThinkingConfig,
+    "GeminiContent": gemini_content.Content,
+    "GeminiPart": gemini_content.WirePart,
+    "GeminiPart inlineData": gemini_content.Blob,
+    "GeminiPart fileData": gemini_content.FileData,
+    "GeminiPart functionCall": gemini_content.FunctionCall,
+    "GeminiPart functionResponse": gemini_content.FunctionResponse,
+    "GeminiPart executableCode": gemini_content.ExecutableCode,
+    "GeminiPart codeExecutionResult": gemini_content.CodeExecutionResult,
+    "GeminiTool": gemini_request._Tool,
+    "GeminiFunction": gemini_request._Function,
+    "GeminiAnswer": gemini._Response,
+    "GeminiAnswer promptFeedback": gemini._Feedback,
+    "GeminiCandidate": gemini._Candidate,
+    "GeminiCandidate content": gemini._Content,
+    "GeminiGrounding": gemini_grounding.Grounding,
+    "GeminiGrounding groundingChunks": gemini_grounding._Chunk,
+    "GeminiGrounding groundingSupports": gemini_grounding._Support,
+    "GeminiGrounding groundingSupports segment": gemini_grounding._Segment,
+    "GeminiUsage": gemini._Usage,
+    "GeminiCount": gemini._Count,
+    "GeminiError": gemini_errors._Body,
+    "GeminiError error": gemini_errors._Error,
+    "GeminiModel": gemini_models._Model,
+    "GeminiModelList": gemini_models._Models,
+    "CompletionRequest": openai_completions._Body,
+    "CompletionRequest stream_options": openai_completions._StreamOptions,
+    "Completion": openai_completions._Completion,
+    "Completion choices": openai_completions._Choice,
+    "Completion usage": openai_completions._Usage,
     "ResponsesRequest": openai_responses_request._Body,
     "ResponsesRequest reasoning": openai_responses_request._Reasoning,
     "ResponsesRequest text": openai_responses_request._Text,
@@ -123,7 +167,8 @@ def routes() -> set[tuple[str, str]]:
         for route in load(file).router.routes:
             assert isinstance(route, Route)
             if not route.path.startswith("/api") and route.path not in ("/index", "/robots.txt"):
-                found |= {(method.lower(), route.path) for method in (route.methods or set()) - {"HEAD"}}
+                path = route.path.replace("{name:model}", "{name}")
+                found |= {(method.lower(), path) for method in (route.methods or set()) - {"HEAD"}}
     return found
 
 
@@ -162,14 +207,21 @@ def test_every_placeholder_of_a_path_is_a_parameter(operation: Operation) -> Non
     assert in_path == set(re.findall(r"{(\w+)}", operation.path))
 
 
+def form_of_errors(path: str) -> str:
+    if path.startswith("/v1beta/") or ":" in path:
+        return "GeminiError"
+    if path.startswith("/v1/models"):
+        return "ModelsError"
+    return "MessagesError" if path.startswith("/v1/messages") else "Error"
+
+
 @OPERATIONS
 def test_every_answer_has_its_request_id_and_every_error_its_schema(operation: Operation) -> None:
     for status, response in operation.responses.items():
         assert "x-request-id" in response["headers"], status
         if status >= "400":
             content = response["content"]["application/json"]["schema"]
-            form = "MessagesError" if operation.path.startswith("/v1/messages") else "Error"
-            assert content == {"$ref": f"#/components/schemas/{form}"}, status
+            assert content == {"$ref": f"#/components/schemas/{form_of_errors(operation.path)}"}, status
 
 
 @OPERATIONS

@@ -22,6 +22,13 @@ from tests.support.wire import RawClient, head
 FREE_FAILURES = LIMITS.free_failures
 ROUTES = [
     ("POST", CHAT),
+    ("POST", "/v1/completions"),
+    ("POST", "/v1beta/models/glm-5.3:generateContent"),
+    ("POST", "/v1beta/models/glm-5.3:streamGenerateContent"),
+    ("POST", "/v1beta/models/glm-5.3:countTokens"),
+    ("POST", "/v1/models/glm-5.3:generateContent"),
+    ("GET", "/v1beta/models"),
+    ("GET", "/v1beta/models/glm-5.3"),
     ("POST", "/v1/messages"),
     ("POST", "/v1/messages/count_tokens"),
     ("POST", "/v1/responses"),

@@ -55,12 +55,19 @@ async def test_without_an_account_the_built_in_list_serves(flow: Flow, upstream:
     assert upstream.sim.calls == []
 
 
-async def test_a_model_is_found_by_its_name_and_an_agent_by_its_id(flow: Flow) -> None:
-    assert await find_model("glm-5.3", flow.calling(caller())) == "glm-5.3"
-    assert await find_model("glm-5.3-think", flow.calling(caller())) == "glm-5.3-think"
-    assert await find_model("6" * 24, flow.calling(caller())) == "6" * 24
+@pytest.mark.parametrize(
+    "name", ["glm-5.3", "glm-5.3-think", "6" * 24, "gpt-4o", "web/gpt-4o", "a/b:c", "x" * 256]
+)
+async def test_every_name_that_a_chat_takes_is_found(flow: Flow, name: str) -> None:
+    assert await find_model(name, flow.calling(caller())) == name
+
+
+@pytest.mark.parametrize("name", ["api/glm-5.3", " API/x", "x" * 257])
+async def test_a_name_of_the_official_api_is_not_found_without_it_nor_one_that_is_too_long(
+    flow: Flow, name: str
+) -> None:
     with pytest.raises(NotFound) as caught:
-        await find_model("gpt-4", flow.calling(caller()))
+        await find_model(name, flow.calling(caller()))
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 

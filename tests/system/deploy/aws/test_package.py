@@ -16,7 +16,7 @@ from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
 BUFFERED = ("index", "health", "models", "token")
-STREAMING = ("chatCompletions", "imagesGenerations", "messages", "responses", "videos")
+STREAMING = ("chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos")
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
