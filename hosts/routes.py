@@ -34,7 +34,7 @@ ENDPOINTS = (
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
     Endpoint("api/token.py", "token", ("/token/check",)),
-    # Google's actions on a model also answer here. On AWS Lambda they stream only below /v1beta, the clients' default.
+    # Google's actions on a model answer here too. On AWS Lambda they stream only below /v1beta.
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1beta/models.py", "gemini", ("/v1beta/models", "/v1beta/models/*"), streams=True),
     Endpoint(

@@ -16,7 +16,8 @@ NAME = "{name:model}"
 
 
 class _ModelConvertor(StringConvertor):
-    regex = r"[\s\S]+"
+    # A name may have slashes, as in `vendor/model`. A path with an empty part, `.` or `..` among them is no name.
+    regex = r"[^/]+|(?:(?!\.{1,2}/)[^/]+/)+(?!\.{1,2}$)[^/]+"
 
 
 register_url_convertor("model", _ModelConvertor())
