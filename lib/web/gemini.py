@@ -16,7 +16,7 @@ NAME = "{name:model}"
 
 
 class _ModelConvertor(StringConvertor):
-    # A name may have slashes, as in `vendor/model`. A path with an empty part, `.` or `..` among them is no name.
+    # A name may have slashes, as in `vendor/model`. No part of such a name is empty, `.` or `..`.
     regex = r"[^/]+|(?:(?!\.{1,2}/)[^/]+/)+(?!\.{1,2}$)[^/]+"
 
 

@@ -49,7 +49,7 @@ class Tamer:
         case.body = self._at_home(case.body)
         if case.operation.path == "/v1/videos/generations":
             _do_not_wait(case.body)
-        _want_no_json(case.body)
+        _force_nothing(case.body)
         if case.operation.path == "/health" and "stream" in (case.query or {}):
             self._streams += 1
             if self._streams > MAX_STREAMS:
@@ -73,11 +73,15 @@ def _do_not_wait(body: Any) -> None:
         body["wait"] = 0
 
 
-def _want_no_json(body: Any) -> None:
-    """Take out a wish for JSON: the simulated model answers a random schema in prose, and a 502 is right."""
+def _force_nothing(body: Any) -> None:
+    """Take out a wish for JSON, and a forced call.
+
+    The simulated model fails to follow a random schema, and then a 502 is the right answer.
+    """
     if isinstance(body, dict):
-        for name in ("response_format", "text", "output_format", "output_config"):
-            if isinstance(body.get(name), dict):
+        wishes = ("response_format", "text", "output_format", "output_config")
+        for name in (*wishes, "tool_choice", "function_call", "toolConfig", "tool_config"):
+            if isinstance(body.get(name), dict) or body.get(name) == "required":
                 del body[name]
         if isinstance(config := body.get("generationConfig"), dict):
             for name in ("responseMimeType", "responseSchema", "responseJsonSchema"):
