@@ -19,11 +19,12 @@ from lib.chat.events import (
     TextDelta,
     ToolCallDelta,
 )
+from lib.tools.blocks import Found
 from lib.tools.drafts import Call, Fault
 from lib.tools.intercepted import DESTROYED
 from lib.tools.openers import Openers
 from lib.tools.repair import failure, words_for_fault, words_for_silence
-from lib.tools.scanner import Found, Item, Scanner, Thought
+from lib.tools.scanner import Item, Scanner, Thought
 from lib.tools.toolbox import Toolbox
 from lib.tools.turn import Turn
 

@@ -8,23 +8,15 @@ from enum import Enum
 
 import msgspec
 
-from lib.tools.drafts import Draft
-from lib.tools.markup import MarkupReader
+from lib.tools.blocks import RESULT_LINE, Found, Held, PlainBlock, TaggedBlock, TextFence
 from lib.tools.openers import MAX_OPENER_CHARS, Kind, Openers, Opening
-from lib.tools.places import MAX_BLOCK_CHARS, Written
+from lib.tools.places import MAX_BLOCK_CHARS
 from lib.tools.plain_calls import read_calls
 from lib.tools.toolbox import Toolbox
 
-MAX_RESULT_MARK_CHARS = 24
 MAX_RESULT_ATTEMPTS = 8
 MAX_PLAIN_ATTEMPTS = 64
 """Each attempt may read the whole rest of an answer once: lines that only look like calls must not add up."""
-
-
-class Found(msgspec.Struct, frozen=True):
-    drafts: tuple[Draft, ...]
-    raw: str
-    """The words that the calls were read from."""
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -48,6 +40,14 @@ class _In(Enum):
     CUT = "behind an invented result"
 
 
+class _Before(Enum):
+    """The text before the place that is read. Line breaks behind a call are no part of the answer."""
+
+    NOTHING = "the beginning of the answer"
+    TEXT = "text that was shown"
+    CALL = "a call"
+
+
 class Scanner:
     """Text in, items out, in their order. An item is complete when it comes."""
 
@@ -55,22 +55,14 @@ class Scanner:
         self._box = box
         self._openers = openers or Openers(box)
         self._in = _In.LINE_START
-        self._held: list[str] = []
-        self._held_chars = 0
-        self._block: MarkupReader | None = None
-        self._fence = ""
-        self._fence_line = ""
+        self._before = _Before.NOTHING
+        self._held = Held()
+        self._fence: TextFence | None = None
+        self._tags: TaggedBlock | None = None
+        self._plain: PlainBlock | None = None
         self._packaging = ""
-        self._quote = ""
-        self._is_quoted = False
-        self._opener_end = 0
-        self._held_from = 0
-        """The place in the block at which the held text begins."""
-        self._follows_call = False
-        self._is_first = True
+        """The fence that opened around calls, and has not closed yet."""
         self._attempts = MAX_RESULT_ATTEMPTS
-        self._ending = ""
-        """The last characters of calls in plain text."""
         self.dropped_empty = False
         """A call without a name or an argument was left out."""
 
@@ -81,7 +73,7 @@ class Scanner:
 
     def passes(self, text: str) -> bool:
         """Tell whether the text is shown as it is, and changes nothing."""
-        return self._in is _In.LINE and "\n" not in text and not self._is_first
+        return self._in is _In.LINE and "\n" not in text and self._before is not _Before.NOTHING
 
     @property
     def is_in_call(self) -> bool:
@@ -89,14 +81,14 @@ class Scanner:
 
     def cut(self) -> None:
         """Nothing that comes now is a part of the answer."""
-        self._released()
+        self._held.take()
         self._in = _In.CUT
 
     def feed(self, text: str) -> Iterator[Item]:
         while text:
             match self._in:
                 case _In.LINE_START:
-                    text = yield from self._at_line_start(self._released() + text)
+                    text = yield from self._at_line_start(self._held.take() + text)
                 case _In.LINE:
                     text = yield from self._in_line(text)
                 case _In.FENCE:
@@ -104,7 +96,7 @@ class Scanner:
                 case _In.TAGS:
                     text = yield from self._in_tags(text)
                 case _In.THOUGHT:
-                    text = yield from self._in_thought(self._released() + text)
+                    text = yield from self._in_thought(self._held.take() + text)
                 case _In.PLAIN:
                     text = yield from self._in_plain(text)
                 case _In.CUT:
@@ -121,44 +113,37 @@ class Scanner:
                     yield from self.feed(rest)
                     continue
                 case _In.THOUGHT:
-                    if held := self._released():
+                    if held := self._held.take():
                         yield Thought(held)
                 case _:
                     yield from self.interrupt()
             return
-        yield self._released()
+        yield self._held.take()
 
     def interrupt(self) -> Iterator[Item]:
         """Something that is no text stands here: the characters held back are no beginning of a call."""
-        held = self._released()
-        if held and not (self._follows_call and not held.strip()):
+        held = self._held.take()
+        if held and not (self._before is _Before.CALL and not held.strip()):
             yield self._shown(held)
         if self._in is _In.LINE_START:
             self._in = _In.LINE
 
-    def _hold(self, text: str) -> None:
-        self._held.append(text)
-        self._held_chars += len(text)
-
-    def _released(self) -> str:
-        held = "".join(self._held)
-        self._held, self._held_chars = [], 0
-        return held
-
     def _shown(self, text: str) -> str:
-        self._is_first = False
-        if self._follows_call:
-            self._follows_call = False
-            return text.lstrip("\r\n")
-        return text
+        follows_call = self._before is _Before.CALL
+        self._before = _Before.TEXT
+        return text.lstrip("\r\n") if follows_call else text
 
     # Lines
 
     def _at_line_start(self, text: str) -> Step:
         window = text[:MAX_OPENER_CHARS]
-        opening = self._openers.decide(window, follows_call=self._follows_call, is_first=self._is_first)
+        opening = self._openers.decide(
+            window,
+            follows_call=self._before is _Before.CALL,
+            is_first=self._before is _Before.NOTHING,
+        )
         if opening.kind is Kind.MAYBE and len(text) < MAX_OPENER_CHARS:
-            self._hold(text)
+            self._held.add(text)
             return ""
         return (yield from self._begin(opening, text))
 
@@ -177,9 +162,8 @@ class Scanner:
                 return self._begin_tags(opening, text)
             case Kind.PLAIN:
                 self._in = _In.PLAIN
-                self._fence, self._ending = opening.fence, ""
+                self._plain = PlainBlock(opening)
                 self._packaging = opening.fence or self._packaging
-                self._opener_end = opening.start
                 return text
             case Kind.FENCED_TEXT:
                 return (yield from self._begin_fence(opening.fence, text))
@@ -215,129 +199,90 @@ class Scanner:
             return text[start + len(fence) :]
         end = text.index("\n", text.index(fence))
         yield self._shown(text[:end])
-        self._fence, self._fence_line, self._in = fence, "", _In.FENCE
+        self._fence, self._in = TextFence(fence), _In.FENCE
         return text[end:]
 
     def _in_fence(self, text: str) -> Step:
-        place = 0
-        while (end := text.find("\n", place)) >= 0:
-            is_end = self._ends_fence(text[place:end])
-            self._fence_line = ""
-            if is_end:
-                yield text[:end]
-                self._in = _In.LINE_START
-                return text[end:]
-            place = end + 1
-        self._fence_line += text[place : place + 80]
-        yield text
-        return ""
-
-    def _ends_fence(self, line: str) -> bool:
-        mark = (self._fence_line + line[:80]).strip(" \t\r>")
-        return len(mark) >= len(self._fence) and not mark.strip(self._fence[0])
+        assert self._fence is not None
+        end = self._fence.find_end(text)
+        if end < 0:
+            yield text
+            return ""
+        yield text[:end]
+        self._in = _In.LINE_START
+        return text[end:]
 
     # Calls in tags
 
     def _begin_tags(self, opening: Opening, text: str) -> str:
-        assert opening.family is not None
-        self._block = MarkupReader(self._box, opening.family)
-        self._block.feed(opening.prefix)
+        self._tags = TaggedBlock(self._box, opening)
         self._in = _In.TAGS
-        self._is_quoted, self._quote = opening.is_quoted, ""
-        self._fence = opening.fence
         self._packaging = opening.fence or self._packaging
-        self._hold(text[: opening.start])
-        self._opener_end = opening.start
-        self._held_from = len(opening.prefix) - opening.start
+        self._held.add(text[: opening.start])
         return text[opening.start :]
 
     def _in_tags(self, text: str) -> Step:
-        block = self._block
+        block = self._tags
         assert block is not None
-        if self._is_quoted:
-            text = self._unquoted(text)
-        self._hold(text)
-        written = block.feed(text)
-        rest = block.rest + self._quote if block.is_over else ""
-        if block.is_aborted or self._held_chars > MAX_BLOCK_CHARS or self._is_talk(written):
-            return (yield from self._not_a_call())
-        yield from self._found(written)
-        if block.is_over:
-            self._released()
-            self.dropped_empty = self.dropped_empty or not written
-            self._after_call()
-        return rest
-
-    def _is_talk(self, written: list[Written]) -> bool:
-        """A fence around a call of no declared tool is an example, and no packaging."""
-        return bool(self._fence and written) and not any(self._box.find(call.draft.name) for call in written)
-
-    def _found(self, written: list[Written]) -> Iterator[Item]:
-        if not written:
-            return
-        held = self._released()
-        for call in written:
-            end = max(call.end - self._held_from, 0)
-            yield Found((call.draft,), held[:end])
-            held, self._held_from = held[end:], call.end
-        self._hold(held)
+        text = block.unquoted(text)
+        self._held.add(text)
+        written = block.reader.feed(text)
+        if block.reader.is_aborted or self._held.chars > MAX_BLOCK_CHARS or block.is_talk(written):
+            return (yield from self._not_a_call(block))
+        yield from block.found(written, self._held)
+        if not block.reader.is_over:
+            return ""
+        self._held.take()
+        self.dropped_empty = self.dropped_empty or not written
+        self._after_call()
+        return block.rest
 
     def _after_call(self) -> None:
-        self._block = None
-        self._fence = ""
         self._in = _In.LINE_START
-        self._follows_call = True
-        self._is_first = False
+        self._before = _Before.CALL
 
-    def _not_a_call(self) -> Step:
+    def _not_a_call(self, block: TaggedBlock) -> Step:
         """Show the opener as text, and look at the rest again."""
-        text = self._released() + self._quote
-        self._block = None
-        if self._fence:
+        text = self._held.take() + block.half_quote
+        if block.fence:
             self._packaging = ""
-            return (yield from self._begin_fence(self._fence, text))
-        end = min(len(text), self._opener_end + 1)
+            return (yield from self._begin_fence(block.fence, text))
+        end = min(len(text), block.opener_end + 1)
         yield self._shown(text[:end])
         self._in = _In.LINE
         return text[end:]
 
-    def _unquoted(self, text: str) -> str:
-        """Take the quote's mark off every line; a mark may be cut in two."""
-        text = self._quote + text
-        half = _HALF_QUOTE.search(text)
-        self._quote = half[0] if half else ""
-        return _QUOTE.sub("\n", text[: len(text) - len(self._quote)])
-
     def _end_tags(self, *, is_whole: bool) -> Iterator[Item]:
-        block = self._block
+        block = self._tags
         assert block is not None
-        written = block.feed(self._quote) + block.finish() if is_whole else []
-        if written and not self._is_talk(written):
-            yield from self._found(written)
-        elif is_whole and not block.is_aborted and not written:
+        written = block.reader.feed(block.half_quote) + block.reader.finish() if is_whole else []
+        if written and not block.is_talk(written):
+            yield from block.found(written, self._held)
+        elif is_whole and not block.reader.is_aborted and not written:
             self.dropped_empty = True
-            self._released()
+            self._held.take()
         else:
-            yield self._shown(self._released() + self._quote)
+            yield self._shown(self._held.take() + block.half_quote)
 
     # Calls in plain text
 
     def _in_plain(self, text: str) -> Step:
-        ending = self._ending + text
-        self._ending = ending[-MAX_RESULT_MARK_CHARS:]
-        self._hold(text)
-        if self._held_chars > MAX_BLOCK_CHARS:
-            yield self._shown(self._released())
+        block = self._plain
+        assert block is not None
+        self._held.add(text)
+        has_result = block.may_hold_result(text)
+        if self._held.chars > MAX_BLOCK_CHARS:
+            yield self._shown(self._held.take())
             self._in = _In.LINE
-        elif self._attempts and "\n" in ending and _RESULT_LINE.search(ending):
+        elif has_result and self._attempts:
             self._attempts -= 1
-            yield from self._cut_at_result()
+            yield from self._cut_at_result(block.start)
         return ""
 
-    def _cut_at_result(self) -> Iterator[Item]:
+    def _cut_at_result(self, start: int) -> Iterator[Item]:
         """Calls, and then a result that the model invented: read the calls now, the rest is nothing."""
-        text, start = self._released(), self._opener_end
-        found = _RESULT_LINE.search(text, start)
+        text = self._held.take()
+        found = RESULT_LINE.search(text, start)
         until = text[start : found.start()] if found else ""
         written = read_calls(until, self._box, is_whole=True)
         is_whole = written is not None and not any(draft.is_cut for draft in written.drafts)
@@ -345,16 +290,17 @@ class Scanner:
             yield Found(written.drafts, text[: start + written.end])
             self._in = _In.CUT
         else:
-            self._hold(text)
+            self._held.add(text)
 
     def _end_plain(self, *, is_whole: bool) -> Step:
-        text, start = self._released(), self._opener_end
-        self._opener_end = 0
-        written = read_calls(text[start:], self._box, is_whole=is_whole)
+        block = self._plain
+        assert block is not None
+        text = self._held.take()
+        written = read_calls(text[block.start :], self._box, is_whole=is_whole)
         if written is None:
-            return (yield from self._plain_text(text, start))
+            return (yield from self._plain_text(block, text))
         fence, self._packaging = self._packaging, ""
-        end = start + written.end
+        end = block.start + written.end
         rest = text[end:]
         if fence and (closer := re.match(rf"\s*{fence}[^\n]*", rest)):
             rest = rest[closer.end() :]
@@ -362,11 +308,11 @@ class Scanner:
         self._after_call()
         return rest
 
-    def _plain_text(self, text: str, start: int) -> Step:
-        if self._fence:
+    def _plain_text(self, block: PlainBlock, text: str) -> Step:
+        if block.fence:
             self._packaging = ""
-            return (yield from self._begin_fence(self._fence, text))
-        end = text.find("\n", start)
+            return (yield from self._begin_fence(block.fence, text))
+        end = text.find("\n", block.start)
         end = len(text) if end < 0 else end
         yield self._shown(text[:end])
         self._in = _In.LINE_START
@@ -387,13 +333,5 @@ class Scanner:
         if text[: len(text) - kept]:
             yield Thought(text[: len(text) - kept])
         if kept:
-            self._hold(text[-kept:])
+            self._held.add(text[-kept:])
         return ""
-
-
-_QUOTE = re.compile(r"\n[ \t]{0,3}> ?")
-_HALF_QUOTE = re.compile(r"\n[ \t]{0,3}>?\Z")
-_RESULT_LINE = re.compile(
-    r"\n[ \t]*(?:Observation[:：]|<\|(?:user|observation)\|>"
-    r"|</?(?:bridge_result|tool_response)|## (?:Results|User)\s)"
-)
