@@ -109,7 +109,7 @@ class MarkupReader:
     def _take_data(self, data: str) -> None:
         match self._at:
             case At.VALUE:
-                self._value.add(data)
+                self._value.pieces.append(data)
             case At.MAYBE_END:
                 self._value.add_to_ending(data)
                 if data.strip():
@@ -117,7 +117,7 @@ class MarkupReader:
             case At.GAP:
                 if data.strip():
                     self._begin_value(self._call.key, None)
-                    self._value.add(data.lstrip())
+                    self._value.pieces.append(data.lstrip())
             case At.AROUND:
                 if data.strip():
                     self._lexer.put_back(data.lstrip())
@@ -267,7 +267,7 @@ class MarkupReader:
             self._value.may_end(mark, closes_run=True)
             self._at = At.MAYBE_END
         else:
-            self._value.add(mark.tag.raw)
+            self._value.pieces.append(mark.tag.raw)
 
     def _decide_end(self, mark: Mark) -> None:
         """A closer is one only if another part of the call, or the end, follows (tools.md §3.4, 3)."""

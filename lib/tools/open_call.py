@@ -93,25 +93,22 @@ class OpenValue:
     def __init__(self, key: str, opener: Mark | None) -> None:
         self._key = key
         self._opener = opener
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
         self._ending = Ending(False, [])
         self._first_run_close: int | None = None
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        return "".join(self.pieces)
 
     @property
     def until_first_run_close(self) -> str | None:
         """The text before the first closer of a call that was taken for data; None: there was none."""
-        return None if self._first_run_close is None else "".join(self._pieces[: self._first_run_close])
+        return None if self._first_run_close is None else "".join(self.pieces[: self._first_run_close])
 
     @property
     def ends_with_run(self) -> bool:
         return self._ending.closes_run
-
-    def add(self, text: str) -> None:
-        self._pieces.append(text)
 
     def is_closed_by(self, mark: Mark, family: Family) -> bool:
         opener = self._opener
@@ -134,5 +131,5 @@ class OpenValue:
     def reject_end(self) -> None:
         """The closer was data."""
         if self._ending.closes_run and self._first_run_close is None:
-            self._first_run_close = len(self._pieces)
-        self._pieces += self._ending.raw
+            self._first_run_close = len(self.pieces)
+        self.pieces += self._ending.raw

@@ -11,7 +11,7 @@ from lib.tools.budgets import Budgets
 from lib.tools.catalogue import examples_of, list_tools
 from lib.tools.history import tell
 from lib.tools.syntax import Replayed, Syntax, SyntaxName, syntax_named
-from lib.tools.toolbox import Declared, Toolbox, declared_tools, encoded
+from lib.tools.toolbox import Declared, Lesson, Toolbox, declared_tools, encoded
 from lib.tools.words import ACTIONS, LIST, OUTPUT, free_tag
 
 MAX_IDENTICAL = 3
@@ -66,9 +66,7 @@ def describe(
         is_parallel=chat.parallel_tool_calls,
         is_looping=_is_looping(chat.messages),
         expects_json=chat.json_format is not None,
-        unit=form.unit,
-        example=examples[0],
-        reminder=reminder,
+        lesson=Lesson(form.unit, examples[0], reminder),
     )
     return ToolPrompt(
         messages=messages,

@@ -22,9 +22,8 @@ from lib.chat.events import (
 from lib.tools.blocks import Found
 from lib.tools.drafts import Call, Fault
 from lib.tools.intercepted import DESTROYED
-from lib.tools.openers import Openers
 from lib.tools.repair import failure, words_for_fault, words_for_silence
-from lib.tools.scanner import Item, Scanner, Thought
+from lib.tools.scanner import Item, Thought
 from lib.tools.toolbox import Toolbox
 from lib.tools.turn import Turn
 
@@ -38,8 +37,7 @@ class ToolReader:
     def __init__(self, box: Toolbox, *, new_id: Callable[[], str]) -> None:
         self._box = box
         self._new_id = new_id
-        self._openers = Openers(box)
-        self._turn = Turn(box, self._openers)
+        self._turn = Turn(box)
         self._calls: list[Call] = []
         self._has_repaired = False
         self._has_shown = False
@@ -76,7 +74,7 @@ class ToolReader:
         self._is_over = False
         self._has_repaired = True
         self._flows = False
-        self._turn = Turn(self._box, self._openers)
+        self._turn = self._turn.next()
 
     def _passes(self, text: str) -> bool:
         turn = self._turn
@@ -267,7 +265,7 @@ class ToolReader:
             self._search_reasoning(out)
 
     def _search_reasoning(self, out: list[ReplyEvent]) -> None:
-        scanner = Scanner(self._box, self._openers)
+        scanner = self._turn.new_scanner()
         text = self._turn.reasoning.take()
         for item in (*scanner.feed(text), *scanner.finish(is_whole=True)):
             if isinstance(item, Found) and not self._is_over:
@@ -293,7 +291,7 @@ class ToolReader:
         self._has_repaired = True
         self.repair = words
         later = turn.later
-        self._turn = Turn(self._box, self._openers)
+        self._turn = self._turn.next()
         self._turn.later = later
         self._flows = False
 
@@ -324,7 +322,7 @@ class ToolReader:
             return
         retold: list[TextDelta | ReasoningDelta | Citation | ImageMade] = []
         found: list[Found] = []
-        scanner = Scanner(self._box, self._openers)
+        scanner = self._turn.new_scanner()
         end = 0
         for part in event.events:
             text = part.text if isinstance(part, TextDelta) else None

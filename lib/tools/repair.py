@@ -9,20 +9,20 @@ from lib.tools.toolbox import Toolbox
 
 
 def words_for_fault(fault: Fault, box: Toolbox) -> str:
-    unit = box.unit
+    unit = box.lesson.unit
     if fault is DESTROYED:
         return (
             f"The last action was not run: it did not arrive as a {unit}. Write it again, as plain text "
-            f"in the answer, in this form:\n\n{box.example}\n\n{box.reminder}"
+            f"in the answer, in this form:\n\n{box.lesson.example}\n\n{box.lesson.reminder}"
         ).strip()
     said = f"The last {unit} could not be run: {fault.words}. Write the {unit} again, complete."
-    return f"{said}\n\n{box.reminder}".strip()
+    return f"{said}\n\n{box.lesson.reminder}".strip()
 
 
 def words_for_silence(box: Toolbox, *, is_forced: bool) -> str:
     """Ask for a call that must be there, or for any answer."""
     said = "The last answer did not act." if is_forced else "The last answer was empty."
-    return f"{said}\n\n{box.reminder}".strip()
+    return f"{said}\n\n{box.lesson.reminder}".strip()
 
 
 def failure(fault: Fault | None, box: Toolbox) -> InvalidModelOutput:

@@ -37,6 +37,14 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     is_freeform: bool = False
 
 
+class Lesson(msgspec.Struct, frozen=True):
+    """The words of the prompt that a repair turn says again."""
+
+    unit: str = "block"
+    example: str = ""
+    reminder: str = ""
+
+
 class Toolbox:
     """Everything that the reader must know of a request."""
 
@@ -50,9 +58,7 @@ class Toolbox:
         is_parallel: bool = True,
         is_looping: bool = False,
         expects_json: bool = False,
-        unit: str = "block",
-        example: str = "",
-        reminder: str = "",
+        lesson: Lesson | None = None,
     ) -> None:
         self.tools = tuple(tools)
         self.choice = choice or ToolChoice()
@@ -63,9 +69,7 @@ class Toolbox:
         self.is_looping = is_looping
         """The last turns of the conversation made the same call again and again: nudges only prolong that."""
         self.expects_json = expects_json
-        self.unit = unit
-        self.example = example
-        self.reminder = reminder
+        self.lesson = lesson or Lesson()
         self._exact = {tool.name: tool for tool in self.tools} | {tool.shown: tool for tool in self.tools}
         self._folded = _unique((_fold(name), tool) for name, tool in self._exact.items())
         self._last = _unique((_fold(_NAMESPACE.split(name)[-1]), tool) for name, tool in self._exact.items())

@@ -38,8 +38,10 @@ class Words:
 class Turn:
     """One turn of the model, as far as it was read."""
 
-    def __init__(self, box: Toolbox, openers: Openers) -> None:
-        self.scanner = Scanner(box, openers)
+    def __init__(self, box: Toolbox, openers: Openers | None = None) -> None:
+        self._box = box
+        self._openers = openers or Openers(box)
+        self.scanner = self.new_scanner()
         self.interception = Interception(box)
         self.reasoning = Words()
         self.raw = Words()
@@ -51,3 +53,10 @@ class Turn:
         """Calls behind the one with a fault: they must not run before it."""
         self.has_content = False
         self.rewritten: Rewritten | None = None
+
+    def new_scanner(self) -> Scanner:
+        return Scanner(self._box, self._openers)
+
+    def next(self) -> Turn:
+        """Begin another turn of the same request."""
+        return Turn(self._box, self._openers)

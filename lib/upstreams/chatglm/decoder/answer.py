@@ -42,6 +42,8 @@ class Answer:
         """Join neighbouring texts: glm-5.3 cuts a text into parts of a few characters (2026-10)."""
         self.is_empty = True
         """Nothing is visible yet. Reasoning alone is not an answer."""
+        self.complaint = ""
+        """The text of a `system_error` item (2024, one observer)."""
         self._blocks: list[Block] = []
         self._current: Block | None = None
         self._at_line_start = True

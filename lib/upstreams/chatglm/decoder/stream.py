@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from lib.chat.events import (
     Failed,
     Finished,
@@ -17,9 +14,9 @@ from lib.chat.events import (
 )
 from lib.errors import ConversationNotFound, UpstreamProtocolError, UpstreamRejected
 from lib.sse import EventSplitter
-from lib.upstreams.chatglm.decoder.answer import Answer, Block, BlockKind
+from lib.upstreams.chatglm.decoder.answer import Answer
+from lib.upstreams.chatglm.decoder.blocks import FOLLOWED_KINDS, Blocks
 from lib.upstreams.chatglm.decoder.citations import Sources
-from lib.upstreams.chatglm.decoder.following import FollowedText, Reading
 from lib.upstreams.chatglm.wire.protocol import (
     Event,
     Item,
@@ -34,14 +31,7 @@ from lib.upstreams.chatglm.wire.protocol import (
     whole_characters,
 )
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TERMINAL = frozenset(("finish", "error", "intervene"))
-_FOLLOWED_KINDS: dict[str, BlockKind] = {
-    "text": "text",
-    "think": "think",
-    "code": "code",
-    "execution_output": "execution_output",
-}
 
 
 class ReplyDecoder:
@@ -59,16 +49,11 @@ class ReplyDecoder:
         self.upstream_ended = False
         """The upstream has ended its reply, or closed the stream. Otherwise a generation may still run."""
         self._continues = continues_conversation
-        self._expects_calls = expects_calls
-        self._intercepted: set[InterceptedCall] = set()
+        self._intercepted: set[InterceptedCall] | None = set() if expects_calls else None
+        """The calls that the upstream's own layer took. None: the request has no tools."""
         self._splitter = EventSplitter()
-        self._sources = Sources()
-        self._answer = Answer(self._sources, joins_texts=expects_calls)
-        self._blocks: dict[tuple[object, int, str], Block] = {}
-        self._keys = PartKeys()
-        self._halves: dict[tuple[object, int, str], str] = {}
-        self._readings: dict[BlockKind, Reading] = dict.fromkeys(_FOLLOWED_KINDS.values(), Reading.UNDECIDED)
-        self._complaint = ""  # The text of a `system_error` item (2024, one observer).
+        self._answer = Answer(Sources(), joins_texts=expects_calls)
+        self._blocks = Blocks(self._answer.sources)
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Take the next bytes, cut anywhere; return the events that they complete."""
@@ -99,7 +84,7 @@ class ReplyDecoder:
         """End the reading, and return everything that was held."""
         self.ended = True
         events: list[ReplyEvent] = []
-        for block in self._blocks.values():
+        for block in self._blocks:
             events += self._answer.write(block, block.followed.end())
         events += self._answer.complete_current()
         return events
@@ -109,7 +94,7 @@ class ReplyDecoder:
         events = self.interrupt()
         if self._answer.differs_from_sent:
             events += [Notice("rewritten"), Rewritten(self._answer.sent_again())]
-        return [*events, *self._sources.unmentioned()]
+        return [*events, *self._answer.sources.unmentioned()]
 
     def _take_payload(self, payload: bytes, events: list[ReplyEvent]) -> None:
         event = None if self.ended else decode_event(payload)
@@ -139,101 +124,32 @@ class ReplyDecoder:
         if part.model:
             self.model = part.model
         self._note_sources(part)
-        items = part.content or ()
-        key = part.logic_id or self._keys.key_of(part, position)
-        for index, item in enumerate(items):
-            kind = _FOLLOWED_KINDS.get(item.type)
+        key = part.logic_id or self._blocks.keys.key_of(part, position)
+        for index, item in enumerate(part.content or ()):
+            kind = FOLLOWED_KINDS.get(item.type)
             if kind is not None:
-                value = self._mended(_text_of(item, kind), (key, index, kind))
-                if value:
-                    is_whole = is_terminal or part.status == "finish" or flag is False
-                    block = self._blocks.get((key, index, kind)) or (
-                        self._moved(key, items, kind, value) if is_whole else None
-                    )
-                    block = block or self._block(key, index, kind, value, is_terminal and not part.logic_id)
-                    fresh = self._follow(block, value, flag, part.status, is_terminal)
+                place = (key, index, kind)
+                block, fresh = self._blocks.follow(part, place, flag=flag, is_terminal=is_terminal)
+                if block is not None:
                     events += self._answer.write(block, fresh)
+                if part.status == "finish" and (block := self._blocks.at(place)) is not None:
+                    events += self._answer.complete(block)
             elif item.type == "image":
                 for url in image_urls(item):
                     image = ImageMade(url, prompt=whole_characters(item.code or ""))
-                    events += self._answer.add_image(self._new_block("image"), image)
+                    events += self._answer.add_image(self._blocks.new("image"), image)
             else:
                 self._answer.turn_to(item.type)
             if item.type == "system_error" and isinstance(item.content, str):
-                self._complaint = whole_characters(item.content[:200])
-            if part.status == "finish" and kind is not None and (key, index, kind) in self._blocks:
-                events += self._answer.complete(self._blocks[key, index, kind])
+                self._answer.complaint = whole_characters(item.content[:200])
 
     def _new_calls(self, item: Item) -> list[InterceptedCall]:
         """Return the calls of an item that are new."""
-        if not self._expects_calls:
+        if self._intercepted is None:
             return []
         new = [call for call in intercepted_calls(item) if call not in self._intercepted]
         self._intercepted.update(new)
         return new
-
-    def _mended(self, value: str, place: tuple[object, int, str]) -> str:
-        """Join a character that two increments cut into surrogates; replace a lone surrogate."""
-        value = self._halves.pop(place, "") + value
-        if value.isascii() or not _SURROGATE.search(value):
-            return value
-        if value[-1] <= "\udbff" and _SURROGATE.match(value[-1]):
-            self._halves[place] = value[-1]
-            value = value[:-1]
-        return whole_characters(value)
-
-    def _follow(
-        self, block: Block, value: str, flag: bool | None, status: str | None, is_terminal: bool
-    ) -> str:
-        """Apply the rule of increments and snapshots (observed 2024 … 2026-09).
-
-        An increment is flagged, and its part has the status `init`. A part of status `finish` carries the
-        whole text, and the terminal event repeats it (captured 2026-09-26).
-        """
-        followed = block.followed
-        if flag is False or (status == "finish" and flag is None):
-            return followed.settle(value)
-        if status == "finish" or is_terminal:
-            # The marks contradict each other: a value that repeats all that we have is the whole text.
-            known = followed.whole
-            return followed.settle(value) if value.startswith(known) else followed.append(value)
-        if flag is True:
-            self._readings[block.kind] = Reading.INCREMENTS
-            return followed.append(value)
-        fresh = followed.take(value)
-        self._readings[block.kind] = followed.reading
-        return fresh
-
-    def _block(self, key: object, index: int, kind: BlockKind, value: str, may_be_repeated: bool) -> Block:
-        block = self._blocks.get((key, index, kind))
-        if block is None:
-            block = self._repeated(kind, value) if may_be_repeated else None
-            block = block or self._new_block(kind)
-            self._blocks[key, index, kind] = block
-        return block
-
-    def _moved(self, key: object, items: Sequence[Item], kind: BlockKind, value: str) -> Block | None:
-        """Find the block that a finishing part repeats at another index.
-
-        A part may stream a thought and then a text at one index, and repeat both at two (2026-09).
-        """
-        for (of, index, of_kind), block in self._blocks.items():
-            if (of, of_kind) != (key, kind) or not block.followed.whole:
-                continue
-            is_elsewhere = index >= len(items) or items[index].type != kind
-            if is_elsewhere and value.startswith(block.followed.whole):
-                return block
-        return None
-
-    def _repeated(self, kind: BlockKind, value: str) -> Block | None:
-        """Find the block that a terminal event's part without a logic_id repeats, by its text."""
-        for block in reversed(self._blocks.values()):
-            if block.kind == kind and block.followed.whole and value.startswith(block.followed.whole):
-                return block
-        return None
-
-    def _new_block(self, kind: BlockKind) -> Block:
-        return Block(kind, FollowedText(self._readings.get(kind, Reading.UNDECIDED)), self._sources)
 
     def _note_sources(self, part: Part) -> None:
         if part.meta_data is None:
@@ -248,7 +164,7 @@ class ReplyDecoder:
         if isinstance(result.url, str) and result.url:
             title = result.title if isinstance(result.title, str) else ""
             key = result.match_key if isinstance(result.match_key, str) else None
-            self._sources.add(result.url, title, key)
+            self._answer.sources.add(result.url, title, key)
 
     def _finish(self, event: Event, events: list[ReplyEvent]) -> None:
         self.upstream_ended = True
@@ -257,43 +173,9 @@ class ReplyDecoder:
             events.append(Failed(stream_error(event)))
         elif event.status == "intervene":
             events += [Withdrawn(intervention_text(event)), Finished("content_filter")]
-        elif self._answer.is_empty and not self._expects_calls:
-            reason = self._complaint or "a refusal, or a limit of the account"
+        elif self._answer.is_empty and self._intercepted is None:
+            reason = self._answer.complaint or "a refusal, or a limit of the account"
             message = f"The upstream finished without an answer ({reason})."
             events.append(Failed(UpstreamRejected(message, retry="elsewhere")))
         else:
             events += [*self.conclude(), Finished("stop")]
-
-
-class PartKeys:
-    """Identifies parts without a logic_id, by their place and the types of their items.
-
-    An event carries only the parts that changed. So one place holds one part after another: a thought, then a
-    tool, then a text (fixtures of 2025).
-    """
-
-    def __init__(self) -> None:
-        self._runs: dict[tuple[str, int], tuple[tuple[str, ...], bool, int]] = {}
-
-    def key_of(self, part: Part, position: int) -> tuple[str, int, int]:
-        place = (part.id or "", position)
-        kinds = tuple(item.type for item in part.content or ())
-        is_finished = part.status == "finish"
-        known, was_finished, serial = self._runs.get(place, (kinds, False, 0))
-        shorter = min(len(known), len(kinds))
-        if known[:shorter] != kinds[:shorter] or (was_finished and not is_finished):
-            serial += 1
-        self._runs[place] = (kinds, is_finished, serial)
-        return (*place, serial)
-
-
-def _text_of(item: Item, kind: BlockKind) -> str:
-    match kind:
-        case "text":
-            return item.text or ""
-        case "think":
-            return item.think or ""
-        case "code":
-            return item.code or ""
-        case _:
-            return item.content if isinstance(item.content, str) else ""

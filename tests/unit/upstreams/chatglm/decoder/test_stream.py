@@ -512,7 +512,7 @@ def test_work_per_event_does_not_grow_with_the_answer() -> None:
     decoder = ReplyDecoder()
     for _ in range(2000):
         decoder.feed(flagged(part("L", text("0123456789"))))
-    (block,) = decoder._blocks.values()
+    (block,) = decoder._blocks
     assert sum(map(len, block.followed._fragments)) == 20_000
 
 
