@@ -104,7 +104,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, upstream: Upstream) -> pytest.M
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CHATGLM_BASE_URL", upstream.base_url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    GUESSES.forget()
+    GUESSES.failures.clear()
     return monkeypatch
 
 

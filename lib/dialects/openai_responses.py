@@ -162,7 +162,7 @@ class ResponseRenderer:
             for stage in ("in_progress", "searching", "completed"):
                 yield self._write.of(f"web_search_call.{stage}", self._search)
         assert isinstance(self._search.item, SearchItem)
-        self._search.item.add(event)
+        self._search.item.citations.append(event)
 
     def _think(self, event: ReasoningDelta) -> Iterator[bytes]:
         opened = self._current

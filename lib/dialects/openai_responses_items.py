@@ -23,9 +23,6 @@ class SearchItem:
     def __init__(self) -> None:
         self.citations: list[Citation] = []
 
-    def add(self, citation: Citation) -> None:
-        self.citations.append(citation)
-
 
 OutputItem = TextItem | ReasoningItem | CallItem | SearchItem
 
@@ -164,7 +161,7 @@ def with_search(items: Iterable[Item]) -> list[OutputItem]:
         for source in item.track.sources():
             if search is None:
                 output.append(search := SearchItem())
-            search.add(source.citation)
+            search.citations.append(source.citation)
     return output
 
 

@@ -61,19 +61,16 @@ class Guesses:
     def __init__(self, limits: GuessLimits = LIMITS, *, now: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
         self._now = now
-        self._failures: dict[int, tuple[float, float]] = {}
+        self.failures: dict[int, tuple[float, float]] = {}
         """The number of failures, and the time of the last one."""
         self._waiting = 0
-
-    def forget(self) -> None:
-        self._failures.clear()
 
     def note(self, prefix: int) -> float:
         """Count one more failure. Return the delay of its answer, in seconds."""
         now, limits = self._now(), self.limits
-        before, at = self._failures.get(prefix, (0.0, now))
+        before, at = self.failures.get(prefix, (0.0, now))
         failures = min(before * 0.5 ** ((now - at) / limits.half_life_s) + 1, limits.max_failures)
-        self._failures[prefix] = failures, now
+        self.failures[prefix] = failures, now
         if failures <= limits.free_failures:
             return 0.0
         delay_s = limits.first_delay_s * 2 ** (failures - limits.free_failures - 1)

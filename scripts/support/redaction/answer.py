@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lib.upstreams.chatglm.decoder.stream import PartKeys
+from lib.upstreams.chatglm.decoder.blocks import PartKeys
 from lib.upstreams.chatglm.wire.protocol import Event, Part, decode_event
 from scripts.support.redaction.filler import Filler, Names, Slice, Track
 

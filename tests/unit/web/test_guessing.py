@@ -61,7 +61,7 @@ def test_it_is_forgotten_after_a_while(clock: Clock) -> None:
     assert guesses.note(7) == 0.0
     for _ in range(9):
         guesses.note(7)
-    guesses.forget()
+    guesses.failures.clear()
     assert guesses.note(7) == 0.0
 
 

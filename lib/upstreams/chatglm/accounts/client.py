@@ -82,7 +82,7 @@ class LeasedAccount(AccountClient):
         renewals: Renewals,
     ) -> None:
         super().__init__(lease.account, tokens, upstream)
-        self._lease = lease
+        self.lease = lease
         self._cool_downs = cool_downs
         self._renewals = renewals
         self._token = ""
@@ -93,7 +93,7 @@ class LeasedAccount(AccountClient):
 
         async def fenced(upstream: ChatGLM, session: Session) -> T:
             self._token = session.access_token
-            await self._lease.require()
+            await self.lease.require()
             return await operation(upstream, session, *args, **options)
 
         return await self.call(fenced)
@@ -131,9 +131,6 @@ class LeasedAccount(AccountClient):
 
     async def note_success(self) -> None:
         await self._cool_downs.succeeded(self.account)
-
-    async def release(self) -> None:
-        await self._lease.release()
 
     async def _reason_of(self, refusal: GatewayError) -> GatewayError:
         """Ask whether the upstream blocked the account; a blocked one is left alone until it is checked."""

@@ -37,22 +37,19 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks.values())
 
-    def at(self, place: Place) -> Block | None:
-        return self._blocks.get(place)
-
     def new(self, kind: BlockKind) -> Block:
         return Block(kind, FollowedText(self._readings.get(kind, Reading.UNDECIDED)), self._sources)
 
     def follow(
         self, part: Part, place: Place, *, flag: bool | None, is_terminal: bool
     ) -> tuple[Block | None, str]:
-        """Return the block of the item at this place, and its new text; None: the item has no text."""
+        """Return the block of the item at this place, and its new text; None: the item never had a text."""
         key, index, kind = place
         items = part.content or ()
         value = self._mended(_text_of(items[index], kind), place)
-        if not value:
-            return None, ""
         block = self._blocks.get(place)
+        if not value:
+            return block, ""
         if block is None and (is_terminal or part.status == "finish" or flag is False):
             block = self._moved(key, items, kind, value)
         if block is None:

@@ -132,8 +132,8 @@ class ReplyDecoder:
                 block, fresh = self._blocks.follow(part, place, flag=flag, is_terminal=is_terminal)
                 if block is not None:
                     events += self._answer.write(block, fresh)
-                if part.status == "finish" and (block := self._blocks.at(place)) is not None:
-                    events += self._answer.complete(block)
+                    if part.status == "finish":
+                        events += self._answer.complete(block)
             elif item.type == "image":
                 for url in image_urls(item):
                     image = ImageMade(url, prompt=whole_characters(item.code or ""))

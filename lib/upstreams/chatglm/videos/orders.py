@@ -207,7 +207,7 @@ class Order:
             else:
                 return
             finally:
-                await leased.release()
+                await leased.lease.release()
 
     async def _begin(self, leased: LeasedAccount, source_id: str, record: _Record) -> None:
         try:

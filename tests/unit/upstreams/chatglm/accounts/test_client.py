@@ -81,7 +81,7 @@ def world() -> World:
 async def leased(world: World) -> AsyncIterator[LeasedAccount]:
     leased = await world.leased()
     yield leased
-    await leased.release()
+    await leased.lease.release()
 
 
 class Upstream:
@@ -145,7 +145,7 @@ async def test_a_generation_is_begun_only_while_the_lease_is_ours(
     mark = await world.store.get(lease_place(A).name)
     assert mark is not None
     await world.store.put(lease_place(A).name, "another process", ttl_s=60)
-    leased._lease.hold._proven_at = float("-inf")  # As after a pause that was longer than the lease's life.
+    leased.lease.hold._proven_at = float("-inf")  # As after a pause that was longer than the lease's life.
     with pytest.raises(AccountBusy, match="held up"):
         await leased.begin(operation, "a")
     assert len(operation.sessions) == 1

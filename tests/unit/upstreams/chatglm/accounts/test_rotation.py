@@ -72,7 +72,7 @@ async def walk(rotation: Rotation, refusal: GatewayError) -> tuple[str, GatewayE
         try:
             leased = await rotation.lease()
             asked += names[leased.account.label]
-            await leased.release()
+            await leased.lease.release()
             await rotation.go_on(leased.account, refusal)
         except GatewayError as error:
             return asked, error
@@ -121,7 +121,7 @@ async def test_all_its_waits_together_end_at_one_time(pool: Pool) -> None:
     holder = await pool.acquire([B], wait_s=0)
     leased = await rotation.lease()
     await asyncio.sleep(8)
-    await leased.release()
+    await leased.lease.release()
     await rotation.go_on(A, ELSEWHERE)
     began_at = clock()
     with pytest.raises(Throttled) as caught:
