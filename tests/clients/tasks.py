@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-CODE = 'def f(a):\n    """Say "hi"."""\n    return "</in_content>" if a < 1 else "C:\\\\new"\n'
+from tests.clients.samples import CODE
+
 _STEPS = [
     f"write_file {json.dumps({'path': 'a.py', 'content': CODE})}",
     "read_file path=a.py limit=5",
