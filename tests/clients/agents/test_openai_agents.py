@@ -10,7 +10,8 @@ import pytest
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
 
-from tests.clients.tasks import LOOP, SAID, SUZHOU, City, Desk, describe
+from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.tasks import SUZHOU, City, Desk
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
 

@@ -12,7 +12,8 @@ from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.tasks import LOOP, SAID, SUZHOU, City, Desk, describe
+from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.tasks import SUZHOU, City, Desk
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
 

@@ -12,7 +12,8 @@ from instructor import Mode
 from instructor.core.exceptions import InstructorRetryException
 from openai import OpenAI
 
-from tests.clients.tasks import SUZHOU, City, describe
+from tests.clients.samples import describe
+from tests.clients.tasks import SUZHOU, City
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
 
