@@ -376,3 +376,15 @@ def test_what_server_timing_tells_is_in_both_readmes(demo: str) -> None:
     for readme in (ENGLISH, CHINESE):
         (row,) = [cells for cells in rows(prose(readme)) if cells[0] == "`Server-Timing`"]
         assert set(_CODE.findall(row[2])) == told
+
+
+def test_the_versions_of_clients_are_those_that_are_installed() -> None:
+    pins = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements/clients-*.txt"))
+    for package in ROOT.glob("tests/clients/*/node/package.json"):
+        pins += package.read_text(encoding="utf-8")
+    table = prose(ROOT / "docs" / "clients.md").partition("## Versions")[2]
+    told = {version for cells in rows(table) for version in cells[1].split(", ") if version[0].isdigit()}
+    assert len(told) > 10
+    assert {
+        version for version in told if not re.search(rf"[=@\"]{re.escape(version)}[\s\"-]", pins)
+    } == set()

@@ -196,7 +196,7 @@ class JsonReader:
         if ending:
             out.append(TextDelta(ending))
         problem = self._problem(sent + ending, out)
-        out.append(Failed(_failure(problem)) if problem else event)
+        out.append(Failed(self._failure(problem)) if problem else event)
 
     def _problem(self, text: str, out: list[ReplyEvent]) -> str | None:
         value = json.loads(text)
@@ -213,7 +213,7 @@ class JsonReader:
                 out.append(Notice("json_mended"))
             out += [TextDelta(answer.text), event]
         elif self._has_repaired:
-            out.append(Failed(_failure(answer.problem)))
+            out.append(Failed(self._failure(answer.problem)))
         else:
             out.append(Notice("json_repair"))
             self._has_repaired = True
@@ -235,6 +235,6 @@ class JsonReader:
             if isinstance(part, TextDelta | Citation)
         )
 
-
-def _failure(problem: str) -> InvalidModelOutput:
-    return InvalidModelOutput(f"The model's JSON does not satisfy the schema, asked twice: {problem}.")
+    def _failure(self, problem: str) -> InvalidModelOutput:
+        asked = ", asked twice" if self._has_repaired else ""
+        return InvalidModelOutput(f"The model's JSON does not satisfy the schema{asked}: {problem}.")

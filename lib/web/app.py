@@ -88,6 +88,8 @@ def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm |
         headers["retry-after"] = str(max(1, round(error.retry_after_s + 0.5)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
+        # A client seen in November 2026 repeats a 401 for minutes, silently, unless the answer forbids it.
+        headers["x-should-retry"] = "false"
     if error.status == 408:
         headers["connection"] = "close"  # Without it the server would wait for the rest of the body.
     if error.status == 415:

@@ -185,6 +185,7 @@ def test_whoever_has_no_key_is_nobody(client: Client, headers: dict[str, str]) -
         "invalid_api_key",
     )
     assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["x-should-retry"] == "false"
     assert KEY not in response.text
 
 

@@ -128,7 +128,15 @@ def test_the_fault_is_named() -> None:
     assert isinstance(ending, Failed)
     assert ending.error.code == "invalid_model_output"
     assert ending.error.status == 502
-    assert "age is missing" in ending.error.message
+    assert "asked twice: age is missing" in ending.error.message
+
+
+def test_the_error_of_a_value_that_was_streamed_says_nothing_of_a_second_try() -> None:
+    reader = JsonReader(PERSON, is_streamed=True)
+    ending = reader.feed(say(['{"name": "Ann"}']))[-1]
+    assert isinstance(ending, Failed)
+    assert reader.repair is None
+    assert ending.error.message == "The model's JSON does not satisfy the schema: age is missing."
 
 
 def test_clean_json_streams_as_it_comes() -> None:

@@ -1,0 +1,162 @@
+"""langchain-openai and langchain-anthropic, in a graph of langgraph: loops, structured output, errors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import anthropic
+import openai
+import pytest
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+
+from simulator.scenes import sample_text
+from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.tasks import SUZHOU, City, Desk
+from tests.conftest import Upstream
+from tests.support.client import KEY, Client
+
+
+def model_of(client: Client, **options: Any) -> ChatOpenAI:
+    fields: Any = {"base_url": f"{client.url}/v1", "api_key": KEY, "model": "glm-5.3", "max_retries": 0}
+    return ChatOpenAI(**fields | options)
+
+
+def claude_of(client: Client, **options: Any) -> ChatAnthropic:
+    fields: Any = {"base_url": client.url, "api_key": KEY, "model": "glm-5.3", "max_retries": 0}
+    return ChatAnthropic(**fields | {"max_tokens": 4096} | options)
+
+
+def graph_of(model: BaseChatModel, desk: Desk) -> Any:
+    tools = [tool(function) for function in desk.tools]
+    bound = model.bind_tools(tools)
+
+    def think(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [bound.invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("think", think)
+    graph.add_node("tools", ToolNode(tools))
+    graph.add_edge(START, "think")
+    graph.add_conditional_edges("think", tools_condition)
+    graph.add_edge("tools", "think")
+    return graph.compile()
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("make", [model_of, claude_of], ids=["openai", "anthropic"])
+def test_a_loop_of_a_dozen_steps_comes_to_its_end(client: Client, make: Any, *, is_stream: bool) -> None:
+    desk = Desk()
+    graph = graph_of(make(client, streaming=is_stream), desk)
+    state = graph.invoke({"messages": [("user", LOOP)]}, {"recursion_limit": 40})
+    assert state["messages"][-1].text == SAID
+    desk.check()
+
+
+@pytest.mark.parametrize("make", [model_of, claude_of], ids=["openai", "anthropic"])
+def test_a_graph_streams_its_words(client: Client, make: Any) -> None:
+    graph = graph_of(make(client), Desk())
+    pieces = [
+        piece.text
+        for piece, _ in graph.stream(
+            {"messages": [("user", "[scene:text chars=300]")]}, stream_mode="messages"
+        )
+    ]
+    assert len(pieces) > 2
+    assert "".join(pieces) == sample_text(300)
+
+
+@pytest.mark.parametrize(
+    ("method", "mistake", "turns", "is_stream"),
+    [
+        ("json_schema", "", 1, False),
+        ("json_schema", "", 1, True),
+        ("json_schema", "invalid_json", 2, False),
+        ("json_mode", "", 1, False),
+        ("json_mode", "", 1, True),
+        ("function_calling", "", 1, False),
+        ("function_calling", "", 1, True),
+        ("function_calling", "missing", 2, False),
+        ("function_calling", "missing", 2, True),
+    ],
+)
+# langchain-openai 1.7.3 dumps the SDK's parsed message and so warns of itself, if a stream has a schema.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_structured_output_is_read(
+    *,
+    client: Client,
+    upstream: Upstream,
+    method: Literal["json_schema", "json_mode", "function_calling"],
+    mistake: str,
+    turns: int,
+    is_stream: bool,
+) -> None:
+    model = model_of(client, streaming=is_stream).with_structured_output(City, method=method)
+    task = describe(mistake, tool="City" if method == "function_calling" else "")
+    assert model.invoke(task) == SUZHOU
+    assert upstream.count("assistant/stream") == turns
+
+
+def test_a_stream_that_gave_a_wrong_value_ends_with_an_error(client: Client) -> None:
+    model = model_of(client, streaming=True).with_structured_output(City, method="json_schema")
+    with pytest.raises(openai.APIError, match="name is missing"):
+        model.invoke(describe("invalid_json"))
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("key", "task", "raised"),
+    [
+        ("sk-wrong", "Hello!", openai.AuthenticationError),
+        (KEY, "[scene:throttled_429]", openai.RateLimitError),
+        (KEY, "[scene:error_10040]", openai.BadRequestError),
+    ],
+)
+def test_errors_are_raised(
+    *, client: Client, key: str, task: str, raised: type[Exception], is_stream: bool
+) -> None:
+    with pytest.raises(raised):
+        model_of(client, api_key=key, streaming=is_stream).invoke(task)
+
+
+def test_an_error_in_mid_stream_is_raised_after_what_was_said(client: Client) -> None:
+    said: list[Any] = []
+    with pytest.raises(openai.APIError, match="10025"):
+        said.extend(piece.content for piece in model_of(client).stream("[scene:error_10025_late]"))
+    assert "".join(said) == "Half of an answer, "
+
+
+@pytest.mark.parametrize(
+    ("method", "mistake", "turns"),
+    [("json_schema", "", 1), ("json_schema", "invalid_json", 2), ("function_calling", "missing", 2)],
+)
+def test_structured_output_of_messages_is_read(
+    client: Client,
+    upstream: Upstream,
+    method: Literal["json_schema", "function_calling"],
+    mistake: str,
+    turns: int,
+) -> None:
+    model = claude_of(client).with_structured_output(City, method=method)
+    task = describe(mistake, tool="City" if method == "function_calling" else "")
+    assert model.invoke(task) == SUZHOU
+    assert upstream.count("assistant/stream") == turns
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("key", "task", "raised"),
+    [
+        ("sk-wrong", "Hello!", anthropic.AuthenticationError),
+        (KEY, "[scene:throttled_429]", anthropic.RateLimitError),
+    ],
+)
+def test_errors_of_messages_are_raised(
+    *, client: Client, key: str, task: str, raised: type[Exception], is_stream: bool
+) -> None:
+    with pytest.raises(raised):
+        claude_of(client, api_key=key, streaming=is_stream).invoke(task)

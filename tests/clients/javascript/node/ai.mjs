@@ -1,0 +1,51 @@
+// Asks one thing of the gateway with the AI SDK, and writes its answer as one line of JSON.
+// Arguments: the base URL, the key, the provider, the task, the prompt, and whether to stream.
+import { called, City, require, tools } from "./desk.mjs";
+
+const { generateText, streamText, Output, isStepCount, tool } = require("ai");
+const { createOpenAI } = require("@ai-sdk/openai");
+const { createAnthropic } = require("@ai-sdk/anthropic");
+const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
+
+const [url, apiKey, provider, task, prompt, streamed] = process.argv.slice(2);
+const baseURL = `${url}/v1`;
+const providers = {
+  responses: () => createOpenAI({ baseURL, apiKey })("glm-5.3"),
+  chat: () => createOpenAI({ baseURL, apiKey }).chat("glm-5.3"),
+  messages: () => createAnthropic({ baseURL, apiKey })("glm-5.3"),
+  compatible: () => {
+    const options = { name: "gateway", baseURL, apiKey, includeUsage: true, supportsStructuredOutputs: true };
+    return createOpenAICompatible(options)("glm-5.3");
+  },
+};
+const asked = { model: providers[provider](), prompt, maxRetries: 0 };
+if (task === "loop") {
+  asked.stopWhen = isStepCount(20);
+  asked.tools = Object.fromEntries(
+    tools.map(({ name, description, parameters, run }) => [
+      name,
+      tool({ description, inputSchema: parameters, execute: run }),
+    ]),
+  );
+}
+if (task === "object") asked.output = Output.object({ schema: City });
+
+const told = { called };
+try {
+  if (streamed === "true") {
+    let failure;
+    const result = streamText({ ...asked, onError: ({ error }) => (failure = error) });
+    told.said = "";
+    for await (const piece of result.textStream) told.said += piece;
+    if (failure) throw failure;
+    told.answer = await (task === "object" ? result.output : result.text);
+    told.usage = await result.totalUsage;
+  } else {
+    const result = await generateText(asked);
+    told.answer = task === "object" ? result.output : result.text;
+    told.usage = result.totalUsage;
+  }
+} catch (error) {
+  told.error = { name: error.name, status: error.statusCode ?? null, message: error.message };
+}
+console.log(JSON.stringify(told));
