@@ -352,6 +352,15 @@ def test_a_token_is_checked_where_it_is_put(
     assert client._http.post(client.url + "/token/check", json={"token": "junk"}).status_code == 401
 
 
+def test_one_check_asks_for_a_few_tokens_at_most(client: Client, upstream: Upstream) -> None:
+    many = ",".join(upstream.add_account().token for _ in range(17))
+    refused = client.post("/token/check", {"token": many})
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "token")
+    again = ",".join([upstream.add_account().token] * 50)
+    assert client.post("/token/check", {"token": again}).json()["live"] is True
+    assert upstream.count("user/refresh") == 1
+
+
 @pytest.mark.parametrize("token", [KEY, "令牌", "a b", "\n"])
 def test_what_is_no_token_is_not_shown_to_the_upstream(
     client: Client, upstream: Upstream, token: str
