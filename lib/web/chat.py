@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
+from lib.chat.size import require_room
 from lib.dialects.interface import (
     Address,
     AskedT,
@@ -24,8 +25,10 @@ from lib.dialects.interface import (
     StreamForm,
     own_id,
 )
+from lib.errors import Overloaded
 from lib.flows.chat import open_reply
 from lib.settings import Settings
+from lib.tasks import Crowded, Threads
 from lib.upstreams.interface import Call
 from lib.web.app import Endpoint, create_app
 from lib.web.body import read_body
@@ -39,6 +42,8 @@ PATIENCE_S = 1.0
 A refusal comes within milliseconds after acceptance and becomes a real HTTP status. If the model thinks for
 longer, the client still gets its headers.
 """
+
+COUNTING = Threads("count", threads=1, max_waiting=64)
 
 
 def patience_of(settings: Settings) -> float:
@@ -74,7 +79,13 @@ def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
 
     async def count_tokens(request: Request) -> Response:
         _, asked = await read_asked(request, dialect, params)
-        return Response(dialect.count(asked), media_type="application/json")
+        require_room(asked.chat)
+        # In a thread: a long prompt takes a second, and the count is made in small steps.
+        try:
+            counted = await COUNTING.run(lambda: dialect.count(asked))
+        except Crowded:
+            raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
+        return Response(counted, media_type="application/json")
 
     return count_tokens
 
