@@ -11,10 +11,16 @@ from lib.errors import InvalidRequest
 MAX_PROMPT_CHARS = 4_000_000
 """The models take a million tokens at most, and a token of English is about four characters. A text of 31 MB
 stopped every other request for 8 s before the upstream refused it."""
+MAX_MESSAGES = 20_000
+"""Each message costs several objects at every step of its way."""
 
 
 def require_room(chat: ChatRequest) -> None:
     """Raise InvalidRequest (`context_length_exceeded`) if the prompt is longer than any model takes."""
+    if len(chat.messages) > MAX_MESSAGES:
+        raise InvalidRequest(
+            f"Expected at most {MAX_MESSAGES} messages, got {len(chat.messages)}.", param="messages"
+        )
     size = 0
     for part in _texts(chat):
         size += len(part)

@@ -32,7 +32,7 @@ from lib.tasks import Crowded, Threads
 from lib.upstreams.interface import Call
 from lib.web.app import Endpoint, create_app
 from lib.web.body import read_body
-from lib.web.call import call_of
+from lib.web.call import body_limit, call_of
 from lib.web.headers import reply_headers
 from lib.web.streaming import EVENTS_TYPE, EventStreamResponse, OwningResponse, render_stream
 
@@ -95,7 +95,7 @@ async def read_asked(
 ) -> tuple[Call, AskedT]:
     """Raise GatewayError if the caller is unknown or the request is wrong."""
     call = call_of(request)
-    body = await read_body(request, limit=call.settings.max_body_bytes)
+    body = await read_body(request, limit=await body_limit(request, call))
     address = Address({**request.path_params, **params}, dict(request.query_params))
     asked = dialect.parse(body, address)
     call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.
