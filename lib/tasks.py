@@ -1,4 +1,4 @@
-"""Tasks that outlive a cancellation, tasks that accompany a block, and locks by name.
+"""Tasks that outlive a cancellation or accompany a block, locks by name, threads for one kind of work.
 
 No other module of lib starts a task outside a TaskGroup.
 """
@@ -6,8 +6,10 @@ No other module of lib starts a task outside a TaskGroup.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -82,3 +84,41 @@ class Locks:
 
     def of(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+class Crowded(Exception):
+    """Too much work waits for these threads already."""
+
+
+class Threads:
+    """Threads of their own for one kind of work: it can fill them, and nothing else waits for it.
+
+    asyncio's own threads are for all: they resolve the upstream's name, too.
+    """
+
+    def __init__(self, name: str, *, threads: int, max_waiting: int) -> None:
+        self._name = name
+        self._threads = threads
+        self._max_waiting = max_waiting
+        self._pending = 0
+        self._counting = Lock()
+        self._executor: ThreadPoolExecutor | None = None
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run `work` in one of the threads. Raise `Crowded` if too many others wait.
+
+        The work goes on if the caller is cancelled, unless it has not begun.
+        """
+        with self._counting:
+            if self._pending >= self._threads + self._max_waiting:
+                raise Crowded
+            self._pending += 1
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+        running = self._executor.submit(work)
+        running.add_done_callback(self._landed)
+        return await asyncio.wrap_future(running)
+
+    def _landed(self, _: Future[Any]) -> None:
+        with self._counting:
+            self._pending -= 1

@@ -59,7 +59,7 @@ ROOMS = {
     "chatglm": _room(
         "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat errors settings tools trace upstreams", "msgspec"),
+    "flows": _room("chat errors settings tasks tools trace upstreams", "msgspec"),
     "web": _room(
         "chat dialects errors flows settings sse tasks trace upstreams", "starlette msgspec", "multipart"
     ),

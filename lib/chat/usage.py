@@ -12,8 +12,9 @@ URLs -2.7 % / -2.6 %, emoji -9.7 % / -29.7 %, Chinese -16.4 % / -42.9 % (by the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from lib.chat.request import Message
 
@@ -46,13 +47,42 @@ _PENDING_LIMIT = 8192
 """A counter keeps up to this many characters uncounted. Counting is then cheap, and memory stays small."""
 
 
+_WINDOW_CHARS = 16_384
+"""A text is measured in windows of this length: all pieces at once would take 26 times its memory."""
+_LONG_CHARS = 65_536
+"""Measuring a longer prompt takes longer than other requests should wait for (10 ms and more)."""
+
+
 def estimate_tokens(text: str) -> int:
-    return _whole(_measure(0, "", text)[0])
+    return sum(_in_windows(text))
 
 
 def prompt_tokens(messages: Iterable[Message]) -> int:
     """Estimate the tokens of the messages, without images and files."""
-    return sum(_MESSAGE_OVERHEAD + sum(map(estimate_tokens, _texts(message))) for message in messages)
+    return sum(_counted(messages))
+
+
+class PromptCount:
+    """The estimate of a prompt's tokens. It can be made step by step, with other work in between."""
+
+    def __init__(self, messages: Sequence[Message], closing: str = "") -> None:
+        size = len(closing)
+        for message in messages:
+            size += sum(map(len, _texts(message)))
+        self.is_long = size > _LONG_CHARS
+        self._steps = chain(_counted(messages), _in_windows(closing))
+        self._tokens = 0
+
+    def steps(self) -> Iterator[None]:
+        """Count one window with each step. The next caller goes on after the last step."""
+        for tokens in self._steps:
+            self._tokens += tokens
+            yield
+
+    @property
+    def total(self) -> int:
+        self._tokens += sum(self._steps)
+        return self._tokens
 
 
 class TokenCounter:
@@ -106,6 +136,23 @@ def _measure(eighths: int, carried: str, text: str) -> tuple[int, str]:
     wide = len(text) - sum(map(len, pieces))
     eighths += _TOKEN * (len(pieces) - bool(carried)) + _WIDE_CHARACTER * wide
     return eighths, pieces[-1] if pieces and text.endswith(pieces[-1]) else ""
+
+
+def _counted(messages: Iterable[Message]) -> Iterator[int]:
+    """Yield parts of the sum; no part takes longer than one window."""
+    for message in messages:
+        yield _MESSAGE_OVERHEAD
+        for text in _texts(message):
+            yield from _in_windows(text)
+
+
+def _in_windows(text: str) -> Iterator[int]:
+    eighths, carried = 0, ""
+    for start in range(0, len(text), _WINDOW_CHARS):
+        if start:
+            yield 0
+        eighths, carried = _measure(eighths, carried, text[start : start + _WINDOW_CHARS])
+    yield _whole(eighths)
 
 
 def _whole(eighths: int) -> int:

@@ -13,12 +13,11 @@ from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, Too
 from lib.dialects.anthropic_content import Content, WireMessage, read_messages, read_system
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
+from lib.dialects.stops import read_stops
 from lib.errors import InvalidRequest
 
 MAX_MODEL_CHARS = 256
 """An answer repeats the name."""
-MAX_STOP_SEQUENCES = 64
-"""The stage looks for each of them in every piece of the answer."""
 MEDIUM_BUDGET, HIGH_BUDGET = 8_192, 32_768
 """Tokens. A client that gives the model less room to think than this wants `medium`, or `high`, effort."""
 
@@ -116,7 +115,7 @@ def _chat(wire: _Body) -> ChatRequest:
     return ChatRequest(
         model=_model(wire.model),
         messages=_messages(wire),
-        stop=_stop(wire.stop_sequences),
+        stop=read_stops(wire.stop_sequences, "stop_sequences"),
         max_tokens=_max_tokens(wire.max_tokens),
         effort=_effort(wire),
         web_search=True if any(map(_is_search, wire.tools or ())) else None,
@@ -140,13 +139,6 @@ def _messages(wire: _Body) -> tuple[Message, ...]:
             "Invalid value for 'messages': expected a message with any text.", param="messages"
         )
     return (*read_system(wire.system), *messages)
-
-
-def _stop(sequences: list[str] | None) -> tuple[str, ...]:
-    stop = tuple(text for text in sequences or () if text)
-    if len(stop) > MAX_STOP_SEQUENCES:
-        raise invalid_value("stop_sequences", f"at most {MAX_STOP_SEQUENCES} sequences", len(stop))
-    return stop
 
 
 def _max_tokens(limit: float | None) -> int | None:

@@ -16,10 +16,9 @@ from lib.dialects.gemini_names import camelled
 from lib.dialects.gemini_schema import json_schema
 from lib.dialects.interface import Address, StreamForm
 from lib.dialects.json_body import convert, decode_body, invalid_value, missing_field, unsupported
+from lib.dialects.stops import read_stops
 from lib.errors import InvalidRequest
 
-MAX_STOP_SEQUENCES = 64
-"""The stage looks for each of them in every piece of the answer."""
 MEDIUM_BUDGET, HIGH_BUDGET = 8_192, 32_768
 """Tokens. A client that gives the model less room to think than this wants `medium`, or `high`, effort."""
 
@@ -160,7 +159,7 @@ def _chat(wire: _Body, model: str, within: str) -> ChatRequest:
     chat = ChatRequest(
         model=_model(model),
         messages=_messages(wire, within),
-        stop=_stop(config.stop_sequences, config_at),
+        stop=read_stops(config.stop_sequences, f"{config_at}.stopSequences"),
         max_tokens=_max_tokens(config.max_output_tokens, config_at),
         effort=_effort(config.thinking_config, f"{config_at}.thinkingConfig"),
         web_search=True if any(map(_is_search, _tools(wire))) else None,
@@ -209,14 +208,6 @@ def _messages(wire: _Body, within: str) -> tuple[Message, ...]:
     if wire.system_instruction is None:
         return messages
     return (*read_system(wire.system_instruction, f"{within}systemInstruction"), *messages)
-
-
-def _stop(sequences: list[str] | str | None, param: str) -> tuple[str, ...]:
-    listed = [sequences] if isinstance(sequences, str) else sequences or ()
-    stop = tuple(text for text in listed if text)
-    if len(stop) > MAX_STOP_SEQUENCES:
-        raise invalid_value(f"{param}.stopSequences", f"at most {MAX_STOP_SEQUENCES} sequences", len(stop))
-    return stop
 
 
 def _max_tokens(limit: Number, param: str) -> int | None:

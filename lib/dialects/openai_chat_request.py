@@ -34,12 +34,11 @@ from lib.dialects.openai_chat_tools import (
     read_functions,
     read_tools,
 )
+from lib.dialects.stops import read_stops
 from lib.errors import InvalidRequest
 
 MAX_MODEL_CHARS = 256
 """Every chunk of a stream repeats the name."""
-MAX_STOP_SEQUENCES = 64
-"""OpenAI takes 4, and some clients send more. The search for each costs time in every piece of the answer."""
 
 _EFFORTS: dict[str, Effort] = {
     "none": "none",
@@ -192,7 +191,7 @@ def _chat(wire: _Body) -> ChatRequest:
     return ChatRequest(
         model=_model(wire.model),
         messages=_messages(wire.messages),
-        stop=_stop(wire.stop),
+        stop=read_stops(wire.stop, "stop"),
         max_tokens=_max_tokens(wire),
         effort=_effort(wire),
         web_search=None if wire.web_search_options is None else True,
@@ -344,13 +343,6 @@ def _required(text: str | UnsetType | None, param: str) -> str:
     if text is None:
         raise invalid_value(param, "a string", None)
     return text
-
-
-def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
-    sequences = tuple([text for text in ([stop] if isinstance(stop, str) else stop or ()) if text])
-    if len(sequences) > MAX_STOP_SEQUENCES:
-        raise invalid_value("stop", f"at most {MAX_STOP_SEQUENCES} sequences", len(sequences))
-    return sequences
 
 
 def _max_tokens(wire: _Body) -> int | None:

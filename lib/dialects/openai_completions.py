@@ -30,12 +30,11 @@ from lib.chat.request import MAX_MODEL_CHARS, ChatRequest, Message, TextPart
 from lib.dialects.interface import Address, Rendering
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_errors import error_body, error_event
+from lib.dialects.stops import read_stops
 
 __all__ = ["HEARTBEAT", "error_body", "parse", "render", "renderer"]
 
 HEARTBEAT = sse.COMMENT
-MAX_STOP_SEQUENCES = 64
-"""OpenAI takes 4. The stage looks for each of them in every piece of the answer."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -110,7 +109,7 @@ def parse(body: bytes, _address: Address) -> AskedCompletion:
     chat = ChatRequest(
         model=wire.model or "",
         messages=(Message(role="user", parts=(TextPart(prompt),)),),
-        stop=_stop(wire.stop),
+        stop=read_stops(wire.stop, "stop"),
         max_tokens=None if wire.max_tokens is None or wire.max_tokens < 1 else int(wire.max_tokens),
     )
     return AskedCompletion(
@@ -133,13 +132,6 @@ def _prompt(prompt: str | list[Any] | None) -> str:
     if not prompt:
         raise invalid_value("prompt", "a text", prompt)
     return prompt
-
-
-def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
-    sequences = tuple(text for text in ([stop] if isinstance(stop, str) else stop or ()) if text)
-    if len(sequences) > MAX_STOP_SEQUENCES:
-        raise invalid_value("stop", f"at most {MAX_STOP_SEQUENCES} sequences", len(sequences))
-    return sequences
 
 
 class ChunkRenderer:

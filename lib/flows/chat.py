@@ -9,9 +9,12 @@ from functools import partial
 
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
+from lib.chat.size import require_room
 from lib.chat.stages.interface import Stage
+from lib.chat.usage import PromptCount
 from lib.errors import GatewayError, NoAccountAvailable
 from lib.flows.plan import Planned, plan
+from lib.tasks import beside
 from lib.upstreams.interface import Abilities, Batch, Call, Reply, Upstream
 
 Planner = Callable[[ChatRequest, Abilities], Planned]
@@ -26,6 +29,7 @@ async def open_reply(
     It enters when the first content is there, or `patience_s` after the upstream has accepted if that is
     earlier. Raises the last refusal. Leaving it ends and cleans up everything that the upstream holds.
     """
+    require_room(chat)
     async with AsyncExitStack() as opened:
         planner = planner or partial(
             plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
@@ -94,7 +98,8 @@ class ShapedReply:
             planned = self._planner(self._chat, abilities)
             try:
                 opening = upstream.open(planned.chat, self._call, patience_s=self._patience_s)
-                self._reply = await self._opened.enter_async_context(opening)
+                async with _counted(planned.prompt):
+                    self._reply = await self._opened.enter_async_context(opening)
             except GatewayError as error:
                 if error.retry == "never":
                     raise
@@ -120,3 +125,19 @@ class ShapedReply:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in shaped)
             self._has_ended = isinstance(shaped[-1], Finished | Failed)
         return shaped
+
+
+@asynccontextmanager
+async def _counted(prompt: PromptCount | None) -> AsyncIterator[None]:
+    """Count a long prompt while the upstream is asked, with the loop's other work in between."""
+    if prompt is None or not prompt.is_long:
+        yield  # The stages count it at the end of the reply: the answer does not wait for that.
+        return
+    async with beside(_count(prompt)):
+        yield
+    await _count(prompt)
+
+
+async def _count(prompt: PromptCount) -> None:
+    for _ in prompt.steps():
+        await asyncio.sleep(0)

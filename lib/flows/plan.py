@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,7 +14,7 @@ from lib.chat.stages.meter import Meter
 from lib.chat.stages.pipeline import Pipeline
 from lib.chat.stages.silence import WithoutReasoning, WithoutSources
 from lib.chat.stages.stop import StopSearch
-from lib.chat.usage import estimate_tokens, prompt_tokens
+from lib.chat.usage import PromptCount
 from lib.settings import ToolSyntax
 from lib.upstreams.interface import Abilities
 
@@ -28,6 +27,8 @@ class Planned(msgspec.Struct, frozen=True):
 
     chat: ChatRequest
     stages: Stage
+    prompt: PromptCount | None = None
+    """The count that the stages need at the end of the reply."""
 
 
 def plan(
@@ -42,7 +43,10 @@ def plan(
     if not abilities.tools and _needs_words(chat):
         seen, box = _in_words(chat, syntax)
         before = _readers(chat, box, is_streamed=is_streamed)
-    return Planned(seen, Pipeline((*before, *_limits(seen, abilities))))
+    prompt = PromptCount(seen.messages, seen.closing)
+    return Planned(
+        seen, Pipeline((*before, *_limits(seen, abilities, prompt))), None if abilities.usage else prompt
+    )
 
 
 def _needs_words(chat: ChatRequest) -> bool:
@@ -86,7 +90,7 @@ def _new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
-def _limits(chat: ChatRequest, abilities: Abilities) -> Iterator[Stage]:
+def _limits(chat: ChatRequest, abilities: Abilities, prompt: PromptCount) -> Iterator[Stage]:
     if abilities.silent:
         yield WithoutSources()
     if len(chat.stop) > abilities.stop:
@@ -95,10 +99,6 @@ def _limits(chat: ChatRequest, abilities: Abilities) -> Iterator[Stage]:
     if not abilities.usage or max_tokens is not None:
         # The count of the prompt holds no reference to the reply, which would keep it until the next
         # full garbage collection.
-        yield Meter(max_tokens=max_tokens, prompt_tokens=partial(_prompt_tokens, chat))
+        yield Meter(max_tokens=max_tokens, prompt_tokens=lambda: prompt.total)
     if abilities.silent:
         yield WithoutReasoning()
-
-
-def _prompt_tokens(chat: ChatRequest) -> int:
-    return prompt_tokens(chat.messages) + estimate_tokens(chat.closing)

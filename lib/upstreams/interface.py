@@ -148,6 +148,10 @@ class AccountDesk(Protocol):
         """Check each token, one after the other. No token is used up."""
         ...
 
+    async def prove(self, caller: Caller) -> None:
+        """Raise the refusal if the upstream has taken none of the caller's tokens, and takes none now."""
+        ...
+
     async def store_problem(self, within_s: float) -> str | None:
         """Return the store's problem, or None; a store that does not answer in time has one."""
         ...

@@ -12,6 +12,9 @@ from lib.web.caller import identify, identify_owner
 from lib.web.deadline import deadline_of
 from lib.web.ending import told_as_error
 
+UNPROVEN_BODY_BYTES = 1024 * 1024
+"""A body up to this size is read before the upstream has taken the caller's token."""
+
 
 def call_of(request: Request, *, brought: str | None = None, owner_only: bool = False) -> Call:
     """Raise AuthenticationFailed if the request has no valid credential.
@@ -28,3 +31,12 @@ def call_of(request: Request, *, brought: str | None = None, owner_only: bool = 
         deadline_at=deadline_of(request, settings),
         ending=told_as_error,
     )
+
+
+async def body_limit(request: Request, call: Call) -> int:
+    """Return the limit of the body. The token of an unknown caller is tried before a large body is read."""
+    if not call.caller.is_owner:
+        declared = request.headers.get("content-length", "")
+        if not declared.isdecimal() or len(declared) > 9 or int(declared) > UNPROVEN_BODY_BYTES:
+            await call.services.accounts.prove(call.caller)
+    return call.settings.max_body_bytes

@@ -33,10 +33,6 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if is_api_key(credential, settings):
         return Caller(settings.refresh_tokens, is_owner=True, key=credential)
     tokens = split_tokens(credential)
-    if len(tokens) > MAX_TOKENS:
-        raise AuthenticationFailed(
-            f"Expected at most {MAX_TOKENS} refresh tokens in the credential, got {len(tokens)}."
-        )
     if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"
@@ -56,7 +52,13 @@ def identify_owner(request: Request, settings: Settings) -> Caller:
 
 
 def split_tokens(text: str) -> tuple[str, ...]:
-    return tuple(token for token in (piece.strip() for piece in text.split(",")) if token)
+    """Return each refresh token once. Every way into the gateway has the same limit of them."""
+    tokens = tuple(dict.fromkeys(token for token in (piece.strip() for piece in text.split(",")) if token))
+    if len(tokens) > MAX_TOKENS:
+        raise AuthenticationFailed(
+            f"Expected at most {MAX_TOKENS} refresh tokens in one request, got {len(tokens)}."
+        )
+    return tokens
 
 
 def credential_of(request: Request) -> str:

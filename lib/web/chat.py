@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
+from lib.chat.size import require_room
 from lib.dialects.interface import (
     Address,
     AskedT,
@@ -24,12 +25,14 @@ from lib.dialects.interface import (
     StreamForm,
     own_id,
 )
+from lib.errors import Overloaded
 from lib.flows.chat import open_reply
 from lib.settings import Settings
+from lib.tasks import Crowded, Threads
 from lib.upstreams.interface import Call
 from lib.web.app import Endpoint, create_app
 from lib.web.body import read_body
-from lib.web.call import call_of
+from lib.web.call import body_limit, call_of
 from lib.web.headers import reply_headers
 from lib.web.streaming import EVENTS_TYPE, EventStreamResponse, OwningResponse, render_stream
 
@@ -39,6 +42,8 @@ PATIENCE_S = 1.0
 A refusal comes within milliseconds after acceptance and becomes a real HTTP status. If the model thinks for
 longer, the client still gets its headers.
 """
+
+COUNTING = Threads("count", threads=1, max_waiting=64)
 
 
 def patience_of(settings: Settings) -> float:
@@ -74,7 +79,13 @@ def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
 
     async def count_tokens(request: Request) -> Response:
         _, asked = await read_asked(request, dialect, params)
-        return Response(dialect.count(asked), media_type="application/json")
+        require_room(asked.chat)
+        # In a thread: a long prompt takes a second, and the count is made in small steps.
+        try:
+            counted = await COUNTING.run(lambda: dialect.count(asked))
+        except Crowded:
+            raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
+        return Response(counted, media_type="application/json")
 
     return count_tokens
 
@@ -84,7 +95,7 @@ async def read_asked(
 ) -> tuple[Call, AskedT]:
     """Raise GatewayError if the caller is unknown or the request is wrong."""
     call = call_of(request)
-    body = await read_body(request, limit=call.settings.max_body_bytes)
+    body = await read_body(request, limit=await body_limit(request, call))
     address = Address({**request.path_params, **params}, dict(request.query_params))
     asked = dialect.parse(body, address)
     call.trace.notices.update(getattr(asked, "ignored", ()))  # Some dialects ignore a part of a request.

@@ -15,7 +15,7 @@ from lib.dialects.openai_media import parse_image_request, render_images, texts_
 from lib.flows.images import open_files, open_images
 from lib.web.app import create_app
 from lib.web.body import read_body
-from lib.web.call import call_of
+from lib.web.call import body_limit, call_of
 from lib.web.headers import reply_headers
 from lib.web.media import Base64Response
 from lib.web.streaming import OwningResponse
@@ -27,7 +27,7 @@ def images_app(path: str) -> Starlette:
 
 async def create_images(request: Request) -> Response:
     call = call_of(request)
-    asked = parse_image_request(await read_body(request, limit=call.settings.max_body_bytes))
+    asked = parse_image_request(await read_body(request, limit=await body_limit(request, call)))
     created = int(time.time())
     async with AsyncExitStack() as resources:
         made = await resources.enter_async_context(open_images(asked, call))

@@ -17,7 +17,7 @@ from lib.dialects.openai_responses_request import AskedResponse
 from lib.errors import ConversationNotFound, NotFound
 from lib.settings import current
 from lib.web.body import read_body
-from lib.web.call import call_of
+from lib.web.call import body_limit, call_of
 from lib.web.caller import identify
 from lib.web.chat import answer_chat
 from lib.web.response_ids import NamedResponse, seal, unseal
@@ -27,7 +27,7 @@ _NONCE_BYTES = 6
 
 async def create_response(request: Request) -> Response:
     call = call_of(request)
-    body = await read_body(request, limit=call.settings.max_body_bytes)
+    body = await read_body(request, limit=await body_limit(request, call))
     asked = continued(openai_responses.parse(body, Address()), call.caller)
     call.trace.notices.update(asked.ignored)
     answer_id = naming(asked, call.caller, secrets.token_bytes(_NONCE_BYTES))

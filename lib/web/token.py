@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from lib.dialects.openai_errors import error_body
 from lib.dialects.token_check import parse_token, render_checks
+from lib.errors import AuthenticationFailed, InvalidRequest
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.call import call_of
@@ -27,6 +28,14 @@ async def post_check(request: Request) -> Response:
         call_of(request)  # A wrong credential is refused before its body is read.
     token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
     call = call_of(request, brought=token)
-    checked = split_tokens(token) if token else call.caller.refresh_tokens
+    checked = _tokens_in(token) if token else call.caller.refresh_tokens
     checks = await call.services.accounts.check(checked)
     return Response(render_checks(checks), media_type="application/json")
+
+
+def _tokens_in(body: str) -> tuple[str, ...]:
+    """Return the tokens to check. The caller is known, so too many of them are no wrong credential."""
+    try:
+        return split_tokens(body)
+    except AuthenticationFailed as error:
+        raise InvalidRequest(error.message, param="token") from None

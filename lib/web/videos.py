@@ -26,7 +26,7 @@ from lib.flows.videos import (
 )
 from lib.web.app import create_app
 from lib.web.body import read_body
-from lib.web.call import call_of
+from lib.web.call import body_limit, call_of
 from lib.web.form import read_form
 from lib.web.media import POLL_AGAIN, AnswerThen, asked_once, attempt_of
 
@@ -47,7 +47,7 @@ def videos_app() -> Starlette:
 
 async def create_video(request: Request) -> Response:
     call, attempt = call_of(request), attempt_of(request.headers)
-    with await read_form(request, limit=call.settings.max_body_bytes) as form:
+    with await read_form(request, limit=await body_limit(request, call)) as form:
         frame = form.files.get("input_reference")
         order = parse_creation(form.json, form.texts, has_file=frame is not None)
         state = await make_video(order, call, frame=frame, attempt=attempt)
@@ -75,7 +75,7 @@ async def delete_video(request: Request) -> Response:
 
 async def create_generation(request: Request) -> Response:
     call = call_of(request)
-    order = parse_generation(await read_body(request, limit=call.settings.max_body_bytes))
+    order = parse_generation(await read_body(request, limit=await body_limit(request, call)))
     state = await make_video(order, call, attempt=attempt_of(request.headers))
     if (failure := failure_of(state)) is not None:
         raise failure

@@ -353,6 +353,31 @@ def test_a_token_is_checked_where_it_is_put(
     assert client._http.post(client.url + "/token/check", json={"token": "junk"}).status_code == 401
 
 
+def test_one_check_asks_for_a_few_tokens_at_most(client: Client, upstream: Upstream) -> None:
+    many = ",".join(upstream.add_account().token for _ in range(17))
+    refused = client.post("/token/check", {"token": many})
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "token")
+    again = ",".join([upstream.add_account().token] * 50)
+    assert client.post("/token/check", {"token": again}).json()["live"] is True
+    assert upstream.count("user/refresh") == 1
+
+
+def test_a_large_body_of_an_unknown_caller_is_not_read(
+    client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv("API_KEYS")
+    dead, alive = upstream.add_account(), upstream.add_account()
+    upstream.sim.revoke(dead.uid)
+    size = {"content-length": str(2 * 1024 * 1024)}
+    with RawClient(client.url) as raw:
+        raw.send(head("POST", CHAT, {**size, "authorization": f"Bearer {dead.token}"}) + b"{")
+        assert raw.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 401 ")
+    known = Client(client._http, client.url, alive.token)
+    body = {**chat_body("[scene:text chars=9]"), "audio_": "a" * 2 * 1024 * 1024}
+    assert known.post(CHAT, body).status_code == 200
+    assert upstream.count("user/refresh") == 2
+
+
 @pytest.mark.parametrize("token", [KEY, "令牌", "a b", "\n"])
 def test_what_is_no_token_is_not_shown_to_the_upstream(
     client: Client, upstream: Upstream, token: str

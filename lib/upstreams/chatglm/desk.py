@@ -7,9 +7,11 @@ import secrets
 from datetime import UTC, datetime
 from time import time
 
+from lib.chat.caller import Caller
 from lib.errors import AccountRefused, GatewayError
 from lib.store.seal import Place
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.check import check_tokens
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth, TokenStatus
@@ -28,6 +30,9 @@ class AccountDesk:
 
     async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
         return await check_tokens(refresh_tokens, self._gateway)
+
+    async def prove(self, caller: Caller) -> None:
+        await self._gateway.proofs.proven(accounts_of(caller), caller)
 
     async def store_problem(self, within_s: float) -> str | None:
         return await self._gateway.memory.problem_within(within_s)

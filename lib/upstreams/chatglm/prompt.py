@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
+from itertools import chain, count
 
 from lib.chat.request import Attachment, FilePart, ImagePart, Message, Role, ToolCall
 from lib.errors import InvalidRequest
@@ -15,7 +16,8 @@ _ROLES: dict[Role, str] = {
     "assistant": "assistant",
     "tool": "observation",
 }
-_MARKER = re.compile(r"<\|(?:system|user|assistant|observation)(?::([0-9]+))?\|>")
+MAX_TRIED = 16
+"""So many numbers are tried in turn. A text of 4 MB may contain markers with 280,000 numbers."""
 
 
 def merge(messages: tuple[Message, ...], closing: str = "") -> str:
@@ -82,12 +84,21 @@ def _marker(role: str, number: int) -> str:
 
 
 def _free_number(messages: tuple[Message, ...]) -> int:
-    """Return the least number that no marker in a text has; 1 is the plain spelling."""
-    taken = {found or "1" for message in messages for found in _MARKER.findall(_turn_texts(message))}
-    number = 1
-    while str(number) in taken:
-        number += 1
-    return number
+    """Return the least number that no marker in a text has, if it is small; 1 is the plain spelling."""
+    texts = "\n".join(map(_turn_texts, messages))
+    if "<|" not in texts:
+        return 1
+    numbers = chain(range(1, MAX_TRIED + 1), count(_number_of(texts)))
+    return next(number for number in numbers if not _has_marker(texts, number))
+
+
+def _has_marker(texts: str, number: int) -> bool:
+    return any(_marker(role, number) in texts for role in set(_ROLES.values()))
+
+
+def _number_of(texts: str) -> int:
+    """Make a number of the text itself: the text cannot contain it, except by a chance of 1 in 2**48."""
+    return int.from_bytes(hashlib.sha256(texts.encode("utf-8", "surrogatepass")).digest()[:6])
 
 
 def _turn_texts(message: Message) -> str:

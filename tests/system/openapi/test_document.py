@@ -36,6 +36,7 @@ from lib.dialects import (
     openai_responses_object,
     openai_responses_request,
     openai_videos,
+    stops,
     token_check,
 )
 from lib.flows import health
@@ -321,7 +322,8 @@ def test_the_words_that_videos_know_are_the_codes() -> None:
 def test_the_limits_are_the_codes() -> None:
     assert SCHEMAS["Effort"]["enum"] == [*openai_chat_request._EFFORTS, None]
     stop = SCHEMAS["ChatCompletionRequest"]["properties"]["stop"]["anyOf"][1]
-    assert stop["maxItems"] == openai_chat_request.MAX_STOP_SEQUENCES
+    assert stop["maxItems"] == stops.MAX_SEQUENCES
+    assert stop["items"]["maxLength"] == stops.MAX_CHARS
     assert SCHEMAS["ImagesRequest"]["properties"]["n"]["maximum"] == openai_media.MAX_IMAGES
     roles = [
         role for message in SCHEMAS["Message"]["oneOf"] for role in _words(message["properties"]["role"])

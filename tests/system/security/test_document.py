@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from hosts.box import bounded_http
-from lib.dialects import json_body
+from lib.chat import size
+from lib.dialects import json_body, stops
 from lib.web import form, guessing, overload, streaming
+from lib.web.caller import MAX_TOKENS
 
 ROOT = Path(__file__).resolve().parents[3]
 GUARDS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())
@@ -35,7 +37,11 @@ def test_the_figures_are_those_of_the_code() -> None:
         f"a boundary of {form.MAX_BOUNDARY_CHARS} characters",
         f"{bounded_http.MAX_HEAD_BYTES // 1024} KiB, {bounded_http.PATIENCE_S:g} s",
         f"After {streaming.SEND_TIMEOUT_S:g} s in which it takes nothing",
-        f"{json_body.LIMITS.max_containers:,} objects and arrays, or {json_body.LIMITS.max_values:,} commas",
+        f"more than {json_body.LIMITS.max_values:,} values",
+        f"{size.MAX_PROMPT_CHARS:,} characters",
+        f"{size.MAX_MESSAGES:,} messages",
+        f"{stops.MAX_SEQUENCES} sequences of {stops.MAX_CHARS:,} characters",
+        f"{MAX_TOKENS} tokens a request",
     ):
         assert figure in text, figure
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lib.chat import usage
 from lib.chat.request import ImagePart, Message, TextPart, ToolCall
-from lib.chat.usage import TokenCounter, estimate_tokens, prompt_tokens
+from lib.chat.usage import PromptCount, TokenCounter, estimate_tokens, prompt_tokens
 
 CORPUS = Path(__file__).parent / "corpus"
 KINDS = {
@@ -177,3 +177,20 @@ def test_a_prompt_is_its_texts_and_an_overhead_per_message() -> None:
     texts = ("Be brief.", "Hello", "Ada", "look", '{"at":"cat"}', "a cat")
     assert prompt_tokens(messages) == 4 * 4 + sum(map(estimate_tokens, texts))
     assert prompt_tokens(()) == 0
+
+
+@given(st.text("ab Zé1.,(中🎉\n ", max_size=40))
+def test_a_long_text_has_the_same_count_in_windows(text: str) -> None:
+    long = text * 1_000
+    counter = TokenCounter()
+    counter.add(long)
+    assert estimate_tokens(long) == counter.total
+
+
+def test_a_prompt_is_counted_in_steps_that_add_up() -> None:
+    messages = [Message("user", (TextPart("Hello, 世界! " * 20_000),)), Message("user", (TextPart("a"),))]
+    whole, stepwise = PromptCount(messages, "the end"), PromptCount(messages, "the end")
+    assert whole.is_long
+    assert len(list(stepwise.steps())) > 10
+    assert stepwise.total == whole.total == prompt_tokens(messages) + estimate_tokens("the end")
+    assert not PromptCount(messages[1:]).is_long

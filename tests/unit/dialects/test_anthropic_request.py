@@ -407,7 +407,7 @@ CALL = {"type": "tool_use", "id": "a", "name": "n"}
          "messages[0].content[0].name"),
         ({"system": [{"type": "video"}]}, "unsupported_parameter", "system[0]"),
         ({"model": "m" * 257}, "invalid_value", "model"),
-        ({"stop_sequences": ["a"] * 65}, "invalid_value", "stop_sequences"),
+        ({"stop_sequences": ["a"] * 17}, "invalid_value", "stop_sequences"),
         ({"max_tokens": "7"}, "invalid_value", "max_tokens"),
         ({"output_config": {"effort": "huge"}}, "invalid_value", "output_config.effort"),
         ({"output_config": {"format": {"type": "xml"}}}, "invalid_value", "output_config.format.type"),

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib.dialects.json_body import (
     JsonLimits,
     convert,
     decode_body,
+    has_more_values,
     invalid_value,
     missing_field,
     shown,
@@ -29,7 +32,22 @@ class Outer(msgspec.Struct):
     anything: Any = None
 
 
+NO_VALUES = '[{,"\\ a'
 DECODER = msgspec.json.Decoder(Outer)
+
+
+def nested(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(values, max_size=4) | st.dictionaries(
+        st.text(st.sampled_from(NO_VALUES)), values, max_size=4
+    )
+
+
+def marks_of(value: Any) -> int:
+    """Count the brackets that open, and the commas, of a value's JSON."""
+    if not isinstance(value, list | dict):
+        return 0
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(0, len(inner) - 1) + sum(map(marks_of, inner))
 
 
 def refusal(body: bytes) -> tuple[str | None, str | None, str]:
@@ -152,8 +170,16 @@ def test_more_objects_and_arrays_than_any_text_has_are_not_even_decoded(body: by
 
 
 def test_the_most_that_is_taken_is_taken() -> None:
-    limits = JsonLimits(max_containers=3, max_values=2)
+    limits = JsonLimits(max_values=5)
     decode_body(b'{"anything": [[1, 2, 3]]}', DECODER, limits)
-    for body in (b'{"anything": [[[]]]}', b'{"anything": [1, 2, 3, 4]}', b'{"inner": [{}, {}, {}]}'):
-        with pytest.raises(RequestTooLarge, match="at most 3 objects and arrays and 2 commas"):
+    for body in (b'{"anything": [[[[[]]]]]}', b'{"anything": [1, 2, 3, 4, 5]}', b'{"inner": [{}, {}, {}]}'):
+        with pytest.raises(RequestTooLarge, match="at most 5 values"):
             decode_body(body, DECODER, limits)
+
+
+@given(st.recursive(st.none() | st.text(st.sampled_from(NO_VALUES)) | st.integers(), nested, max_leaves=9))
+def test_marks_in_texts_are_no_values(value: Any) -> None:
+    count = marks_of(value)
+    body = msgspec.json.encode(value)
+    assert not has_more_values(body, count)
+    assert not count or has_more_values(body, count - 1)

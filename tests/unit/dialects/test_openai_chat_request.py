@@ -23,8 +23,9 @@ from lib.chat.request import (
     ToolChoice,
 )
 from lib.dialects.interface import Address
-from lib.dialects.openai_chat_request import MAX_STOP_SEQUENCES, AskedChat
+from lib.dialects.openai_chat_request import AskedChat
 from lib.dialects.openai_chat_request import parse as parse_body
+from lib.dialects.stops import MAX_SEQUENCES
 from lib.errors import InvalidRequest
 
 USER: dict[str, Any] = {"role": "user", "content": "Hello"}
@@ -269,7 +270,7 @@ INVALID: Refused = [
     ({"max_tokens": 0}, "max_tokens", "expected an integer of at least 1, got 0."),
     ({"max_tokens": -1, "max_completion_tokens": 5}, "max_tokens", "got -1."),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "of at least 1, got 0."),
-    ({"stop": ["x"] * 65}, "stop", f"at most {MAX_STOP_SEQUENCES} sequences, got 65."),
+    ({"stop": ["x"] * 17}, "stop", f"at most {MAX_SEQUENCES} sequences, got 17."),
     (
         {"reasoning_effort": "huge"},
         "reasoning_effort",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from lib.errors import GatewayError, InvalidRequest, NoAccountAvailable, Throttl
 from lib.flows.chat import open_reply
 from lib.flows.plan import Planned
 from lib.settings import Settings
+from lib.tasks import beside
 from lib.trace import Trace
 from lib.upstreams.interface import Abilities, Batch, Call
 
@@ -167,3 +169,31 @@ async def test_leaving_early_closes_the_reply() -> None:
     async with open_reply(CHAT, call(upstream)) as reply:
         assert (await anext(reply))[0] == STARTED
     assert upstream.asked == ["Hi", "closed"]
+
+
+LONG = ChatRequest(model="glm", messages=(Message("user", (TextPart("Hello, world. " * 50_000),)),))
+
+
+async def test_a_long_prompt_is_counted_while_the_loop_turns() -> None:
+    turns = 0
+
+    async def heart() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with beside(heart()):
+        events = await ask(FakeUpstream(HELLO), chat=LONG)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].usage == Usage(4 + 4 * 50_000 + 1, 2)
+    assert turns > 40  # 700,000 characters are 43 windows.
+
+
+async def test_a_prompt_that_no_model_takes_is_refused_before_any_upstream_is_asked() -> None:
+    upstream = FakeUpstream(HELLO)
+    too_long = ChatRequest(model="glm", messages=(Message("user", (TextPart("a" * 4_000_001),)),))
+    with pytest.raises(InvalidRequest) as caught:
+        await ask(upstream, chat=too_long)
+    assert caught.value.code == "context_length_exceeded"
+    assert upstream.asked == []

@@ -70,6 +70,10 @@ def test_a_credential_of_many_tokens_is_refused() -> None:
     assert len(caller(OPEN, tokens.rpartition(",")[0]).refresh_tokens) == MAX_TOKENS
 
 
+def test_a_token_counts_once_however_often_it_is_named() -> None:
+    assert caller(OPEN, "a.b.c," * 100 + "d.e.f").refresh_tokens == ("a.b.c", "d.e.f")
+
+
 # Keys that are given as their hashes
 
 

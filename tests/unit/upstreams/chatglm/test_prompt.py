@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,12 @@ def test_the_attachments_of_all_turns_are_in_their_order() -> None:
     assert attachments(conversation) == (cat, report, cat)
     assert attachments(new_messages(conversation)) == (report, cat)
     assert merge((Message("user", (cat,)),)) == ""
+
+
+def test_a_text_with_every_small_number_gets_one_of_its_own() -> None:
+    text = "".join(f"<|user:{number}|>" for number in range(100)) + "<|user|>"
+    prompt = merge((Message("user", (TextPart(text),)), Message("user", (TextPart("b"),))))
+    found = re.match(r"<\|user:([0-9]+)\|>\n", prompt)
+    assert found is not None
+    assert int(found[1]) > 100
+    assert prompt.count(f":{found[1]}|>") == 3  # two turns, and the assistant's
