@@ -8,7 +8,6 @@ decompression to its user. This module resolves once, checks all addresses, and 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,9 +16,11 @@ import httpx
 import msgspec
 
 from lib.connections import careful
+from lib.errors import InvalidRequest
 from lib.files.addresses import is_public, read_address
 from lib.files.inflate import BrokenCompression, Inflater
 from lib.files.inline import decode_base64_file, is_data_url, unavailable
+from lib.files.lookups import Lookups
 from lib.files.names import name_of
 from lib.files.spool import SPOOL_BYTES, FetchedFile, Spool
 from lib.tasks import start
@@ -51,16 +52,6 @@ class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
     """So many addresses of a host are tried, one after the other: two of each family."""
 
 
-async def resolve_by_system(host: str, port: int) -> list[str]:
-    """Ask the system, in a thread. It also reads odd notations of addresses, so we check its result."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # The system returns a zone beside the address. Put it back: `read_address` refuses it.
-    return [
-        f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
-        for *_, address in found
-    ]
-
-
 class Fetcher:
     """Fetches files on one event loop. No cookies, credentials or proxies; no connection is reused."""
 
@@ -69,12 +60,12 @@ class Fetcher:
         *,
         allow_hosts: tuple[str, ...],
         limits: FetchLimits,
-        resolve: Resolve = resolve_by_system,
+        resolve: Resolve | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._allowed = {entry.lower() for entry in allow_hosts}
         self._limits = limits
-        self._resolve = resolve
+        self._resolve = resolve or Lookups().resolve
         self._timeouts = httpx.Timeout(limits.idle_s, connect=limits.connect_s).as_dict()
         self._ssl_context = ssl_context
         self._transport: httpx.AsyncHTTPTransport | None = None
@@ -131,7 +122,7 @@ class Fetcher:
                 return await careful(self._opened_transport()).handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
-        raise failure or unavailable(f"The name {url.host} has no address.")
+        raise failure or _not_public(url.host)
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
         """Resolve once, and refuse the host if any of its addresses is not public."""
@@ -142,12 +133,10 @@ class Fetcher:
         except TimeoutError:
             raise unavailable(f"The name {host} could not be resolved in time.") from None
         except (OSError, ValueError) as error:  # ValueError: the text cannot be a name
-            raise unavailable(f"The name {host} cannot be resolved.") from error
+            raise _not_public(host) from error
         addresses = [read_address(text) for text in found]
         if not self._is_allowed(url) and not all(address and is_public(address) for address in addresses):
-            raise unavailable(
-                f"{host} is not a public host. Files are fetched from the public internet only."
-            )
+            raise _not_public(host)
         return _families_in_turn([str(address) for address in addresses if address])
 
     def _is_allowed(self, url: httpx.URL) -> bool:
@@ -166,6 +155,11 @@ class Fetcher:
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             )
         return self._transport
+
+
+def _not_public(host: str) -> InvalidRequest:
+    """Say the same of a name that leads inside and of one that does not exist: a caller could list ours."""
+    return unavailable(f"{host} is not a public host. Files are fetched from the public internet only.")
 
 
 def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL:

@@ -22,7 +22,7 @@ import msgspec
 
 from lib.patience import patience
 from lib.store import Passing, StoreError
-from lib.store.link import HttpLink
+from lib.store.link import HttpLink, LinkAnswer
 from lib.store.settings import DynamoSettings
 from lib.store.sigv4 import Credentials, sign
 
@@ -163,7 +163,7 @@ def _endpoint_of(region: str) -> str:
     return f"https://dynamodb.{region}.{suffix}"
 
 
-def _read(operation: str, response: httpx.Response) -> dict[str, Any]:
+def _read(operation: str, response: LinkAnswer) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(response.content, type=dict[str, Any])
     except ValueError:

@@ -7,11 +7,19 @@ import ssl
 from typing import Any
 
 import httpx
+import msgspec
 
 from lib.connections import AsyncClient
 from lib.store import Passing
 
 KEEPALIVE_S = 30.0
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""Our entries are much smaller. A larger answer is not read to its end."""
+
+
+class LinkAnswer(msgspec.Struct, frozen=True):
+    status_code: int
+    content: bytes
 
 
 class HttpLink:
@@ -34,11 +42,12 @@ class HttpLink:
 
     async def post(
         self, url: httpx.URL | str, content: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
-    ) -> httpx.Response:
-        """Return the answer with any status; raise Passing if no answer comes in time."""
+    ) -> LinkAnswer:
+        """Return the answer with any status. Raise Passing if none comes in time, or a strange one."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._client().post(url, content=content, headers=headers)
+                async with self._client().stream("POST", url, content=content, headers=headers) as response:
+                    return LinkAnswer(response.status_code, await _whole(response))
         except httpx.ConnectError as error:
             raise Passing(type(error).__name__, is_unheard=True) from None
         except (TimeoutError, httpx.RequestError) as error:  # Its text may quote a header.
@@ -58,3 +67,16 @@ class HttpLink:
             limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
             self._http = AsyncClient(timeout=None, limits=limits, **self._options)
         return self._http
+
+
+async def _whole(response: httpx.Response) -> bytes:
+    """Read a body as it is. We ask for no compression, and a few bytes could unpack to gigabytes."""
+    if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise Passing("a compressed answer")
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    body = bytearray()
+    async for piece in response.stream:
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise Passing("an answer without end")
+    return bytes(body)

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from lib.store import Passing, StoreError
-from lib.store.link import HttpLink
+from lib.store.link import HttpLink, LinkAnswer
 from lib.store.redis_commands import Command, RedisCommands
 from lib.store.settings import UpstashSettings
 
@@ -52,7 +52,7 @@ class UpstashStore(RedisCommands):
         return _result(command[0], response)
 
 
-def _result(name: str, response: httpx.Response) -> Any:
+def _result(name: str, response: LinkAnswer) -> Any:
     try:
         answer = msgspec.json.decode(response.content, type=dict[str, Any])
     except ValueError:

@@ -257,6 +257,21 @@ async def test_a_look_up_that_takes_too_long_is_refused() -> None:
     assert await refuse("http://a.example/", hasty) == []
 
 
+async def test_a_name_without_an_address_gets_the_words_of_a_private_one() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        if host == "none.example":
+            raise OSError("unknown")
+        return ["10.0.0.1"] if host == "inside.example" else []
+
+    words = set()
+    for name in ("none", "inside", "empty"):
+        with pytest.raises(InvalidRequest) as refused:
+            async with fetcher(resolve=resolve).fetch(f"http://{name}.example/", max_bytes=10):
+                pass
+        words.add(refused.value.message.replace(name, "x"))
+    assert len(words) == 1
+
+
 # Certificates
 
 

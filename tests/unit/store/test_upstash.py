@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import AsyncIterator
+
 import httpx
 import msgspec
 import pytest
@@ -202,3 +205,38 @@ def test_an_address_or_token_that_cannot_be_is_refused_without_its_secrets(url: 
         settings_of("upstash://", KV_REST_API_URL=url, KV_REST_API_TOKEN=token)
     assert "s3cr" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+class Endless(httpx.AsyncByteStream):
+    """An answer that goes on, and counts how much of it was read."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.size += 65_536
+            yield b" " * 65_536
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    endless = [Endless() for _ in range(3)]
+    script = Scripted(*(httpx.Response(200, stream=stream) for stream in endless))
+    with pytest.raises(UpstashError, match="an answer without end, 3 times"):
+        await script.store().get("key")
+    assert all(stream.size <= 5 * 1024 * 1024 for stream in endless)
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    bomb = gzip.compress(gzip.compress(b" " * 1024 * 1024))
+    answers = [httpx.Response(200, stream=Once(bomb), headers={"content-encoding": "gzip, gzip"})] * 3
+    with pytest.raises(UpstashError, match="a compressed answer"):
+        await Scripted(*answers).store().get("key")
+
+
+class Once(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from io import BytesIO
 from time import time
 from typing import IO
 
@@ -23,7 +21,8 @@ from lib.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from lib.files.frames import MAX_HEIGHT, WIDTH, fit_frame
+from lib.files.frame_queue import fit_in_turn
+from lib.files.frames import MAX_HEIGHT, WIDTH
 from lib.store.seal import Place
 from lib.store.shared import SharedState
 from lib.tasks import run_to_end
@@ -56,8 +55,6 @@ _LOST = (
     "It is not known whether a video was begun, so it was not ordered again; "
     "repeat the request only if a second video does no harm."
 )
-_one_frame = threading.Lock()
-"""A frame costs a core and some hundred megabytes while it is made: one of them at a time in a process."""
 
 _BEGUN, _IS_LOST = "begun", "lost"
 """An order's record holds one of these words while there is no id yet, or if there will never be one."""
@@ -276,14 +273,7 @@ def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
 
 
 async def _fitted(file: IO[bytes], param: str) -> UploadedFile:
-    written = BytesIO()
-    await asyncio.to_thread(_fit, file, written, param)
-    return UploadedFile("frame.jpg", written.getvalue(), "image/jpeg")
-
-
-def _fit(file: IO[bytes], written: IO[bytes], param: str) -> None:
-    with _one_frame:
-        fit_frame(file, written, param=param)
+    return UploadedFile("frame.jpg", await fit_in_turn(file, param=param), "image/jpeg")
 
 
 def _lost(error: GatewayError) -> GatewayError:

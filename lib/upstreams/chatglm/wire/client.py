@@ -38,6 +38,7 @@ from lib.upstreams.chatglm.wire.receiving import (
     next_chunk,
     read_rest,
     taken_within,
+    unpacked,
     watched,
 )
 from lib.upstreams.chatglm.wire.signing import sign
@@ -224,7 +225,7 @@ class ChatGLM:
         return await self._at_the_right_time(attempt, session)
 
     async def _accepted(self, response: httpx.Response, tap: Tap | None) -> UpstreamStream:
-        chunks = response.aiter_bytes()
+        chunks = unpacked(response)
         if tap is not None:
             chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
         first = await next_chunk(chunks)
@@ -359,7 +360,7 @@ class ChatGLM:
         with errors_of_http():
             response = await self._http.send(request, stream=True)
         try:
-            body = await read_rest(b"", response.aiter_bytes())
+            body = await read_rest(b"", unpacked(response))
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers.get("content-type", ""), body)

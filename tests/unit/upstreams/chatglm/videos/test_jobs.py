@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from io import BytesIO
 from typing import Any
 
@@ -527,21 +526,6 @@ async def test_a_first_frame_that_takes_too_long_leaves_the_order_out(
     call = flow.calling(caller_of(account), left_s=0.3)
     with pytest.raises(UpstreamTimeout, match="No video was ordered"):
         await make_video(flow.gateway, request, call)
-
-
-async def test_one_first_frame_is_made_at_a_time(
-    flow: Flow, account: SimulatedAccount, sim: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    under_way: list[int] = []
-
-    def slow(*_: Any, **__: Any) -> None:
-        under_way.append(1)
-        time.sleep(0.05)
-        assert len(under_way) == 1
-        under_way.clear()
-
-    monkeypatch.setattr(video_orders, "fit_frame", slow)
-    await asyncio.gather(*(video_orders._fitted(BytesIO(), "x") for _ in range(4)))
 
 
 # The server's end

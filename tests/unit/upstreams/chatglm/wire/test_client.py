@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -518,6 +520,56 @@ async def test_whatever_comes_leaves_as_one_of_our_errors(
             await chatglm.aclose()
 
 
+def packed(content: bytes, times: int) -> bytes:
+    for _ in range(times):
+        content = gzip.compress(content)
+    return content
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_answer_that_bursts_is_not_unpacked(times: int) -> None:
+    """64 MiB of spaces are 65 kB, and packed twice 200 bytes."""
+    bomb = packed(b" " * 64 * 1024 * 1024, times)
+    encoding = b"content-encoding: " + b", ".join([b"gzip"] * times)
+    raw = OK + encoding + b"\r\ncontent-length: %d\r\n\r\n" % len(bomb) + bomb
+    with listening(answering(raw)) as url:
+        chatglm, session = ChatGLM(config(url)), Session("a", "d" * 32)
+        tracemalloc.start()
+        try:
+            with pytest.raises(UpstreamProtocolError):
+                await chatglm.user_info(session)
+            assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
+            await chatglm.aclose()
+
+
+async def test_a_stream_that_bursts_comes_in_small_pieces() -> None:
+    bomb = packed(b" " * 64 * 1024 * 1024, 1)
+    raw = OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb) + bomb
+    with listening(answering(raw)) as url:
+        chatglm = ChatGLM(config(url))
+        try:
+            session = Session("a", "d" * 32)
+            stream = await chatglm.start_chat(session, "Hello!", Target(model="glm"), "")
+            pieces = [await stream.read() for _ in range(4)]
+            await stream.aclose()
+        finally:
+            await chatglm.aclose()
+    assert all(0 < len(piece) <= 65_536 for piece in pieces)
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    body = packed(b'{"status":0,"result":{"is_guest":true}}', 1)
+    raw = OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    with listening(answering(raw)) as url:
+        chatglm = ChatGLM(config(url))
+        try:
+            assert (await chatglm.user_info(Session("a", "d" * 32))).is_guest
+        finally:
+            await chatglm.aclose()
+
+
 async def test_a_refused_connection_is_told(upstream: Upstream) -> None:
     with listening() as url:
         pass
@@ -581,13 +633,21 @@ async def test_connections_are_kept_for_the_next_call(
     assert len(chatglm._http._transport._pool.connections) == 1  # type: ignore[attr-defined]
 
 
+class Sent(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
 async def test_a_cookie_of_one_account_comes_with_no_other_call(chatglm: ChatGLM) -> None:
     sent: list[httpx.Headers] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         sent.append(request.headers)
         headers = {"set-cookie": "session=of-the-first; Path=/"}
-        return httpx.Response(200, json={"status": 0, "result": {"is_guest": False}}, headers=headers)
+        return httpx.Response(200, stream=Sent(b'{"status":0,"result":{"is_guest":false}}'), headers=headers)
 
     chatglm._http._transport = httpx.MockTransport(answer)
     for token in ("first", "second"):
