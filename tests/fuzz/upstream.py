@@ -28,7 +28,7 @@ from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
-from lib.upstreams.chatglm.wire.protocol import read_envelope
+from lib.upstreams.chatglm.wire.refusals import read_envelope
 from lib.upstreams.chatglm.wire.videos import read_status
 from lib.upstreams.interface import Abilities
 from scripts.support.redaction.answer import redact

@@ -26,10 +26,9 @@ from lib.upstreams.chatglm.wire.protocol import (
     image_urls,
     intercepted_calls,
     intervention_text,
-    is_unexplained,
-    stream_error,
     whole_characters,
 )
+from lib.upstreams.chatglm.wire.refusals import is_unexplained, stream_error
 
 _TERMINAL = frozenset(("finish", "error", "intervene"))
 

@@ -27,7 +27,7 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
-from lib.upstreams.chatglm.wire import protocol
+from lib.upstreams.chatglm.wire import protocol, refusals
 from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
 from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.receiving import (
@@ -234,7 +234,7 @@ class ChatGLM:
             return UpstreamStream(response, chunks, first)
         content_type = response.headers.get("content-type", "")
         body = await read_rest(first, chunks)
-        envelope = protocol.read_envelope(response.status_code, content_type, body)
+        envelope = refusals.read_envelope(response.status_code, content_type, body)
         if envelope.result is None:
             # The upstream answers an unknown assistant_id with a success without a result (observed 2026).
             raise InvalidRequest("The upstream knows no such agent.", param="model")
@@ -256,7 +256,7 @@ class ChatGLM:
                 timeout_s=DELETION_TIMEOUT_S,
             )
         except GatewayError as error:
-            if not protocol.may_be_the_paths(error):
+            if not refusals.may_be_the_paths(error):
                 raise
             body = {"assistant_id": assistant_id, "conversation_id": conversation_id}
             await self._call(protocol.DELETE_2025, session, body=body, timeout_s=DELETION_TIMEOUT_S)
@@ -339,7 +339,7 @@ class ChatGLM:
         try:
             return await attempt()
         except UpstreamRejected as error:
-            if not protocol.is_stale(error):
+            if not refusals.is_stale(error):
                 raise
             if not await self._clock.correct(since, lambda: self.server_time(session.device_id)):
                 raise
@@ -384,7 +384,7 @@ class ChatGLM:
 
 
 def _result(answer: Answer) -> Any:
-    return protocol.read_envelope(answer.status_code, answer.content_type, answer.body).result
+    return refusals.read_envelope(answer.status_code, answer.content_type, answer.body).result
 
 
 def _text(result: dict[str, Any], name: str) -> str:

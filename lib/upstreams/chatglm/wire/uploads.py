@@ -19,7 +19,7 @@ from lib.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from lib.upstreams.chatglm.wire import protocol
+from lib.upstreams.chatglm.wire import refusals
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 from lib.upstreams.chatglm.wire.protocol import FileReference
 
@@ -63,7 +63,7 @@ async def upload_file(
     try:
         return _reference(await _send(upstream, session, CHAT_UPLOAD, upload, fields), upload)
     except GatewayError as error:
-        if not isinstance(error, _NoReference) and not protocol.may_be_the_paths(error):
+        if not isinstance(error, _NoReference) and not refusals.may_be_the_paths(error):
             raise
         refusal = error
     try:

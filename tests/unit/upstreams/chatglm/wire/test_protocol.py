@@ -11,7 +11,7 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
-from lib.upstreams.chatglm.wire.protocol import (
+from lib.upstreams.chatglm.wire.refusals import (
     Envelope,
     coded_error,
     is_stale,

@@ -20,7 +20,7 @@ from lib.errors import (
     UpstreamUnreachable,
 )
 from lib.upstreams.chatglm.wire.client import Session, UploadedFile
-from lib.upstreams.chatglm.wire.protocol import coded_error
+from lib.upstreams.chatglm.wire.refusals import coded_error
 from lib.upstreams.chatglm.wire.videos import (
     BegunVideo,
     VideoOrder,
