@@ -199,7 +199,7 @@ class Reply:
             while not self._silence.has_content and not self.ended:
                 events += await self._read()
         finally:
-            trace.spend("token", exchange.turn.token_s)
+            trace.spend("token", leased.token_s)
             trace.spend("first", clock() - began_at)
         if events and isinstance(events[-1], Failed) and not any(isinstance(e, Content) for e in events):
             self.ended = False

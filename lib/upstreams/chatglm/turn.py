@@ -15,7 +15,7 @@ from lib.tasks import start
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.clean_up import TurnLimits
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
-from lib.upstreams.chatglm.wire.client import ChatGLM, Session, Tap
+from lib.upstreams.chatglm.wire.client import ChatGLM, Tap
 from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.receiving import UpstreamStream
 
@@ -76,8 +76,6 @@ class Turn:
         self.decoder = ReplyDecoder(
             continues_conversation=bool(ask.conversation_id), expects_calls=ask.expects_calls
         )
-        self.token_s = 0.0
-        """The account needed so long to have an access token."""
         self._leased = leased
         self._ask = ask
         self._tap = tap
@@ -150,18 +148,12 @@ class Turn:
 
     async def _open(self) -> list[ReplyEvent]:
         """Ask, and read until the upstream has begun; return the events that came with that."""
-        ask, loop = self._ask, asyncio.get_running_loop()
+        ask = self._ask
         files = () if ask.files is None else await ask.files.uploaded_to(self._leased)
         self._asked.set_result(None)
-        began_at = loop.time()
-
-        async def start(upstream: ChatGLM, session: Session) -> UpstreamStream:
-            self.token_s = loop.time() - began_at
-            return await upstream.start_chat(
-                session, ask.prompt, ask.target, ask.conversation_id, files, tap=self._tap
-            )
-
-        self._stream = await self._leased.begin(start)
+        self._stream = await self._leased.begin(
+            ChatGLM.start_chat, ask.prompt, ask.target, ask.conversation_id, files, tap=self._tap
+        )
         early: list[ReplyEvent] = []
         while not self.decoder.accepted and not self.decoder.ended:
             early += await self._read_upstream()

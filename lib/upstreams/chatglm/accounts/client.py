@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from time import time
 from typing import Concatenate, ParamSpec, TypeVar
@@ -83,6 +84,8 @@ class LeasedAccount(AccountClient):
     ) -> None:
         super().__init__(lease.account, tokens, upstream)
         self.lease = lease
+        self.token_s = 0.0
+        """The last generation waited so long for an access token and its lease."""
         self._cool_downs = cool_downs
         self._renewals = renewals
         self._token = ""
@@ -90,10 +93,13 @@ class LeasedAccount(AccountClient):
 
     async def begin(self, operation: Operation[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Make a call that begins a generation. The lease is confirmed right before each attempt."""
+        clock = asyncio.get_running_loop().time
+        began_at = clock()
 
         async def fenced(upstream: ChatGLM, session: Session) -> T:
             self._token = session.access_token
             await self.lease.require()
+            self.token_s = clock() - began_at
             return await operation(upstream, session, *args, **options)
 
         return await self.call(fenced)

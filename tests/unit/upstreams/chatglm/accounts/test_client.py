@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from time import time
 from typing import Any, cast
@@ -151,6 +152,23 @@ async def test_a_generation_is_begun_only_while_the_lease_is_ours(
     assert len(operation.sessions) == 1
     assert await leased.call(operation, "a") == "a", "the lease is of no matter to other calls"
     await world.store.put(lease_place(A).name, mark, ttl_s=60)
+
+
+async def test_it_tells_how_long_a_generation_waited_for_its_token(
+    world: World, leased: LeasedAccount
+) -> None:
+    clock = asyncio.get_running_loop().time
+    assert leased.token_s == 0.0
+    began_at = clock()
+    told: list[float] = []
+
+    async def operation(_upstream: ChatGLM, _session: Session) -> None:
+        told.append(leased.token_s)
+        await asyncio.sleep(0)
+
+    await leased.begin(operation)
+    assert 0.0 < leased.token_s < clock() - began_at
+    assert told == [leased.token_s], "the call itself does not count"
 
 
 @pytest.mark.parametrize(
