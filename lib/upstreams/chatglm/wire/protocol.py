@@ -119,6 +119,33 @@ class FileReference(msgspec.Struct, frozen=True, kw_only=True):
     is_image: bool
 
 
+class Envelope(msgspec.Struct):
+    """The answer of every JSON endpoint. `status` 0 is success; in 2024 it was called `code`."""
+
+    status: Any = None
+    code: Any = None
+    message: Any = None
+    result: Any = None
+    validation_error: Any = None
+
+    @property
+    def number(self) -> int | None:
+        value = self.code if self.status is None else self.status
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def words(self) -> str:
+        return without_tokens(self.message) if self.message else "no message"
+
+
+_TOKEN = re.compile(r"eyJ[\w.-]*")
+
+
+def without_tokens(said: object) -> str:
+    """Return the upstream's words for an error. Callers read them, so tokens in them are replaced."""
+    return _TOKEN.sub("…", str(said))[:200]
+
+
 _HALF = re.compile("[\ud800-\udfff]")
 _INCREMENTS = frozenset(("text", "think", "code", "content"))
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

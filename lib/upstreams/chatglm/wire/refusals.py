@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import msgspec
 
 from lib.errors import (
@@ -16,40 +13,13 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
-from lib.upstreams.chatglm.wire.protocol import UNDECODABLE, Event
+from lib.upstreams.chatglm.wire.protocol import UNDECODABLE, Envelope, Event, without_tokens
 
 STALE_SIGNATURE = 40014
 """The signature is stale, was used before, or is wrong: one number for all three (one observer, 2026)."""
 
 THROTTLED_S = 30.0
 """An account rests so long after the upstream says "too frequent" (two observers, 2026)."""
-
-
-class Envelope(msgspec.Struct):
-    """The answer of every JSON endpoint. `status` 0 is success; in 2024 it was called `code`."""
-
-    status: Any = None
-    code: Any = None
-    message: Any = None
-    result: Any = None
-    validation_error: Any = None
-
-    @property
-    def number(self) -> int | None:
-        value = self.code if self.status is None else self.status
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-    @property
-    def words(self) -> str:
-        return _without_tokens(self.message) if self.message else "no message"
-
-
-_TOKEN = re.compile(r"eyJ[\w.-]*")
-
-
-def _without_tokens(said: object) -> str:
-    """Return the upstream's words for an error. Callers read them, so tokens in them are replaced."""
-    return _TOKEN.sub("…", str(said))[:200]
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
@@ -153,7 +123,7 @@ def stream_error(event: Event) -> GatewayError:
     """Return the error for an event of status `error`."""
     for said in (event.last_error, event.error):
         if isinstance(said, dict) and said:
-            number, words = said.get("error_code"), _without_tokens(said.get("err_msg") or "no message")
+            number, words = said.get("error_code"), without_tokens(said.get("err_msg") or "no message")
             return coded_error(number if isinstance(number, int) else 0, words)
     return UpstreamRejected(
         "The upstream ended its answer with an error, and did not explain it.", retry="again"

@@ -11,8 +11,8 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
+from lib.upstreams.chatglm.wire.protocol import Envelope
 from lib.upstreams.chatglm.wire.refusals import (
-    Envelope,
     coded_error,
     is_stale,
     may_be_the_paths,
