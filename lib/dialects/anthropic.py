@@ -53,6 +53,8 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 class _ServerToolUse(msgspec.Struct):
     web_search_requests: int = 1
+    web_fetch_requests: int = 0
+    """Anthropic's type requires it."""
 
 
 class _Usage(msgspec.Struct, kw_only=True):
