@@ -26,7 +26,6 @@ from lib.chat.events import (
     Usage,
     Withdrawn,
 )
-from lib.chat.usage import estimate_tokens, prompt_tokens
 from lib.dialects.anthropic_blocks import (
     AnswerBlock,
     BlockWriter,
@@ -41,6 +40,8 @@ from lib.dialects.anthropic_blocks import (
 )
 from lib.dialects.anthropic_errors import ERROR_FORM, error_body, error_event
 from lib.dialects.anthropic_request import AskedMessage, parse
+from lib.dialects.call_arguments import as_object
+from lib.dialects.counting import count_prompt
 from lib.dialects.interface import Rendering
 
 __all__ = ["ERROR_FORM", "HEARTBEAT", "count", "error_body", "parse", "render", "renderer"]
@@ -52,6 +53,8 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 class _ServerToolUse(msgspec.Struct):
     web_search_requests: int = 1
+    web_fetch_requests: int = 0
+    """Anthropic's type requires it."""
 
 
 class _Usage(msgspec.Struct, kw_only=True):
@@ -199,12 +202,7 @@ def render(asked: AskedMessage, answer: Answer, how: Rendering) -> bytes:
 
 def count(asked: AskedMessage) -> bytes:
     """Estimate the tokens of the messages and the tools; images and files are not in it."""
-    chat = asked.chat
-    tools = sum(
-        estimate_tokens(f"{tool.name}: {tool.description} {encode(tool.schema).decode()}")
-        for tool in chat.tools
-    )
-    return encode(_Count(prompt_tokens(chat.messages) + tools))
+    return encode(_Count(count_prompt(asked.chat)))
 
 
 def _blocks(items: list[Item], asked: AskedMessage, message_id: str) -> Iterator[AnswerBlock]:
@@ -235,16 +233,7 @@ def _text_block(items: list[TextItem]) -> TextBlock:
 
 
 def _call_block(call: CallItem) -> ToolUseBlock:
-    return ToolUseBlock(call.id, call.name, msgspec.Raw(_object(call.arguments)))
-
-
-def _object(arguments: str) -> bytes:
-    """Return the arguments, which must be an object here; anything else goes into one."""
-    try:
-        is_object = isinstance(msgspec.json.decode(arguments or "{}"), dict)
-    except msgspec.DecodeError:
-        is_object = False
-    return (arguments or "{}").encode() if is_object else encode({"arguments": arguments})
+    return ToolUseBlock(call.id, call.name, as_object(call.arguments))
 
 
 def _message_id(started: Started | None, how: Rendering) -> str:

@@ -7,12 +7,10 @@ from typing import Literal
 import msgspec
 
 from lib import sse
-from lib.dialects.interface import ErrorForm
+from lib.dialects.interface import OVERLOADED_NUMBERS, ErrorForm
 from lib.errors import GatewayError, Overloaded, ShuttingDown
 
 OVERLOADED_STATUS = 529
-OVERLOADED_NUMBERS = (1305, 1312)
-"""The official API refuses with one of these numbers if the model itself is overloaded."""
 
 _TYPES = {
     401: "authentication_error",

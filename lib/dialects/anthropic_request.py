@@ -5,32 +5,23 @@ Fields that are not listed here are ignored, whatever their type.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
 from lib.dialects.anthropic_content import Content, WireMessage, read_messages, read_system
+from lib.dialects.fields import effort_of_budget, read_effort, read_limit, read_model
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.stops import read_stops
+from lib.dialects.tool_checks import check_tools
 from lib.errors import InvalidRequest
-
-MAX_MODEL_CHARS = 256
-"""An answer repeats the name."""
-MEDIUM_BUDGET, HIGH_BUDGET = 8_192, 32_768
-"""Tokens. A client that gives the model less room to think than this wants `medium`, or `high`, effort."""
 
 Shown = Literal["whole", "signed", "hidden"]
 """How the answer shows reasoning: `signed` is a block without its text."""
 
-_EFFORTS: dict[str, Effort] = {
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-    "max": "max",
-}
 _SEARCH = "web_search_"
 _SERVER_TOOLS = (_SEARCH, "web_fetch_", "code_execution_", "tool_search_tool_", "mcp_toolset", "advisor_")
 """Types of tools that Anthropic runs itself begin so (their documentation, November 2026)."""
@@ -111,12 +102,13 @@ def parse(body: bytes, _address: Address) -> AskedMessage:
 
 
 def _chat(wire: _Body) -> ChatRequest:
-    tools = tuple(_client_tools(wire.tools or ()))
-    return ChatRequest(
-        model=_model(wire.model),
+    placed = dict(_client_tools(wire.tools or ()))
+    tools = tuple(placed.values())
+    chat = ChatRequest(
+        model=read_model(wire.model),
         messages=_messages(wire),
         stop=read_stops(wire.stop_sequences, "stop_sequences"),
-        max_tokens=_max_tokens(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens),
         effort=_effort(wire),
         web_search=True if any(map(_is_search, wire.tools or ())) else None,
         tools=tools,
@@ -124,12 +116,8 @@ def _chat(wire: _Body) -> ChatRequest:
         parallel_tool_calls=not (wire.tool_choice and wire.tool_choice.disable_parallel_tool_use),
         json_format=_json_format(wire),
     )
-
-
-def _model(name: str | None) -> str:
-    if name is not None and len(name) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
-    return name or ""
+    check_tools(chat, list(placed), schema_at="input_schema", format_at=f"{_format_place(wire)}.schema")
+    return chat
 
 
 def _messages(wire: _Body) -> tuple[Message, ...]:
@@ -141,11 +129,6 @@ def _messages(wire: _Body) -> tuple[Message, ...]:
     return (*read_system(wire.system), *messages)
 
 
-def _max_tokens(limit: float | None) -> int | None:
-    """Take a number below 1 as no limit: clients send 0 and -1 for that."""
-    return None if limit is None or limit < 1 else int(limit)
-
-
 def _effort(wire: _Body) -> Effort | None:
     """Prefer the named effort. A client that only lets the model think leaves the amount to us: `high`."""
     thinking = wire.thinking or _Thinking()
@@ -153,18 +136,10 @@ def _effort(wire: _Body) -> Effort | None:
         return "none"
     word = wire.output_config.effort if wire.output_config else None
     if word:
-        if word not in _EFFORTS:
-            raise invalid_value("output_config.effort", f"one of {', '.join(_EFFORTS)}", word)
-        return _EFFORTS[word]
+        return read_effort(word, "output_config.effort")
     if thinking.type == "enabled" and thinking.budget_tokens is not None:
-        return _effort_of_budget(thinking.budget_tokens)
+        return effort_of_budget(thinking.budget_tokens)
     return "high" if thinking.type in ("enabled", "adaptive") else None
-
-
-def _effort_of_budget(tokens: float) -> Effort:
-    if tokens < MEDIUM_BUDGET:
-        return "medium"
-    return "high" if tokens < HIGH_BUDGET else "xhigh"
 
 
 def _shown(thinking: _Thinking | None) -> Shown:
@@ -179,7 +154,7 @@ def _json_format(wire: _Body) -> JsonFormat | None:
     format_ = (wire.output_config.format if wire.output_config else None) or wire.output_format
     if format_ is None or format_.type in (None, "text"):
         return None
-    param = "output_config.format" if wire.output_config and wire.output_config.format else "output_format"
+    param = _format_place(wire)
     if format_.type != "json_schema":
         raise invalid_value(f"{param}.type", "json_schema", format_.type)
     if format_.schema is None:
@@ -187,9 +162,18 @@ def _json_format(wire: _Body) -> JsonFormat | None:
     return JsonFormat(schema=format_.schema, strict=True)
 
 
-def _client_tools(tools: list[_Tool] | tuple[()]) -> list[Tool]:
-    """Leave out the tools that Anthropic runs: the search is a switch here, and the others do not exist."""
-    return [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools) if not _is_server_tool(tool)]
+def _format_place(wire: _Body) -> str:
+    return "output_config.format" if wire.output_config and wire.output_config.format else "output_format"
+
+
+def _client_tools(tools: Sequence[_Tool]) -> Iterator[tuple[str, Tool]]:
+    """Yield each tool with its place, without the tools that Anthropic runs.
+
+    The search is a switch here, and the others do not exist.
+    """
+    for index, tool in enumerate(tools):
+        if not _is_server_tool(tool):
+            yield f"tools[{index}]", _tool(tool, f"tools[{index}]")
 
 
 def _is_server_tool(tool: _Tool) -> bool:

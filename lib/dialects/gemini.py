@@ -26,7 +26,7 @@ from lib.chat.events import (
     Usage,
     Withdrawn,
 )
-from lib.chat.usage import estimate_tokens, prompt_tokens
+from lib.dialects.counting import count_prompt
 from lib.dialects.gemini_errors import ERROR_FORM, error_body
 from lib.dialects.gemini_grounding import Grounding, PlaceTrack, grounding_of
 from lib.dialects.gemini_parts import AnswerPart, CallPart, TextPart, ThoughtPart, call_part, encode
@@ -176,12 +176,7 @@ def render(asked: AskedContent, answer: Answer, how: Rendering) -> bytes:
 
 def count(asked: AskedContent) -> bytes:
     """Estimate the tokens of the contents and the functions; images and files are not in it."""
-    chat = asked.chat
-    functions = sum(
-        estimate_tokens(f"{tool.name}: {tool.description} {encode(tool.schema).decode()}")
-        for tool in chat.tools
-    )
-    return encode(_Count(prompt_tokens(chat.messages) + functions))
+    return encode(_Count(count_prompt(asked.chat)))
 
 
 def _append(parts: list[AnswerPart], part: TextPart | ThoughtPart) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from lib.dialects.interface import ErrorForm
+from lib.dialects.interface import OVERLOADED_NUMBERS, ErrorForm
 from lib.errors import GatewayError
 
 DOMAIN = "glm-gateway"
-OVERLOADED_NUMBERS = (1305, 1312)
-"""The official API refuses with one of these numbers if the model itself is overloaded."""
 
 _NAMES = {
     401: "UNAUTHENTICATED",

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from lib.chat.answer import CallItem
+from lib.dialects.call_arguments import as_object
 
 encode = msgspec.json.Encoder().encode
 
@@ -38,13 +39,4 @@ AnswerPart = TextPart | ThoughtPart | CallPart
 
 def call_part(call: CallItem) -> CallPart:
     signature = b64encode(f"{call.id} {call.name}".encode()).decode()
-    return CallPart(_FunctionCall(call.id, call.name, msgspec.Raw(_object(call.arguments))), signature)
-
-
-def _object(arguments: str) -> bytes:
-    """Return the arguments as an object. Anything else goes into one."""
-    try:
-        is_object = isinstance(msgspec.json.decode(arguments or "{}"), dict)
-    except msgspec.DecodeError:
-        is_object = False
-    return (arguments or "{}").encode() if is_object else encode({"arguments": arguments})
+    return CallPart(_FunctionCall(call.id, call.name, as_object(call.arguments)), signature)

@@ -10,17 +10,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from lib.chat.request import MAX_MODEL_CHARS, ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
+from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
+from lib.dialects.fields import effort_of_budget, read_effort, read_limit, read_model
 from lib.dialects.gemini_content import Content, Contents, read_contents, read_system
 from lib.dialects.gemini_names import camelled
 from lib.dialects.gemini_schema import json_schema
 from lib.dialects.interface import Address, StreamForm
 from lib.dialects.json_body import convert, decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.stops import read_stops
+from lib.dialects.tool_checks import check_tools
 from lib.errors import InvalidRequest
-
-MEDIUM_BUDGET, HIGH_BUDGET = 8_192, 32_768
-"""Tokens. A client that gives the model less room to think than this wants `medium`, or `high`, effort."""
 
 Number = int | float | str | None
 """Google's JSON takes a number as a string too."""
@@ -32,13 +31,6 @@ _EMPTY_LINES = b"\n\n\n"
 EVENTS = StreamForm(media_type="text/event-stream", heartbeat=_EMPTY_LINES)
 ARRAY = StreamForm(media_type="application/json", heartbeat=_EMPTY_LINES)
 
-_EFFORTS: dict[str, Effort] = {
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-}
 _UNSPECIFIED = "_unspecified"
 """Each of Google's enumerations has a value that ends so, and means the default."""
 _SEARCHES = ("google_search", "google_search_retrieval", "enterprise_web_search")
@@ -157,18 +149,17 @@ def _chat(wire: _Body, model: str, within: str) -> ChatRequest:
     _refuse_unsupported(config, config_at)
     tools, places = _functions(wire, within)
     chat = ChatRequest(
-        model=_model(model),
+        model=read_model(model),
         messages=_messages(wire, within),
         stop=read_stops(config.stop_sequences, f"{config_at}.stopSequences"),
-        max_tokens=_max_tokens(config.max_output_tokens, config_at),
+        max_tokens=read_limit(_whole_number(config.max_output_tokens, f"{config_at}.maxOutputTokens")),
         effort=_effort(config.thinking_config, f"{config_at}.thinkingConfig"),
         web_search=True if any(map(_is_search, _tools(wire))) else None,
         tools=tools,
         tool_choice=_tool_choice(wire.tool_config, tools, within),
         json_format=_json_format(config, config_at),
     )
-    if chat.tools or chat.json_format is not None:
-        _check(chat, places, _schema_place(config, config_at))
+    check_tools(chat, places, format_at=_schema_place(config, config_at))
     return chat
 
 
@@ -180,12 +171,6 @@ def _tools(wire: _Body) -> list[_Tool]:
     if wire.tools is None:
         return []
     return wire.tools if isinstance(wire.tools, list) else [wire.tools]
-
-
-def _model(name: str) -> str:
-    if len(name) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
-    return name
 
 
 def _refuse_unsupported(config: _GenerationConfig, param: str) -> None:
@@ -210,12 +195,6 @@ def _messages(wire: _Body, within: str) -> tuple[Message, ...]:
     return (*read_system(wire.system_instruction, f"{within}systemInstruction"), *messages)
 
 
-def _max_tokens(limit: Number, param: str) -> int | None:
-    """Take a number below 1 as no limit: clients send 0 and -1 for that."""
-    number = _whole_number(limit, f"{param}.maxOutputTokens")
-    return None if number is None or number < 1 else number
-
-
 def _whole_number(number: Number, param: str) -> int | None:
     if number is None:
         return None
@@ -231,9 +210,7 @@ def _effort(thinking: _ThinkingConfig | None, param: str) -> Effort | None:
         return None
     level = (thinking.thinking_level or "").lower()
     if level and not level.endswith(_UNSPECIFIED):
-        if level not in _EFFORTS:
-            raise invalid_value(f"{param}.thinkingLevel", f"one of {', '.join(_EFFORTS)}", level)
-        return _EFFORTS[level]
+        return read_effort(level, f"{param}.thinkingLevel")
     budget = _whole_number(thinking.thinking_budget, f"{param}.thinkingBudget")
     return None if budget is None else _effort_of_budget(budget)
 
@@ -241,9 +218,7 @@ def _effort(thinking: _ThinkingConfig | None, param: str) -> Effort | None:
 def _effort_of_budget(tokens: int) -> Effort:
     if tokens == 0:
         return "none"
-    if 0 < tokens < MEDIUM_BUDGET:
-        return "medium"
-    return "high" if tokens < HIGH_BUDGET else "xhigh"
+    return "high" if tokens < 0 else effort_of_budget(tokens)
 
 
 def _json_format(config: _GenerationConfig, param: str) -> JsonFormat | None:
@@ -303,18 +278,3 @@ def _tool_choice(config: _ToolConfig | None, tools: tuple[Tool, ...], within: st
             return ToolChoice(names=allowed)
         case _:
             raise invalid_value(f"{param}.mode", "one of AUTO, ANY, NONE, VALIDATED", calling.mode)
-
-
-def _check(chat: ChatRequest, places: tuple[str, ...], format_at: str) -> None:
-    """Check names and schemas, and name the place of a mistake in the words of this dialect."""
-    # Imported here: a chat without tools does not pay for it at its cold start.
-    from lib.tools.validation import check_request
-
-    try:
-        check_request(chat, format_at=format_at)
-    except InvalidRequest as error:
-        param = error.param or ""
-        for number, place in enumerate(places):
-            if param.startswith(start := f"tools[{number}]"):
-                param = place + param.removeprefix(start)
-        raise error.at(param or None) from error

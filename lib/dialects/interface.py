@@ -12,6 +12,9 @@ from lib.chat.events import ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError
 
+OVERLOADED_NUMBERS = (1305, 1312)
+"""The official API refuses with one of these numbers if the model itself is overloaded."""
+
 
 class Address(msgspec.Struct, frozen=True):
     """The parts of a request's URL that a dialect may read."""

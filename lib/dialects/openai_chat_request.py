@@ -22,6 +22,7 @@ from lib.chat.request import (
     TextPart,
     ToolCall,
 )
+from lib.dialects.fields import read_effort, read_limit, read_model, refuse_several
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
 from lib.dialects.openai_chat_tools import (
@@ -35,20 +36,9 @@ from lib.dialects.openai_chat_tools import (
     read_tools,
 )
 from lib.dialects.stops import read_stops
+from lib.dialects.tool_checks import check_tools
 from lib.errors import InvalidRequest
 
-MAX_MODEL_CHARS = 256
-"""Every chunk of a stream repeats the name."""
-
-_EFFORTS: dict[str, Effort] = {
-    "none": "none",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-    "max": "max",
-}
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "developer",
@@ -135,15 +125,15 @@ class _Body(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     stop: str | list[str] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
     reasoning_effort: str | None = None
     reasoning: Any = None
     """OpenAI has it in /v1/responses only: {"effort": …}. Some clients send it here, too."""
     web_search_options: _WebSearchOptions | None = None
     store: bool | None = None
     conversation_id: str | None = None
-    n: int | None = None
+    n: int | float | None = None
     tools: list[WireTool] | None = None
     tool_choice: str | WireChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -173,12 +163,7 @@ def parse(body: bytes, _address: Address) -> AskedChat:
     wire = decode_body(body, _decoder)
     _refuse_unsupported(wire)
     chat = _chat(wire)
-    if chat.tools or chat.json_format is not None or chat.tool_choice.mode == "required":
-        # Imported here: a chat without tools does not pay for it at its cold start.
-        from lib.tools.validation import check_request
-
-        inside = "" if wire.tools is None else "function."
-        check_request(chat, inside=inside, format_at="response_format.json_schema.schema")
+    check_tools(chat, _places(wire), format_at="response_format.json_schema.schema")
     return AskedChat(
         chat=chat,
         stream=bool(wire.stream),
@@ -187,12 +172,21 @@ def parse(body: bytes, _address: Address) -> AskedChat:
     )
 
 
+def _places(wire: _Body) -> list[str]:
+    """Return the place of each tool."""
+    if not wire.tools:
+        return [f"functions[{index}]" for index in range(len(wire.functions or ()))]
+    kinds = ("custom" if tool.type == "custom" else "function" for tool in wire.tools)
+    return [f"tools[{index}].{kind}" for index, kind in enumerate(kinds)]
+
+
 def _chat(wire: _Body) -> ChatRequest:
+    newer = wire.max_completion_tokens
     return ChatRequest(
-        model=_model(wire.model),
+        model=read_model(wire.model),
         messages=_messages(wire.messages),
         stop=read_stops(wire.stop, "stop"),
-        max_tokens=_max_tokens(wire),
+        max_tokens=read_limit(wire.max_tokens if newer is None else newer),
         effort=_effort(wire),
         web_search=None if wire.web_search_options is None else True,
         conversation_id=wire.conversation_id,
@@ -232,16 +226,9 @@ def _json_format(wire: _ResponseFormat | None) -> JsonFormat | None:
             raise invalid_value("response_format.type", "'text', 'json_object' or 'json_schema'", wire.type)
 
 
-def _model(name: str | None) -> str:
-    if name is not None and len(name) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
-    return name or ""
-
-
 def _refuse_unsupported(wire: _Body) -> None:
     """Refuse fields that change the answer's form. The client could not see that we ignore them."""
-    if wire.n is not None and wire.n != 1:
-        raise unsupported("n", "a request makes one choice; send 1, or send several requests")
+    refuse_several(wire.n, "n")
     if wire.modalities is not None and "audio" in wire.modalities:
         raise unsupported("modalities", "the answer is text and has no audio; leave it out")
     if wire.audio is not None:
@@ -345,24 +332,10 @@ def _required(text: str | UnsetType | None, param: str) -> str:
     return text
 
 
-def _max_tokens(wire: _Body) -> int | None:
-    limits = {"max_tokens": wire.max_tokens, "max_completion_tokens": wire.max_completion_tokens}
-    for param, limit in limits.items():
-        if limit is not None and limit < 1:
-            raise invalid_value(param, "an integer of at least 1", limit)
-    return wire.max_tokens if wire.max_completion_tokens is None else wire.max_completion_tokens
-
-
 def _effort(wire: _Body) -> Effort | None:
-    if wire.reasoning_effort is not None:
-        return _known_effort(wire.reasoning_effort, "reasoning_effort")
-    if isinstance(wire.reasoning, dict) and wire.reasoning.get("effort") is not None:
-        return _known_effort(wire.reasoning["effort"], "reasoning.effort")
-    return None
-
-
-def _known_effort(value: object, param: str) -> Effort:
-    word = value if isinstance(value, str) else type(value).__name__
-    if word not in _EFFORTS:
-        raise invalid_value(param, f"one of {', '.join(_EFFORTS)}", word)
-    return _EFFORTS[word]
+    if wire.reasoning_effort is None and isinstance(wire.reasoning, dict):
+        word = wire.reasoning.get("effort")
+        if word is not None and not isinstance(word, str):
+            word = type(word).__name__
+        return read_effort(word, "reasoning.effort")
+    return read_effort(wire.reasoning_effort, "reasoning_effort")

@@ -26,7 +26,8 @@ from lib.chat.events import (
     Usage,
     Withdrawn,
 )
-from lib.chat.request import MAX_MODEL_CHARS, ChatRequest, Message, TextPart
+from lib.chat.request import ChatRequest, Message, TextPart
+from lib.dialects.fields import read_limit, read_model, refuse_several
 from lib.dialects.interface import Address, Rendering
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_errors import error_body, error_event
@@ -54,8 +55,8 @@ class _Body(msgspec.Struct):
     stream_options: _StreamOptions | None = None
     max_tokens: int | float | None = None
     stop: str | list[str] | None = None
-    n: int | None = None
-    best_of: int | None = None
+    n: int | float | None = None
+    best_of: int | float | None = None
 
 
 class _Choice(msgspec.Struct, kw_only=True):
@@ -100,17 +101,14 @@ def parse(body: bytes, _address: Address) -> AskedCompletion:
     wire = decode_body(body, _decoder)
     if wire.suffix:
         raise unsupported("suffix", "a text cannot be filled in between two others")
-    for param in ("n", "best_of"):
-        if getattr(wire, param) not in (None, 1):
-            raise unsupported(param, "one choice is made per request; send 1, or several requests")
-    if wire.model is not None and len(wire.model) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", wire.model)
+    refuse_several(wire.n, "n")
+    refuse_several(wire.best_of, "best_of")
     prompt = _prompt(wire.prompt)
     chat = ChatRequest(
-        model=wire.model or "",
+        model=read_model(wire.model),
         messages=(Message(role="user", parts=(TextPart(prompt),)),),
         stop=read_stops(wire.stop, "stop"),
-        max_tokens=None if wire.max_tokens is None or wire.max_tokens < 1 else int(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens),
     )
     return AskedCompletion(
         chat=chat,

@@ -11,23 +11,13 @@ from typing import Any, Literal
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat
+from lib.dialects.fields import read_effort, read_limit, read_model
 from lib.dialects.interface import Address
 from lib.dialects.json_body import convert, decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_responses_input import read_input
 from lib.dialects.openai_responses_tools import Toolbox, echoed_tools, read_choice, read_tools
+from lib.dialects.tool_checks import check_tools
 
-MAX_MODEL_CHARS = 256
-"""The answer repeats the name in three events of a stream."""
-
-_EFFORTS: dict[str, Effort] = {
-    "none": "none",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
-    "max": "max",
-}
 _SOURCES = "web_search_call.action.sources"
 
 
@@ -158,10 +148,10 @@ def parse(body: bytes, _address: Address) -> AskedResponse:
     is_continued = bool(wire.previous_response_id)
     conversation = read_input(wire.input, wire.instructions, box, is_continued=is_continued)
     chat = ChatRequest(
-        model=_model(wire.model),
+        model=read_model(wire.model),
         messages=conversation.messages,
-        max_tokens=_limit(wire.max_output_tokens),
-        effort=_effort(wire.reasoning),
+        max_tokens=read_limit(wire.max_output_tokens),
+        effort=read_effort(wire.reasoning.effort if wire.reasoning else None, "reasoning.effort"),
         web_search=chosen.web_search,
         store=bool(wire.store) or is_continued,
         tools=box.tools,
@@ -169,6 +159,7 @@ def parse(body: bytes, _address: Address) -> AskedResponse:
         parallel_tool_calls=wire.parallel_tool_calls is not False,
         json_format=_json_format(wire.text),
     )
+    check_tools(chat, box.places, format_at=_schema_place(wire.text))
     return _asked(wire, chat, box, conversation.ignored)
 
 
@@ -197,25 +188,6 @@ def _refuse_unsupported(wire: _Body) -> None:
         raise unsupported("prompt", "no prompts are kept here; send their text as instructions or input")
 
 
-def _model(name: str | None) -> str:
-    if name is not None and len(name) > MAX_MODEL_CHARS:
-        raise invalid_value("model", f"at most {MAX_MODEL_CHARS} characters", name)
-    return name or ""
-
-
-def _limit(limit: float | None) -> int | None:
-    """Read a limit as it is meant: some clients write `100.0`, and -1 or 0 for no limit."""
-    return int(limit) if limit is not None and 1 <= limit < 2**53 else None
-
-
-def _effort(wire: _Reasoning | None) -> Effort | None:
-    if wire is None or not wire.effort:
-        return None
-    if wire.effort not in _EFFORTS:
-        raise invalid_value("reasoning.effort", f"one of {', '.join(_EFFORTS)}", wire.effort)
-    return _EFFORTS[wire.effort]
-
-
 def _json_format(wire: _Text | None) -> JsonFormat | None:
     if wire is None or wire.format is None:
         return None
@@ -234,12 +206,17 @@ def _json_format(wire: _Text | None) -> JsonFormat | None:
             raise invalid_value("text.format.type", "text, json_object or json_schema", form.type)
 
 
+def _schema_place(wire: _Text | None) -> str:
+    is_nested = wire is not None and wire.format is not None and "json_schema" in wire.format
+    return f"text.format.{'json_schema.' if is_nested else ''}schema"
+
+
 def _echo(wire: _Body, chat: ChatRequest) -> Echo:
     reasoning, text = wire.reasoning or _Reasoning(), wire.text or _Text()
     return Echo(
         instructions=wire.instructions,
         max_output_tokens=chat.max_tokens,
-        max_tool_calls=_limit(wire.max_tool_calls),
+        max_tool_calls=read_limit(wire.max_tool_calls),
         metadata=_or(wire.metadata, {}),
         parallel_tool_calls=chat.parallel_tool_calls,
         previous_response_id=wire.previous_response_id or None,

@@ -97,6 +97,8 @@ class Toolbox(msgspec.Struct, frozen=True, kw_only=True):
     """None: no tool for it is declared. False: one is declared that reads no live page."""
     ignored: tuple[str, ...] = ()
     """For the log: one word for each tool that nothing here runs."""
+    places: tuple[str, ...] = ()
+    """The place of each tool in the request."""
 
     def wire(self, name: str) -> WireTool:
         """Return the client's own name of a tool that the model calls."""
@@ -117,6 +119,7 @@ class Chosen(msgspec.Struct, frozen=True):
 class _Declared(msgspec.Struct):
     wire: WireTool
     tool: _Named
+    place: str
     note: str = ""
     """The words of the namespace about all its tools."""
 
@@ -197,14 +200,16 @@ def _declared(tool: _Tool, namespace: str | None, param: str) -> _Declared | Non
     match tool.type:
         case "function":
             named = tool.function or _named(tool, param)
-            return _Declared(WireTool("function", named.name, namespace), named)
+            place = f"{param}.function" if tool.function else param
+            return _Declared(WireTool("function", named.name, namespace), named, place)
         case "custom":
             named = tool.custom or _named(tool, param)
-            return _Declared(WireTool("custom", named.name, namespace), named)
+            place = f"{param}.custom" if tool.custom else param
+            return _Declared(WireTool("custom", named.name, namespace), named, place)
         case "local_shell" if namespace is None:
             words = "Run a command on the user's machine; `command` is the program and its arguments."
             shell = _Named(_LOCAL_SHELL, words, _LOCAL_SHELL_SCHEMA)
-            return _Declared(WireTool("local_shell", _LOCAL_SHELL), shell)
+            return _Declared(WireTool("local_shell", _LOCAL_SHELL), shell, param)
         case _:
             return None
 
@@ -217,6 +222,7 @@ def _named(tool: _Tool, param: str) -> _Named:
 
 def _boxed(declared: list[_Declared], web_search: bool | None, ignored: tuple[str, ...]) -> Toolbox:
     tools: list[Tool] = []
+    places: list[str] = []
     wires: dict[str, WireTool] = {}
     names: dict[tuple[str | None, str], str] = {}
     # A tool outside of any namespace keeps its name, wherever it stands in the list.
@@ -229,7 +235,15 @@ def _boxed(declared: list[_Declared], web_search: bool | None, ignored: tuple[st
         wires[name] = one.wire
         names[one.wire.namespace, one.wire.name] = name
         tools.append(_tool(one, name))
-    return Toolbox(tools=tuple(tools), wires=wires, names=names, web_search=web_search, ignored=ignored)
+        places.append(one.place)
+    return Toolbox(
+        tools=tuple(tools),
+        wires=wires,
+        names=names,
+        web_search=web_search,
+        ignored=ignored,
+        places=tuple(places),
+    )
 
 
 def _tool(one: _Declared, name: str) -> Tool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from lib.dialects.interface import ErrorForm
@@ -48,10 +48,13 @@ def create_app(
 
     async def refuse_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if request.method == "OPTIONS" and error.status_code == 405:
-            return Response(status_code=204, headers=error.headers)
-        response = tell(_as_ours(request, error), request.scope)
-        response.headers.update(error.headers or {})
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(request)
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
+        response = tell(_as_ours(request, error, headers), request.scope)
+        response.headers.update(headers)
         return response
 
     admission = Middleware(
@@ -108,10 +111,17 @@ def _below_api(route: Route) -> Route:
     return Route("/api" + route.path.rstrip("/"), route.endpoint, methods=list(route.methods or ()))
 
 
-def _as_ours(request: Request, error: HTTPException) -> GatewayError:
+def _allowed(request: Request) -> str:
+    """Name the methods of a path. Starlette names those of its first route alone."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    path = next(route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    methods = {method for route in routes if route.path == path for method in route.methods or ()}
+    return ", ".join(sorted(methods))
+
+
+def _as_ours(request: Request, error: HTTPException, headers: Mapping[str, str]) -> GatewayError:
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {allowed}.")
+        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {headers['Allow']}.")
     # Starlette cannot make request.url from every Host that a stranger may send.
     return NotFound(f"Nothing is at {_shown(request.scope['path'])!r}. Check the path of your base URL.")
 

@@ -18,6 +18,9 @@ MAX_TOKENS = 16
 """One credential names at most so many tokens: each can cost a call to the upstream, and a person has fewer
 accounts."""
 
+KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
+"""The headers of Anthropic's clients, of Google's, and of Azure's."""
+
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -66,8 +69,8 @@ def credential_of(request: Request) -> str:
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    headers = request.headers
-    return headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query_params.get("key", "")
+    found = (request.headers.get(name) for name in KEY_HEADERS)
+    return next(filter(None, found), None) or request.query_params.get("key", "")
 
 
 def is_api_key(credential: str, settings: Settings) -> bool:

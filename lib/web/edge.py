@@ -30,6 +30,7 @@ from lib.web.sockets import send_at_once
 
 EXPOSED_HEADERS = (
     "x-request-id",
+    "request-id",
     "x-glm-model",
     "x-glm-account",
     "x-glm-usage",
@@ -151,6 +152,7 @@ class _Exchange:
             self._sent.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._request_id
+            headers["request-id"] = self._request_id  # Anthropic's SDKs read this one.
             headers["x-content-type-options"] = "nosniff"  # A browser must not show an answer as a page.
             # Every stream says so. Its type does not tell: one dialect streams a JSON array.
             self._sent.is_stream = headers.get("x-accel-buffering") == "no"

@@ -139,6 +139,27 @@ def test_errors_have_a_request_id_too(client: Client) -> None:
         client.request("OPTIONS", CHAT, headers=given),
     ):
         assert response.headers["x-request-id"] == "mine"
+        assert response.headers["request-id"] == "mine", "Anthropic's SDKs read this one"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/responses/x", {"GET", "HEAD", "DELETE"}),
+        ("/v1/videos/x", {"GET", "HEAD", "DELETE"}),
+        ("/v1/messages", {"POST"}),
+        ("/v1beta/models/x:generateContent", {"POST"}),
+        ("/v1/models/x", {"GET", "HEAD"}),
+    ],
+)
+def test_a_refused_method_is_answered_with_all_methods_of_the_path(
+    client: Client, path: str, methods: set[str]
+) -> None:
+    for prefix in ("", "/api"):
+        response = client.request("PUT", prefix + path)
+        assert response.status_code == 405
+        assert set(response.headers["allow"].split(", ")) == methods
+        assert all(method in response.text for method in methods)
 
 
 # Credentials
@@ -156,6 +177,7 @@ def bare(client: Client, path: str = "/v1/models", **headers: str) -> Any:
         ({"authorization": f"bearer   {KEY}"}, ""),
         ({"x_api_key": KEY}, ""),
         ({"x_goog_api_key": KEY}, ""),
+        ({"api_key": KEY}, ""),
         ({}, f"?key={KEY}"),
         ({"authorization": "Basic eDp5", "x_api_key": KEY}, ""),
     ],

@@ -39,6 +39,7 @@ from lib.dialects import (
     stops,
     token_check,
 )
+from lib.dialects.fields import EFFORTS
 from lib.flows import health
 from lib.upstreams import condition
 from lib.upstreams.condition import TokenStatus
@@ -320,7 +321,8 @@ def test_the_words_that_videos_know_are_the_codes() -> None:
 
 
 def test_the_limits_are_the_codes() -> None:
-    assert SCHEMAS["Effort"]["enum"] == [*openai_chat_request._EFFORTS, None]
+    assert SCHEMAS["Effort"]["enum"] == [*EFFORTS, None]
+    assert SCHEMAS["AskedEffort"]["enum"] == [*EFFORTS, "", None]
     stop = SCHEMAS["ChatCompletionRequest"]["properties"]["stop"]["anyOf"][1]
     assert stop["maxItems"] == stops.MAX_SEQUENCES
     assert stop["items"]["maxLength"] == stops.MAX_CHARS

@@ -246,7 +246,7 @@ def test_a_search_that_was_asked_for_is_shown_with_its_results() -> None:
         {"type": "server_tool_use", "id": "srvtoolu_66f0c1", "input": {"query": ""}, "name": "web_search"},
         {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_66f0c1", "content": hits},
     ]
-    assert message["usage"]["server_tool_use"] == {"web_search_requests": 1}
+    assert message["usage"]["server_tool_use"] == {"web_search_requests": 1, "web_fetch_requests": 0}
     assert built(REPLY, SEARCHING).message == message
     assert "server_tool_use" not in whole(CALLS, SEARCHING)["usage"]
 

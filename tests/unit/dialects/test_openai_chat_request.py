@@ -226,7 +226,7 @@ INVALID: Refused = [
     ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage", "got `integer`"),
     ({"stop": 5}, "stop", "expected `string | array | null`, got `integer`"),
     ({"stop": ["a", None]}, "stop[1]", "expected `string`, got `null`"),
-    ({"max_tokens": 1.5}, "max_tokens", "expected `integer | null`, got `number`"),
+    ({"max_tokens": "5"}, "max_tokens", "expected `integer | float | null`, got `string`"),
     ({"reasoning_effort": 1}, "reasoning_effort", "expected `string | null`, got `integer`"),
     ({"web_search_options": True}, "web_search_options", "got `boolean`"),
     ({"store": 1}, "store", "expected `boolean | null`"),
@@ -267,9 +267,6 @@ INVALID: Refused = [
         "messages[0].content[0].text",
         "expected a string, got null",
     ),
-    ({"max_tokens": 0}, "max_tokens", "expected an integer of at least 1, got 0."),
-    ({"max_tokens": -1, "max_completion_tokens": 5}, "max_tokens", "got -1."),
-    ({"max_completion_tokens": 0}, "max_completion_tokens", "of at least 1, got 0."),
     ({"stop": ["x"] * 17}, "stop", f"at most {MAX_SEQUENCES} sequences, got 17."),
     (
         {"reasoning_effort": "huge"},

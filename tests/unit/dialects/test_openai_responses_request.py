@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.chat.request import FilePart, ImagePart, JsonFormat, Message, TextPart, Tool, ToolCall, ToolChoice
+from lib.chat.request import (
+    MAX_MODEL_CHARS,
+    FilePart,
+    ImagePart,
+    JsonFormat,
+    Message,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from lib.dialects.interface import Address
-from lib.dialects.openai_responses_request import MAX_MODEL_CHARS, AskedResponse, parse
+from lib.dialects.openai_responses_request import AskedResponse, parse
 from lib.errors import InvalidRequest, NotFound
 
 ADD = {"type": "function", "name": "add", "description": "Add.", "parameters": {"type": "object"}}
