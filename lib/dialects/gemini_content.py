@@ -17,8 +17,10 @@ _ROLES: dict[str, Role] = {
     "function": "user",  # Its parts are results of functions; so the first SDKs sent them.
     "system": "system",
 }
-_RESULT_KEYS = ("output", "result")
+_RESULT_KEYS = ("output", "result", "error")
 """A response with one of these alone is that value: Google documents `output`, its SDKs write `result`."""
+_NAMED_KEYS = ("content", "error")
+"""The AI SDK (4.0 of its google provider) writes the function's name beside one of these."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -171,7 +173,7 @@ def _given(role: Role, numbered: list[tuple[str, WirePart]], calls: _Calls) -> I
 def _result(wire: FunctionResponse, calls: _Calls, param: str) -> Message:
     if not wire.name:
         raise missing_field(f"{param}.name")
-    is_error, value = _outcome(wire.response)
+    is_error, value = _outcome(wire.response, wire.name)
     text = value if isinstance(value, str) else _encode(value).decode()
     files = _parts((f"{param}.parts[{index}]", part) for index, part in enumerate(wire.parts or ()))
     return Message(
@@ -183,16 +185,18 @@ def _result(wire: FunctionResponse, calls: _Calls, param: str) -> Message:
     )
 
 
-def _outcome(response: object) -> tuple[bool, object]:
+def _outcome(response: object, name: str) -> tuple[bool, object]:
     """Tell whether a response is an error, and take the value out of its envelope."""
     if response is None:
         return False, ""
-    if not isinstance(response, dict) or len(response) != 1:
+    if not isinstance(response, dict):
         return False, response
-    [(key, value)] = response.items()
-    if key == "error":
-        return True, value
-    return False, value if key in _RESULT_KEYS else response
+    members = {key: value for key, value in response.items() if (key, value) != ("name", name)}
+    keys = _RESULT_KEYS if len(members) == len(response) else _NAMED_KEYS
+    match list(members.items()):
+        case [(key, value)] if key in keys:
+            return key == "error", value
+    return False, response
 
 
 def _parts(numbered: Iterable[tuple[str, WirePart]]) -> tuple[Part, ...]:

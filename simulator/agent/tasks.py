@@ -40,7 +40,7 @@ _RUN = re.compile(
     r"\b(?:run|execute)\b(?:\s+the)?(?:\s+(?:shell\s+)?command)?\s*[:：]?\s*" + _QUOTED, re.IGNORECASE
 )
 _FOLDER = re.compile(
-    r"(?:(?:working |current )?directory(?: is)?|<cwd>|project root(?: is)?)"
+    r"(?:(?<!temporary )directory(?: is)?|workspace directories:\*\*\s+-|<cwd>|project root(?: is)?)"
     r"\s*[:：]?\s*[`\"]?(/[^\s`\"<>]+|[A-Z]:\\[^\s`\"<>]+)",
     re.IGNORECASE,
 )

@@ -287,7 +287,12 @@ def test_a_file_is_written_by_the_tools_of_each_client(client: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Working directory: /tmp/w\nPlatform: linux", "<cwd>/tmp/w</cwd>", "I work in the directory `/tmp/w`."],
+    [
+        "Working directory: /tmp/w\nPlatform: linux",
+        "<cwd>/tmp/w</cwd>",
+        "I work in the directory `/tmp/w`.",
+        "The temporary directory is: /tmp/x\n- **Workspace Directories:**\n  - /tmp/w\n",
+    ],
 )
 def test_the_working_folder_is_found(text: str) -> None:
     assert find_folder(text) == "/tmp/w"

@@ -24,6 +24,7 @@ WAYS = [
     ("ai", "compatible"),
     ("ai", "responses"),
     ("ai", "messages"),
+    ("ai", "gemini"),
 ]
 
 pytestmark = [

@@ -159,6 +159,31 @@ QWEN = Program(
 )
 
 
+# gemini-cli
+
+
+def _gemini_settings(place: Place) -> dict[str, str]:
+    place.write(
+        ".gemini/settings.json",
+        {
+            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+            "privacy": {"usageStatisticsEnabled": False},
+            "telemetry": {"enabled": False},
+            "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+        },
+    )
+    return {"GOOGLE_GEMINI_BASE_URL": place.url, "GEMINI_API_KEY": place.key}
+
+
+GEMINI = Program(
+    "gemini-cli",
+    lambda: [node(), str(modules() / "@google" / "gemini-cli" / "bundle" / "gemini.js")],
+    ["-m", MODEL, "--yolo"],
+    _gemini_settings,
+    lambda path, content: f"write_file {json.dumps({'file_path': str(path), 'content': content})}",
+)
+
+
 # claude-code
 
 
@@ -227,4 +252,4 @@ CODEX = Program(
     _codex_write,
 )
 
-PROGRAMS = [CLAUDE, CODEX, OPENCODE, QWEN]
+PROGRAMS = [CLAUDE, CODEX, GEMINI, OPENCODE, QWEN]

@@ -277,6 +277,26 @@ def test_results_stand_apart_from_the_words_beside_them() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("response", "text", "is_error"),
+    [
+        ({"name": "f", "content": "a"}, "a", False),
+        ({"name": "f", "content": {"b": 1}}, '{"b":1}', False),
+        ({"name": "f", "error": "no"}, "no", True),
+        ({"name": "g", "content": "a"}, '{"name":"g","content":"a"}', False),
+        ({"name": "f", "size": 1}, '{"name":"f","size":1}', False),
+        ({"name": "f"}, '{"name":"f"}', False),
+        ({"content": "a"}, '{"content":"a"}', False),
+        ({"name": "f", "content": "a", "size": 1}, '{"name":"f","content":"a","size":1}', False),
+    ],
+)
+def test_a_result_with_the_name_of_its_function_is_taken_out_of_its_envelope(
+    response: dict[str, Any], text: str, *, is_error: bool
+) -> None:
+    *_, told = messages(user({"text": "x"}), user({"functionResponse": {"name": "f", "response": response}}))
+    assert (told.text, told.is_error) == (text, is_error)
+
+
 def test_a_result_may_hold_images() -> None:
     response = {
         "name": "look",

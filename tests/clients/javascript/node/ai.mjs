@@ -5,6 +5,7 @@ import { called, City, require, tools } from "./desk.mjs";
 const { generateText, streamText, Output, isStepCount, tool } = require("ai");
 const { createOpenAI } = require("@ai-sdk/openai");
 const { createAnthropic } = require("@ai-sdk/anthropic");
+const { createGoogleGenerativeAI } = require("@ai-sdk/google");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
 
 const [url, apiKey, provider, task, prompt, streamed] = process.argv.slice(2);
@@ -13,6 +14,7 @@ const providers = {
   responses: () => createOpenAI({ baseURL, apiKey })("glm-5.3"),
   chat: () => createOpenAI({ baseURL, apiKey }).chat("glm-5.3"),
   messages: () => createAnthropic({ baseURL, apiKey })("glm-5.3"),
+  gemini: () => createGoogleGenerativeAI({ baseURL: `${url}/v1beta`, apiKey })("glm-5.3"),
   compatible: () => {
     const options = { name: "gateway", baseURL, apiKey, includeUsage: true, supportsStructuredOutputs: true };
     return createOpenAICompatible(options)("glm-5.3");
