@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from lib.patience import patience
 from lib.store import StoreError
+from lib.store.sqlite_file import DatabaseFile
 
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -29,6 +29,8 @@ CALL_TIMEOUT_S = 2.0
 """One operation takes at most so long, with its wait for earlier ones on the thread: a disk may hang."""
 PURGE_EVERY = 500
 """So many writes come between two purges. One purge is made at opening, too."""
+MAX_SET_ASIDE = 3
+"""So many broken files are set aside. A disk that breaks every file must not fill up with them."""
 
 GET = "SELECT value FROM entries WHERE key = ? AND expires_at > ?"
 PUT = """
@@ -48,7 +50,11 @@ class SqliteError(StoreError):
 
 
 class SqliteStore:
-    """Every statement is one transaction; all run on one thread of its own, never on an event loop."""
+    """Every statement is one transaction; all run on one thread of its own, never on an event loop.
+
+    If another file is at the path, or none, the next operation opens that, or makes one. A file that is no
+    database, or a broken one, is set aside.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,8 @@ class SqliteStore:
         self.call_timeout_s = call_timeout_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
         self._connection: sqlite3.Connection | None = None
+        self._file: DatabaseFile | None = None
+        self._set_aside = 0
         self._writes = 0
 
     async def get(self, key: str) -> str | None:
@@ -106,13 +114,25 @@ class SqliteStore:
     def _guarded(self, work: Callable[[], T]) -> T:
         """After an error other than a lock begin anew: the file may have been mended, moved or put back."""
         try:
-            return work()
+            return self._mending(work)
         except sqlite3.Error as error:
             if not _is_busy(error):
                 self._disconnect()
             raise SqliteError(str(error)) from error
         except OSError as error:
             raise SqliteError(f"{type(error).__name__}: {error.strerror}") from error
+
+    def _mending(self, work: Callable[[], T]) -> T:
+        """If the file is broken, set it aside and work once more, with a new one."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if not _is_broken(error) or self._file is None or self._set_aside >= MAX_SET_ASIDE:
+                raise
+            self._set_aside += 1
+            self._file.set_aside()
+            self._disconnect()  # Afterwards: sqlite writes nothing more to a file that was moved.
+            return work()
 
     def _get(self, key: bytes, now: float) -> str | None:
         row = self._connected().execute(GET, (key, now)).fetchone()
@@ -127,28 +147,41 @@ class SqliteStore:
         return changed == 1
 
     def _connected(self) -> sqlite3.Connection:
-        """Open at the first use, and again at the next use if that failed."""
+        """Open at the first use, and again at the next use if that failed or the file is gone."""
+        if self._connection is not None and self._file is not None:
+            if not self._file.is_at_its_path():
+                self._file.part_from_companions()
+                self._disconnect()
+            elif not self._file.is_whole():
+                raise _not_a_database()
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        _make_private_file(self._path)
+        self._disconnect()  # An attempt that failed has left the file open.
+        self._file = DatabaseFile(self._path)
+        if not self._file.is_whole():
+            raise _not_a_database()  # sqlite would find a database in the companions of an earlier one.
         connection = sqlite3.connect(self._path, timeout=self.busy_timeout_s, isolation_level=None)
         try:
             _use_wal(connection, self.busy_timeout_s)
             connection.execute("PRAGMA synchronous = NORMAL")
             _prepare_schema(connection)
             connection.execute(PURGE, (self._now(),))
+            self._file.note_companions()
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        file, self._file = self._file, None
+        if connection is not None:
+            connection.close()
+        if file is not None:
+            file.close()
 
 
 def _bytes(text: str) -> bytes:
@@ -161,15 +194,16 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _make_private_file(path: Path) -> None:
-    """Make the file private: it holds refresh tokens. sqlite gives -wal and -shm the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        with suppress(OSError):  # a mounted volume may not know modes
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Tell if the file is no database, or one that cannot be read any more."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _not_a_database() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("file is not a database")
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error
 
 
 def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:

@@ -24,6 +24,9 @@ from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read
 
 CHAIN_TTL_S = 180 * 86400.0
 """A refresh token lives so long."""
+UNTAKEN_NOTE_TTL_S = 3600.0
+"""The note on a refresh lives so long if the upstream has never taken the token: anyone can write such a
+token. A note on a chain lives as long as the chain."""
 EARLY_S = 300.0
 """An access token is replaced so long before its end, if the store works."""
 LATE_S = 30.0
@@ -269,7 +272,9 @@ class AccessTokens:
         note = place_by_token("rotating", account)
         cut_off = NOTES.decode(await self._state.recall(note))
         if cut_off is None:
-            await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=CHAIN_TTL_S)
+            is_taken = self._state.copy(_place(account)) is not None
+            ttl_s = CHAIN_TTL_S if is_taken else UNTAKEN_NOTE_TTL_S
+            await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=ttl_s)
         if not await lock.confirm(for_s=REFRESH_S):
             raise _LockLost
         asked_at = self._now()

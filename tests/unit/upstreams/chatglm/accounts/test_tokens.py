@@ -770,6 +770,24 @@ async def test_a_server_that_ends_waits_for_the_rotation(tokens: AccessTokens, u
     assert await caller
 
 
+@pytest.mark.parametrize(("is_taken", "life_s"), [(False, 3600), (True, 180 * 86400)])
+async def test_the_note_of_a_token_that_was_never_taken_lives_an_hour(
+    upstream: Upstream, store: FaultyStore, clock: Clock, is_taken: bool, life_s: float
+) -> None:
+    async def fail() -> None:
+        raise UpstreamUnreachable("reset")
+
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    token = await tokens.get(ACCOUNT) if is_taken else ""
+    upstream.during = fail
+    with pytest.raises(UpstreamUnreachable):
+        await tokens.renew(ACCOUNT, token)
+    clock.time += life_s - 1
+    assert await store.get(NOTE) is not None
+    clock.time += 1
+    assert await store.get(NOTE) is None
+
+
 async def test_a_note_that_is_not_ours_is_none(
     tokens: AccessTokens, upstream: Upstream, store: FaultyStore
 ) -> None:
