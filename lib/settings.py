@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         It quotes no value, not even a number: strangers may read it, and a key may stand in the wrong place.
         """
         values: dict[str, Any] = {
-            "allow_passthrough": not environ.get("API_KEYS", "").strip(),
+            "allow_passthrough": not any(environ.get(name, "").strip() for name in _CLOSING),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
             "on_vercel": bool(environ.get("VERCEL")),
             # Vercel runs on Lambda and sets its names, but a client could send the deadline's header there.
@@ -117,6 +117,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    def openness(self) -> list[str]:
+        """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
+        if not self.allow_passthrough:
+            return []
+        return [
+            "ALLOW_PASSTHROUGH is on: anybody may use this gateway with refresh tokens of their own. Set "
+            "API_KEYS, or ALLOW_PASSTHROUGH to false, to close it."
+        ]
+
+
+_CLOSING = ("API_KEYS", "CHATGLM_REFRESH_TOKENS", "GLM_API_KEYS")
+"""With any of these the gateway is one person's own, and no stranger may use it, unless the owner says so."""
 
 
 def current() -> Settings:

@@ -14,7 +14,7 @@ def shown_host(host: str) -> str:
 
 
 def greeting(url: str, settings: Settings) -> str:
-    gaps = [f"note: {gap}" for gap in settings.gaps()]
+    gaps = [f"note: {gap}" for gap in (*settings.gaps(), *settings.openness())]
     return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
 
 

@@ -126,6 +126,7 @@ def test_a_token_that_the_upstream_refuses_is_no_guess(
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     dead = upstream.add_account()
     upstream.sim.revoke(dead.uid)
     client.credential = dead.token
