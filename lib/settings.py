@@ -120,12 +120,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
-        if not self.allow_passthrough:
-            return []
-        return [
+        open_to_all = (
             "ALLOW_PASSTHROUGH is on: anybody may use this gateway with refresh tokens of their own. Set "
             "API_KEYS, or ALLOW_PASSTHROUGH to false, to close it."
-        ]
+        )
+        return [open_to_all] if self.allow_passthrough else []
 
 
 _CLOSING = ("API_KEYS", "CHATGLM_REFRESH_TOKENS", "GLM_API_KEYS")

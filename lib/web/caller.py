@@ -18,6 +18,9 @@ MAX_TOKENS = 16
 """One credential names at most so many tokens: each can cost a call to the upstream, and a person has fewer
 accounts."""
 
+MAX_TOKEN_CHARS = 4_096
+"""The upstream's tokens have some 300 characters. What is refused here is not remembered."""
+
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -33,7 +36,7 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if is_api_key(credential, settings):
         return Caller(settings.refresh_tokens, is_owner=True, key=credential)
     tokens = split_tokens(credential)
-    if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
+    if settings.allow_passthrough and tokens and all(map(_has_form, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
@@ -49,6 +52,10 @@ def identify_owner(request: Request, settings: Settings) -> Caller:
             "Only the owner may ask for this. Send a key of API_KEYS.", credential_of(request)
         )
     return caller
+
+
+def _has_form(token: str) -> bool:
+    return len(token) <= MAX_TOKEN_CHARS and _REFRESH_TOKEN.fullmatch(token) is not None
 
 
 def split_tokens(text: str) -> tuple[str, ...]:
