@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
@@ -41,6 +42,7 @@ REMOVE = "DELETE FROM entries WHERE key = ? AND value = ? AND expires_at > ?"
 PURGE = "DELETE FROM entries WHERE expires_at <= ?"
 
 T = TypeVar("T")
+log = logging.getLogger("glm_gateway")
 
 
 class SqliteError(StoreError):
@@ -64,6 +66,9 @@ class SqliteStore:
         self.call_timeout_s = call_timeout_s
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
+        """The device and the number of the file that the connection has open."""
+        self._opened_journal: tuple[int, int] | None = None
         self._writes = 0
 
     async def get(self, key: str) -> str | None:
@@ -110,6 +115,8 @@ class SqliteStore:
         except sqlite3.Error as error:
             if not _is_busy(error):
                 self._disconnect()
+            if _is_no_database(error):
+                self._set_aside()
             raise SqliteError(str(error)) from error
         except OSError as error:
             raise SqliteError(f"{type(error).__name__}: {error.strerror}") from error
@@ -127,13 +134,17 @@ class SqliteStore:
         return changed == 1
 
     def _connected(self) -> sqlite3.Connection:
-        """Open at the first use, and again at the next use if that failed."""
+        """Open at the first use, again if that failed, and if another file is at the path, or none."""
+        if self._connection is not None and _file_at(self._path) != self._opened_file:
+            self._leave_file()
         if self._connection is None:
             self._connection = self._connect()
+            self._opened_journal = _file_at(self._beside("-wal"))
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         _make_private_file(self._path)
+        self._opened_file = _file_at(self._path)
         connection = sqlite3.connect(self._path, timeout=self.busy_timeout_s, isolation_level=None)
         try:
             _use_wal(connection, self.busy_timeout_s)
@@ -144,6 +155,29 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _leave_file(self) -> None:
+        """Close a file that was replaced, and remove its journal: sqlite would apply it to the new file."""
+        journals = [self._beside(suffix) for suffix in ("-wal", "-shm")]
+        ours = [_file_at(journal) for journal in journals]
+        is_ours = self._opened_journal is not None and ours[0] == self._opened_journal
+        self._disconnect()
+        for journal, file in zip(journals, ours, strict=True):
+            if is_ours and file is not None and _file_at(journal) == file:
+                journal.unlink()
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
+
+    def _set_aside(self) -> None:
+        """Move a file that is no database out of the way, unless another process has done so."""
+        if self._opened_file is None or _file_at(self._path) != self._opened_file:
+            return
+        aside = f"{self._path.name}.broken-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(self._now()))}"
+        log.warning("the store's file is no database: it was moved to %s, and a new one begins", aside)
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self._beside(suffix).rename(self._path.with_name(aside + suffix))
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -159,6 +193,19 @@ def _bytes(text: str) -> bytes:
 def _is_busy(error: sqlite3.Error) -> bool:
     """Tell if another connection has the lock; the higher bits of the code name the kind of lock."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _is_no_database(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_private_file(path: Path) -> None:

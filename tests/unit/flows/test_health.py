@@ -307,7 +307,8 @@ async def test_a_store_that_fails_is_told_and_the_accounts_too(
     assert not health.store.works
     assert "takes no writes" in (health.store.problem or "")
     assert not health.settings.store_works
-    assert health.accounts[0].state == "alive"
+    assert health.accounts[0].state == "unknown"
+    assert "The store has never worked" in (health.accounts[0].problem or "")
     assert sum("The store (sqlite)" in note for note in health.notes) == 1
 
 

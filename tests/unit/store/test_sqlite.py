@@ -128,17 +128,32 @@ async def test_a_database_of_a_newer_gateway_is_left_alone(path: Path) -> None:
     assert select(path, "SELECT name FROM sqlite_master") == []
 
 
-async def test_a_file_that_is_no_database_is_an_error_each_time_and_works_once_it_is_mended(
-    path: Path,
+async def test_a_file_that_is_no_database_is_set_aside_with_a_warning(
+    store: SqliteStore, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(path, b"not a database" * 100)
-    store = SqliteStore(str(path))
-    for _ in range(2):
-        with pytest.raises(SqliteError, match="file is not a database"):
-            await store.get("key")
-    write(path, b"")
+    with pytest.raises(SqliteError, match="file is not a database"):
+        await store.get("key")
     assert await store.add("key", "value", ttl_s=60)
-    await store.close()
+    assert await store.get("key") == "value"
+    [aside] = await asyncio.to_thread(lambda: list(path.parent.glob(f"{path.name}.broken-*Z")))
+    assert (await asyncio.to_thread(aside.read_bytes)).startswith(b"not a database")
+    assert f"was moved to {aside.name}" in caplog.text
+
+
+async def test_a_file_that_is_deleted_or_replaced_is_noticed(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    await store.put("key", "old", ttl_s=60)
+    await asyncio.to_thread(path.unlink)
+    assert await store.get("key") is None
+    await store.put("key", "new", ttl_s=60)
+    assert select(path, "SELECT count(*) FROM entries") == [1]
+    other = SqliteStore(str(tmp_path / "other.db"))
+    await other.put("key", "other", ttl_s=60)
+    await other.close()
+    await asyncio.to_thread((tmp_path / "other.db").replace, path)
+    assert await store.get("key") == "other"
 
 
 async def test_a_locked_database_is_waited_for_and_then_an_error(path: Path) -> None:

@@ -134,6 +134,7 @@ class LeasedAccount(AccountClient):
 
     async def release(self) -> None:
         await self._lease.release()
+        await self._tokens.offer()
 
     async def _reason_of(self, refusal: GatewayError) -> GatewayError:
         """Ask whether the upstream blocked the account; a blocked one is left alone until it is checked."""
