@@ -250,4 +250,10 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", *ENVIRONMENT_NAMES)
+_NAMES = (
+    *(name for name, _ in _FIELDS.values()),
+    "GLM_API_KEYS",
+    "VERCEL",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    *ENVIRONMENT_NAMES,
+)

@@ -19,7 +19,7 @@ MAX_TOKENS = 16
 accounts."""
 
 MAX_TOKEN_CHARS = 4_096
-"""The upstream's tokens have some 300 characters. What is refused here is not remembered."""
+"""The upstream's tokens have some 300 characters. The process remembers nothing of a longer text."""
 
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 

@@ -45,8 +45,8 @@ class Gateway:
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
         )
-        self.pool = Pool(self.memory)
         self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
+        self.pool = Pool(self.memory, has_chain=self.tokens.has_chain)
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
         self.models = ModelLists(self.client)
         self.styles = Styles(self.client)

@@ -172,6 +172,11 @@ class AccessTokens:
             if token != refused or flight.refused == refused:
                 return token
 
+    def has_chain(self, account: Account) -> bool:
+        """Tell whether this process holds an access token that lives, without asking the store."""
+        chain = CHAINS.decode(self._state.copy(_place(account)))
+        return chain is not None and self._lives(chain, "", for_s=LATE_S)
+
     async def offer(self) -> None:
         """Give the store again the chains that it lacks; for a request to do after its last word."""
         await self._state.offer()
