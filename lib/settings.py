@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         It quotes no value, not even a number: strangers may read it, and a key may stand in the wrong place.
         """
         values: dict[str, Any] = {
-            "allow_passthrough": not environ.get("API_KEYS", "").strip(),
+            "allow_passthrough": not any(environ.get(name, "").strip() for name in _CLOSING),
             "max_duration_s": VERCEL_MAX_DURATION_S if environ.get("VERCEL") else None,
             "on_vercel": bool(environ.get("VERCEL")),
             # Vercel runs on Lambda and sets its names, but a client could send the deadline's header there.
@@ -117,6 +117,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    def openness(self) -> list[str]:
+        """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
+        open_to_all = (
+            "ALLOW_PASSTHROUGH is on: anybody may use this gateway with refresh tokens of their own. Set "
+            "API_KEYS, or ALLOW_PASSTHROUGH to false, to close it."
+        )
+        return [open_to_all] if self.allow_passthrough else []
+
+
+_CLOSING = ("API_KEYS", "CHATGLM_REFRESH_TOKENS", "GLM_API_KEYS")
+"""With any of these the gateway is one person's own, and no stranger may use it, unless the owner says so."""
 
 
 def current() -> Settings:
@@ -238,4 +250,10 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
 }
-_NAMES = (*(name for name, _ in _FIELDS.values()), "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", *ENVIRONMENT_NAMES)
+_NAMES = (
+    *(name for name, _ in _FIELDS.values()),
+    "GLM_API_KEYS",
+    "VERCEL",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    *ENVIRONMENT_NAMES,
+)

@@ -66,7 +66,7 @@ ROOMS = {
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
-    "hosts/box": _room("errors settings simulator upstreams web", "starlette uvicorn msgspec"),
+    "hosts/box": _room("errors settings simulator store upstreams web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "tools", "dialects")

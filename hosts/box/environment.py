@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import MutableMapping
 from pathlib import Path
 
 from lib.errors import ConfigurationError
 from lib.settings import Settings
+from lib.store import StoreError, open_store
+from lib.store.settings import SqliteSettings, StoreSettings
 
 
 def use_local_store(environ: MutableMapping[str, str]) -> None:
@@ -28,3 +31,39 @@ def require_shared_store(settings: Settings) -> None:
             "--workers needs a store that the processes share, but STORE_URL is memory://. "
             "Do not set STORE_URL, or name a file: sqlite:///state.db"
         )
+
+
+def tried_store(settings: Settings) -> list[str]:
+    """Write to the store before the server serves. Raise ConfigurationError if its file cannot work.
+
+    A store behind the network may come up later than this server: it gets a note.
+    """
+    problem = asyncio.run(_problem_of(settings.store))
+    if problem is None:
+        return []
+    if isinstance(settings.store, SqliteSettings):
+        raise ConfigurationError(
+            f"STORE_URL names a file that cannot keep anything ({problem}). A rotated refresh token would be "
+            "lost. Name a file that this user can write."
+        )
+    note = (
+        f"STORE_URL ({settings.store.scheme}) does not work: {problem}. Until it does, no account's token is "
+        "refreshed for the first time."
+    )
+    return [note]
+
+
+async def _problem_of(settings: StoreSettings) -> str | None:
+    store = open_store(settings)
+    problem: str | None = None
+    try:
+        for _ in range(2):  # After the first attempt sqlite has set a file aside that is no database.
+            try:
+                await store.put("probe", "start", ttl_s=60.0)
+            except (StoreError, OSError) as error:
+                problem = str(error)
+            else:
+                return None
+    finally:
+        await store.close()
+    return problem

@@ -19,7 +19,7 @@ from hosts.box.arguments import GRACE_S, Options, parse
 from hosts.box.bounded_http import BoundedHttp
 from hosts.box.demo import start_demo
 from hosts.box.ending import EndsInTime
-from hosts.box.environment import require_shared_store, use_local_store
+from hosts.box.environment import require_shared_store, tried_store, use_local_store
 from hosts.box.listening import CanNotListen, allow_open_files, listen
 from hosts.box.mounting import API_FOLDER
 from hosts.box.supervisor import Supervisor
@@ -63,7 +63,8 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
     """Set the environment and its store up. Return the text to print when the server serves."""
     if not options.is_demo:
         use_local_store(environ)
-        return greeting(url, Settings.from_env(environ))
+        settings = Settings.from_env(environ)
+        return greeting(url, settings, tried_store(settings))
     start_demo(environ, options.workers, stack)
     Settings.from_env(environ)  # A mistake is reported here, and not by every answer.
     return demo_greeting(url)

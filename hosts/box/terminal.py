@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hosts.box.demo import DEMO_KEY
 from lib.settings import Settings
 
@@ -13,8 +15,8 @@ def shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def greeting(url: str, settings: Settings) -> str:
-    gaps = [f"note: {gap}" for gap in settings.gaps()]
+def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
+    gaps = [f"note: {gap}" for gap in (*notes, *settings.gaps(), *settings.openness())]
     return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
 
 

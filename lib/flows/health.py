@@ -71,7 +71,7 @@ async def look(services: Services) -> Health:
         default_model=settings.default_model,
         web_search_by_default=settings.web_search,
         max_duration_s=settings.max_duration_s,
-        notes=notes,
+        notes=[*notes, *settings.openness()],
     )
 
 
@@ -97,7 +97,7 @@ async def look_deep(
     notes = [*services.settings.gaps(), *_notes(accounts, store, clock)]
     return DeepHealth(
         status="degraded" if notes else "ok",
-        notes=notes,
+        notes=[*notes, *services.settings.openness()],
         accounts=accounts,
         store=store,
         clock=clock,

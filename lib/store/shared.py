@@ -23,6 +23,10 @@ OPERATION_TIMEOUT_S = 2.5
 """A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
 REST_S = 10.0
 """A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
+OFFER_EVERY_S = 180.0
+"""The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
+MAX_OFFERED = 200
+"""So many values, the last used ones, are offered at a time. A person has fewer accounts."""
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
@@ -43,6 +47,8 @@ class _Copy(msgspec.Struct, frozen=True):
     refused_at: float | None = None
     """The time of the store's last failure to take it. None: the store has it."""
     rank: Rank | None = None
+    ttl_s: float | None = None
+    """The life of a ranked value, counted from each time that it is offered to the store."""
 
     def __repr__(self) -> str:
         return f"_Copy({self.place!r})"
@@ -77,6 +83,13 @@ class SharedState:
         self._writes = _Circuit("takes no writes", now)
         self._probed_at = float("-inf")
         self._probing: asyncio.Task[str | None] | None = None
+        self._offered_at: float | None = None
+        self._recoveries = 0
+
+    @property
+    def has_worked(self) -> bool:
+        """The store has taken a write of this process, so that it can keep a value."""
+        return self._writes.has_worked
 
     @property
     def problem(self) -> str | None:
@@ -123,7 +136,7 @@ class SharedState:
         if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
             await self.keep(place, copy.value, ttl_s=ttl_s or REST_S, rank=rank)
             return self.copy(place)
-        self._remember(place, None if value is None else _Copy(place, value))
+        self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
         return value
 
     async def keep(
@@ -135,7 +148,7 @@ class SharedState:
         store that rests from a failure.
         """
         now = self._now()
-        unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank)
+        unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
         self._remember(place, unsaved)
         if rank is None:
             sealed = self._seal.close(place, value)
@@ -144,7 +157,8 @@ class SharedState:
         else:
             worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
         if worked and self._copies.get(place.name) is unsaved:
-            self._remember(place, _Copy(place, newest, now + ttl_s if newest == value else None, rank=rank))
+            ends_at = now + ttl_s if newest == value else None
+            self._remember(place, _Copy(place, newest, ends_at, rank=rank, ttl_s=ttl_s))
 
     async def _keep_newest(
         self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
@@ -156,7 +170,7 @@ class SharedState:
             if not worked:
                 break
             other = self._opened(place, there)
-            if other is not None and rank(other) > rank(value):
+            if other is not None and (other == value or rank(other) > rank(value)):
                 return True, other
             operation, more = (
                 (self._store.add, {}) if there is None else (self._store.put, {"instead_of": there})
@@ -172,12 +186,30 @@ class SharedState:
         )
         return worked, value
 
+    async def offer(self) -> None:
+        """Offer the ranked values again, every few minutes and after the store has come back.
+
+        A store that was emptied or replaced works, and lacks the values that cannot be made again.
+        """
+        recoveries = self._reads.recoveries + self._writes.recoveries
+        if self._offered_at is None:
+            self._offered_at = self._now()
+        is_due = not 0 <= self._now() - self._offered_at < OFFER_EVERY_S
+        if (is_due or recoveries != self._recoveries) and self.problem is None:
+            self._offered_at, self._recoveries = self._now(), recoveries
+            await self._offer_all(is_vital=False)
+
     async def flush(self) -> None:
-        """Offer the store once more the values that only this process has, before it ends."""
-        for copy in [copy for copy in self._copies.values() if copy.is_nowhere_else]:
-            assert copy.expires_at is not None
-            ttl_s = copy.expires_at - self._now()
-            await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=True)
+        """Offer the store once more every value that it may lack, before this process ends."""
+        await self._offer_all(is_vital=True)
+
+    async def _offer_all(self, *, is_vital: bool) -> None:
+        ranked = [copy for copy in self._copies.values() if copy.rank is not None]
+        others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
+        for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
+            if not self._is_over(copy) and self._copies.get(copy.place.name) is copy:
+                ttl_s = copy.ttl_s or REST_S
+                await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=is_vital)
 
     async def close(self) -> None:
         await self.flush()
@@ -246,6 +278,8 @@ class _Circuit:
 
     def __init__(self, what_fails: str, now: Callable[[], float]) -> None:
         self.problem: str | None = None
+        self.has_worked = False
+        self.recoveries = 0
         self._what_fails = what_fails
         self._now = now
         self._tried_at = 0.0
@@ -268,8 +302,10 @@ class _Circuit:
         except Exception as error:  # noqa: BLE001 - a backend has errors of its own, and no error may spoil an answer
             self._note_failure(type(error).__name__)
             return False, None
+        self.has_worked = True
         if self.problem is not None:
             self.problem = None
+            self.recoveries += 1
             log.info("the store works again")
         return True, result
 

@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from lib.dialects.interface import ErrorForm
-from lib.errors import GatewayError, MethodNotAllowed, NotFound
+from lib.errors import AccountRefused, GatewayError, MethodNotAllowed, NotFound
 from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
@@ -42,7 +42,7 @@ def create_app(
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
-        if isinstance(error, WrongCredential):
+        if isinstance(error, WrongCredential | AccountRefused):
             error = await GUESSES.slow_down(error)
         return tell(error, request.scope)
 

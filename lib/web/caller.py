@@ -20,6 +20,8 @@ accounts."""
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 """The headers of Anthropic's clients, of Google's, and of Azure's."""
+MAX_TOKEN_CHARS = 4_096
+"""The upstream's tokens have some 300 characters. The process remembers nothing of a longer text."""
 
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
@@ -36,7 +38,7 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if is_api_key(credential, settings):
         return Caller(settings.refresh_tokens, is_owner=True, key=credential)
     tokens = split_tokens(credential)
-    if settings.allow_passthrough and tokens and all(map(_REFRESH_TOKEN.fullmatch, tokens)):
+    if settings.allow_passthrough and tokens and all(map(_has_form, tokens)):
         return Caller(tokens, is_owner=False)
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
@@ -52,6 +54,10 @@ def identify_owner(request: Request, settings: Settings) -> Caller:
             "Only the owner may ask for this. Send a key of API_KEYS.", credential_of(request)
         )
     return caller
+
+
+def _has_form(token: str) -> bool:
+    return len(token) <= MAX_TOKEN_CHARS and _REFRESH_TOKEN.fullmatch(token) is not None
 
 
 def split_tokens(text: str) -> tuple[str, ...]:

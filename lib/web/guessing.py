@@ -50,9 +50,17 @@ class WrongCredential(AuthenticationFailed):
 
     def __init__(self, message: str, credential: str) -> None:
         super().__init__(message)
-        prefix = credential[:PREFIX_CHARS].encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(prefix, key=_SECRET, digest_size=8).digest()
-        self.__dict__.update(prefix=int.from_bytes(digest) % PREFIXES)
+        self.__dict__.update(prefix=_number_of(credential))
+
+
+def _number_of(credential: str) -> int:
+    prefix = credential[:PREFIX_CHARS].encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(prefix, key=_SECRET, digest_size=8).digest()
+    return int.from_bytes(digest) % PREFIXES
+
+
+REFUSED_TOKENS = _number_of("eyJh")
+"""All tokens of the upstream begin so. Those that it refuses count together."""
 
 
 class Guesses:
@@ -76,9 +84,12 @@ class Guesses:
         delay_s = limits.first_delay_s * 2 ** (failures - limits.free_failures - 1)
         return float(min(limits.max_delay_s, delay_s))
 
-    async def slow_down(self, error: WrongCredential) -> GatewayError:
-        """Wait for the delay of this failure. Return the error to answer with."""
-        delay_s = self.note(error.prefix)
+    async def slow_down(self, error: GatewayError) -> GatewayError:
+        """Wait for the delay of this failure. Return the error to answer with.
+
+        It is a wrong credential, or a caller's own token that the upstream refuses.
+        """
+        delay_s = self.note(getattr(error, "prefix", REFUSED_TOKENS))
         if not delay_s:
             return error
         if self._waiting >= self.limits.max_waiting:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lib.chat.media import Attempt
-from lib.errors import GatewayError, NoAccountAvailable, Overloaded
+from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, Overloaded
 from lib.web.app import Endpoint, error_response
 from lib.web.ending import told_as_error
 from lib.web.guessing import WrongCredential
@@ -106,7 +106,7 @@ def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
             with told_as_error():
                 return await endpoint(request)
         except GatewayError as error:
-            if isinstance(error, WrongCredential):
+            if isinstance(error, WrongCredential | AccountRefused):
                 raise  # The app delays this answer.
             response = error_response(error, error_body)
             if error.status >= 500 and not isinstance(error, NoAccountAvailable | Overloaded):

@@ -232,6 +232,7 @@ def test_without_keys_callers_bring_their_tokens_and_the_owners_are_out_of_reach
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch, account: SimulatedAccount
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     for credential in (KEY, "x", "undefined", "a.b", ","):
         assert bare(client, "/v1/models", authorization=f"Bearer {credential}").status_code == 401
     own = upstream.add_account()
@@ -244,6 +245,7 @@ def test_several_tokens_make_a_pool_for_the_request(
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     dead, alive = upstream.add_account(), upstream.add_account()
     upstream.sim.revoke(dead.uid)
     client.credential = f"{dead.token},{alive.token}"
@@ -258,6 +260,7 @@ def test_a_dead_token_of_the_callers_own_is_the_callers_matter(
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     dead, guest = upstream.add_account(), upstream.add_account(guest=True)
     upstream.sim.revoke(dead.uid)
     for account, code in ((dead, "refresh_token_expired"), (guest, "guest_account")):
@@ -369,6 +372,7 @@ def test_a_token_is_checked_where_it_is_put(
     assert both["live"] is True
     assert [check["live"] for check in both["accounts"]] == [False, True]
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     fresh = upstream.add_account()
     unsigned = client._http.post(client.url + "/token/check", json={"token": fresh.token})
     assert unsigned.json()["live"] is True
@@ -388,6 +392,7 @@ def test_a_large_body_of_an_unknown_caller_is_not_read(
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     dead, alive = upstream.add_account(), upstream.add_account()
     upstream.sim.revoke(dead.uid)
     size = {"content-length": str(2 * 1024 * 1024)}

@@ -176,7 +176,9 @@ def test_a_hash_with_a_mistake_in_it_is_a_mistake_and_no_clear_key(entry: str) -
 
 def test_without_api_keys_callers_may_bring_their_own_tokens() -> None:
     assert read().allow_passthrough is True
-    assert read(API_KEYS="sk").allow_passthrough is False
+    for name in ("API_KEYS", "CHATGLM_REFRESH_TOKENS", "GLM_API_KEYS"):
+        assert read(**{name: "a.b.c"}).allow_passthrough is False, name
+        assert read(**{name: " "}).allow_passthrough is True, name
     assert read(API_KEYS="sk", ALLOW_PASSTHROUGH="true").allow_passthrough is True
 
 
@@ -260,6 +262,11 @@ def test_a_gap_is_told_in_a_sentence(environ: dict[str, str], said: str) -> None
 def test_a_complete_configuration_has_no_gaps() -> None:
     complete = {"CHATGLM_REFRESH_TOKENS": "a.b.c", "API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
     assert Settings.from_env(complete).gaps() == []
+
+
+def test_an_open_gateway_says_that_anybody_may_use_it() -> None:
+    assert "anybody may use this gateway" in read().openness()[0]
+    assert read(API_KEYS="sk").openness() == []
 
 
 def test_the_current_settings_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

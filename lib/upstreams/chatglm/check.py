@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lib.errors import AccountRefused, NoAccountAvailable
 from lib.store.records import Records
-from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
+from lib.upstreams.chatglm.accounts.account import MAX_TOKEN_CHARS, Account, parse_account, place_by_token
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM
 from lib.upstreams.condition import TokenStatus
@@ -28,7 +28,9 @@ async def check_tokens(
 
 async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> TokenStatus:
     """Say whether the token's account can be used; raise if the upstream does not tell."""
-    if refresh_token.count(".") != 2:  # No token, but perhaps an API key, which the upstream must not see.
+    if (
+        len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2
+    ):  # No token, but perhaps an API key, which the upstream must not see.
         return DEAD
     try:
         account = parse_account(refresh_token)
@@ -39,6 +41,11 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
         known = None if is_fresh else CHECKS.decode(await gateway.memory.recall(place))
         if known is not None:
             return known
+        if refresh_token not in gateway.settings.refresh_tokens:
+            try:
+                await gateway.proofs.admit(account)
+            except AccountRefused:
+                return DEAD
         status = await _ask(account, gateway)
         await gateway.memory.keep(place, CHECKS.encode(status), ttl_s=CHECK_TTL_S)
         return status

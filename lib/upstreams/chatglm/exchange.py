@@ -74,7 +74,7 @@ class Exchange:
                 try:
                     await self.turn.end(self._limits.turn)
                 finally:
-                    await self.leased.lease.release()
+                    await self.leased.release()
                 await self._delete_conversation()
         except TimeoutError:
             left = {"conversation_id": self._owned_conversation} if self._owned_conversation else {}

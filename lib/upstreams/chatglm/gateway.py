@@ -14,6 +14,7 @@ from lib.chat.caller import Caller
 from lib.settings import Settings
 from lib.store import open_store
 from lib.store.seal import AesSivSeal, Unsealed
+from lib.store.settings import MemorySettings
 from lib.store.shared import SharedState
 from lib.tasks import Locks
 from lib.upstreams.chatglm.accounts.account import Account
@@ -44,8 +45,8 @@ class Gateway:
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
         )
-        self.pool = Pool(self.memory)
-        self.tokens = AccessTokens(self.memory, self._refresh)
+        self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
+        self.pool = Pool(self.memory, has_chain=self.tokens.has_chain)
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
         self.models = ModelLists(self.client)
         self.styles = Styles(self.client)
@@ -93,6 +94,11 @@ class Gateway:
         await self.upstream.aclose()
         if self._fetcher is not None:
             await self._fetcher.aclose()
+
+    def _must_be_kept(self, account: Account) -> bool:
+        """The owner's login is worth more than one answer, if a store was chosen to keep it."""
+        is_kept = not isinstance(self.settings.store, MemorySettings)
+        return is_kept and account.refresh_token in self.settings.refresh_tokens
 
     async def _refresh(self, account: Account, refresh_token: str) -> Grant:
         tokens = await self.upstream.refresh(refresh_token, account.device_id)

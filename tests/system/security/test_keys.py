@@ -122,16 +122,19 @@ def test_a_hashed_key_is_right_as_a_clear_one_is(client: Client, environment: py
 
 
 @pytest.mark.usefixtures("_nobody_waits")
-def test_a_token_that_the_upstream_refuses_is_no_guess(
+def test_tokens_that_the_upstream_refuses_are_slowed_like_wrong_keys(
     client: Client, upstream: Upstream, environment: pytest.MonkeyPatch
 ) -> None:
     environment.delenv("API_KEYS")
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
     dead = upstream.add_account()
     upstream.sim.revoke(dead.uid)
     client.credential = dead.token
-    for _ in range(2 * FREE_FAILURES):
+    for number in range(2 * FREE_FAILURES):
         answer = client.chat()
-        assert (answer.status_code, error_of(answer)["code"]) == (401, "refresh_token_expired")
+        is_free = number < FREE_FAILURES
+        told = (401, "refresh_token_expired") if is_free else (429, "too_many_attempts")
+        assert (answer.status_code, error_of(answer)["code"]) == told
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def deep(flow: Flow, *accounts: SimulatedAccount | str, **how: Any) -> DeepHealth:
     tokens = tuple(account if isinstance(account, str) else account.token for account in accounts)
-    flow.configure(refresh_tokens=tokens, api_keys=("sk-x",))
+    flow.configure(refresh_tokens=tokens, api_keys=("sk-x",), allow_passthrough=False)
     return await look_deep(flow.services, **how)
 
 
@@ -83,7 +83,9 @@ async def test_a_store_that_works_is_well(flow: Flow, tmp_path: Path) -> None:
         store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.b.c",), api_keys=("x",)
     )
     health = await look(flow.services)
-    assert (health.status, health.store, health.store_works, health.notes) == ("ok", "sqlite", True, [])
+    assert (health.status, health.store, health.store_works) == ("ok", "sqlite", True)
+    [note] = health.notes
+    assert "anybody may use this gateway" in note
 
 
 async def test_a_store_that_fails_is_a_note(flow: Flow, tmp_path: Path) -> None:
@@ -305,7 +307,8 @@ async def test_a_store_that_fails_is_told_and_the_accounts_too(
     assert not health.store.works
     assert "takes no writes" in (health.store.problem or "")
     assert not health.settings.store_works
-    assert health.accounts[0].state == "alive"
+    assert health.accounts[0].state == "unknown"
+    assert "The store has never worked" in (health.accounts[0].problem or "")
     assert sum("The store (sqlite)" in note for note in health.notes) == 1
 
 

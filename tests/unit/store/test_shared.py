@@ -8,7 +8,7 @@ import pytest
 
 from lib.patience import LAST_LOOK_S
 from lib.store.seal import AesSivSeal, Place
-from lib.store.shared import OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
+from lib.store.shared import OFFER_EVERY_S, OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
 pytestmark = pytest.mark.anyio
@@ -153,7 +153,60 @@ async def test_what_nobody_else_knows_is_offered_at_the_end_and_not_forgotten_be
     assert await store.get("key") == "1"
     store.take_asked()
     await state.flush()
-    assert store.asked == []
+    assert store.asked == ["get key"], "the store has it"
+
+
+@pytest.mark.parametrize("is_written", [True, False], ids=["written here", "read here"])
+@pytest.mark.parametrize("way", ["in time", "at the end"])
+async def test_a_ranked_value_is_given_again_to_a_store_that_was_emptied(
+    store: FaultyStore, clock: Clock, way: str, is_written: bool
+) -> None:
+    state = SharedState(store, now=clock)
+    if is_written:
+        await state.keep(PLACE, "1", ttl_s=86400, rank=float, is_vital=True)
+    else:
+        await store.put("key", "1", ttl_s=86400)
+        assert await state.recall(PLACE, rank=float, ttl_s=86400) == "1"
+    await state.keep(Place("other"), "x", ttl_s=86400)
+    await state.offer()
+    await store.remove("key", "1")
+    store.take_asked()
+    clock.time += OFFER_EVERY_S - 1
+    await state.offer()
+    assert store.take_asked() == []
+    clock.time += 1
+    await (state.offer() if way == "in time" else state.flush())
+    assert store.take_asked() == ["get key", "add key"], "nothing else is offered"
+    assert await store.get("key") == "1"
+
+
+async def test_a_store_that_comes_back_gets_the_ranked_values_at_once(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await state.offer()
+    store.is_lost = True
+    await state.keep(Place("other"), "x", ttl_s=60)
+    await store_emptied(store)
+    clock.time += REST_S
+    await state.offer()
+    await state.keep(Place("other"), "x", ttl_s=60)
+    await state.offer()
+    assert await store.get("key") == "1"
+
+
+async def store_emptied(store: FaultyStore) -> None:
+    store.is_lost = False
+    await store.remove("key", "1")
+
+
+async def test_an_older_value_never_replaces_a_newer_one(store: FaultyStore, clock: Clock) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await store.put("key", "2", ttl_s=86400)
+    await state.flush()
+    assert (await store.get("key"), state.copy(PLACE)) == ("2", "2")
 
 
 async def test_what_was_read_does_not_replace_what_was_written_meanwhile(clock: Clock) -> None:

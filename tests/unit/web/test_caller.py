@@ -39,7 +39,8 @@ def test_with_keys_alone_nothing_else_opens(credential: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "credential", ["", "a.b", "a.b.c.d", "a.b.c,x", ",", "a.b.ç", "a.b.c d.e.f", "..", "a..c"]
+    "credential",
+    ["", "a.b", "a.b.c.d", "a.b.c,x", ",", "a.b.ç", "a.b.c d.e.f", "..", "a..c", "a.b." + "c" * 4093],
 )
 def test_what_has_not_the_form_of_tokens_opens_nothing(credential: str) -> None:
     with pytest.raises(AuthenticationFailed):

@@ -19,6 +19,8 @@ ASSUMED_LIFE_S = 3600.0
 """The life of an access token that does not tell its end, as older clients assumed (protocol.md §1.1)."""
 MAX_EXPIRY = 1e11
 """It is in the year 5138: a greater number is not a date in seconds."""
+MAX_TOKEN_CHARS = 4_096
+"""The upstream's tokens have some 300 characters."""
 MAX_REMEMBERED = 1_000
 """So many accounts are remembered. Each takes some 1 kB with its token."""
 DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
@@ -81,6 +83,15 @@ def parse_account(refresh_token: str) -> Account:
         uid=uid,
         expires_at=_read_expiry(claims),
     )
+
+
+def require_form(account: Account) -> None:
+    """Raise AccountRefused for a text that cannot be a refresh token. Nobody is asked about it."""
+    token = account.refresh_token
+    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or _read_claims(token).get("type") != "refresh":
+        raise AccountRefused(
+            "This is not a refresh token. Copy the cookie chatglm_refresh_token.", code="invalid_api_key"
+        )
 
 
 def parse_accounts(refresh_tokens: Iterable[str]) -> tuple[Account, ...]:

@@ -138,6 +138,10 @@ class LeasedAccount(AccountClient):
     async def note_success(self) -> None:
         await self._cool_downs.succeeded(self.account)
 
+    async def release(self) -> None:
+        await self.lease.release()
+        await self._tokens.offer()
+
     async def _reason_of(self, refusal: GatewayError) -> GatewayError:
         """Ask whether the upstream blocked the account; a blocked one is left alone until it is checked."""
         try:

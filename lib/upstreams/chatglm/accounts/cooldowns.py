@@ -21,6 +21,9 @@ BUSY_ELSEWHERE_S = 3.0
 """A generation in the owner's browser takes seconds; the upstream does not tell its end."""
 REFUSED_S = 600.0
 BLOCKED_S = 180 * 86400.0
+CLOCKS_APART_S = 60.0
+"""The clocks of instances may differ so much. A rest that ends later than this after its longest life was
+written before a clock was set back, and is over."""
 
 Reason = Literal["throttled", "busy", "refused", "blocked"]
 
@@ -45,14 +48,16 @@ class CoolDowns(msgspec.Struct, frozen=True):
     def of(self, account: Account, now: float) -> Cooling | None:
         """Return the cool-down that ends last, if one lasts."""
         refused_until, code = self.refused.get(account.key, (0.0, ""))
-        longest = max(
-            Cooling(self.blocked_until, "blocked", "account_blocked"),
-            Cooling(refused_until, "refused", code),
-            Cooling(self.throttled_until, "throttled"),
-            Cooling(self.busy_until, "busy"),
-            key=lambda cooling: cooling.until,
+        each = (
+            (Cooling(self.blocked_until, "blocked", "account_blocked"), BLOCKED_S),
+            (Cooling(refused_until, "refused", code), REFUSED_S),
+            (Cooling(self.throttled_until, "throttled"), MAX_THROTTLE_S),
+            (Cooling(self.busy_until, "busy"), BUSY_ELSEWHERE_S),
         )
-        return longest if longest.until > now else None
+        lasting = [
+            cooling for cooling, life_s in each if now < cooling.until <= now + life_s + CLOCKS_APART_S
+        ]
+        return max(lasting, key=lambda cooling: cooling.until, default=None)
 
     def lasts_until(self) -> float:
         """Return the time after which the record says nothing."""
@@ -70,13 +75,28 @@ class CoolDownBook:
     A change reads the record and writes it, and that is not atomic: only the holder of the lease makes one.
     """
 
-    def __init__(self, state: SharedState, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        state: SharedState,
+        *,
+        now: Callable[[], float],
+        has_chain: Callable[[Account], bool] = lambda _: False,
+    ) -> None:
+        """`has_chain`: tell if this process has a successor of the given token, which may still be taken."""
         self._state = state
         self._now = now
+        self._has_chain = has_chain
+        self._refused_here: dict[str, float] = {}
 
     async def cooling(self, account: Account) -> Cooling | None:
         text = await self._state.recall(_place(account))
-        return None if text is None else _decode(text).of(account, self._now())
+        if text is None:
+            return None
+        known = _decode(text)
+        if self._has_chain(account) and self._refused_here.get(account.key, 0.0) <= self._now():
+            # Another instance asked with the given token alone, which its successor has ended.
+            known = replace(known, refused={})
+        return known.of(account, self._now())
 
     async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
         """The upstream wants fewer requests: rest for its own figure, or twice as long as the last time."""
@@ -94,6 +114,8 @@ class CoolDownBook:
     async def refused(self, account: Account, code: str) -> None:
         """The upstream does not take the token; another token of the same account may be taken."""
         old, now = await self._read(account), self._now()
+        self._refused_here = {key: until for key, until in self._refused_here.items() if until > now}
+        self._refused_here[account.key] = now + REFUSED_S
         living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
         await self._write(account, replace(old, refused={**living, account.key: (now + REFUSED_S, code)}))
 

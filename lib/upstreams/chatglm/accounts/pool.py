@@ -53,8 +53,9 @@ class Pool:
         now: Callable[[], float] = time.time,
         lease_ttl_s: float = LEASE_TTL_S,
         chance: Callable[[], float] = random.random,
+        has_chain: Callable[[Account], bool] = lambda _: False,
     ) -> None:
-        self.cool_downs = CoolDownBook(state, now=now)
+        self.cool_downs = CoolDownBook(state, now=now, has_chain=has_chain)
         self._state = state
         self._lease_ttl_s = lease_ttl_s
         self._line = Line()

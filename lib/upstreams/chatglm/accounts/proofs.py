@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
+import msgspec
+
 from lib.chat.caller import Caller
-from lib.errors import AccountRefused, GatewayError
-from lib.upstreams.chatglm.accounts.account import Account
+from lib.errors import AccountRefused, GatewayError, Throttled
+from lib.upstreams.chatglm.accounts.account import Account, require_form
 from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens
 
@@ -12,16 +17,34 @@ MAX_PROVEN = 4_000
 """So many proven tokens are remembered; the store is asked for a token that was forgotten."""
 
 
+class StrangerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The budget of a process for tokens that it does not know. A test passes its own."""
+
+    at_once: int = 30
+    every_s: float = 2.0
+    """One more each time: a person brings a new token once in half a year."""
+
+
 class Proofs:
     """The tokens that the upstream has taken. Anyone can write a token with another account's name in it."""
 
     def __init__(
-        self, tokens: AccessTokens, cool_downs: CoolDownBook, *, max_proven: int = MAX_PROVEN
+        self,
+        tokens: AccessTokens,
+        cool_downs: CoolDownBook,
+        *,
+        max_proven: int = MAX_PROVEN,
+        limits: StrangerLimits | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._tokens = tokens
         self._cool_downs = cool_downs
         self._max_proven = max_proven
         self._proven: dict[str, None] = {}  # A set that keeps its order.
+        self._limits = limits or StrangerLimits()
+        self._now = now
+        self._free_at = float("-inf")
+        """The time at which the whole budget is there again."""
 
     def __len__(self) -> int:
         return len(self._proven)
@@ -46,11 +69,23 @@ class Proofs:
             raise refusal
         return tuple(proven)
 
+    async def admit(self, account: Account) -> None:
+        """Look at a token before anybody is asked about it. Tokens that are not known have a budget."""
+        require_form(account)
+        if account.key in self._proven or await self._tokens.is_known(account):
+            return
+        now = self._now()
+        if account.expires_at is None or account.expires_at <= now:
+            raise AccountRefused("This refresh token has expired. Log in again and take the new one.")
+        self._spend(now)
+
     async def _prove(self, account: Account) -> None:
+        require_form(account)
         if account.key not in self._proven and not await self._tokens.is_known(account):
             stranger = account.by_token()
             if (cooling := await self._cool_downs.cooling(stranger)) is not None:
                 raise AccountRefused("The upstream has just refused this token.", code=cooling.code)
+            await self.admit(account)
             try:
                 await self._tokens.get(stranger)
             except AccountRefused as error:
@@ -59,3 +94,17 @@ class Proofs:
         self._proven[account.key] = None
         if len(self._proven) > self._max_proven:
             del self._proven[next(iter(self._proven))]
+
+    def _spend(self, now: float) -> None:
+        """Take one from the budget. Raise Throttled if nothing is left of it."""
+        limits = self._limits
+        begin = max(now, min(self._free_at, now + limits.at_once * limits.every_s))  # A clock may go back.
+        wait_s = begin + limits.every_s - now - limits.at_once * limits.every_s
+        if wait_s > 0:
+            raise Throttled(
+                "Too many new refresh tokens come to this gateway. Wait, and send yours again.",
+                code="too_many_attempts",
+                retry_after_s=wait_s,
+                retry="never",
+            )
+        self._free_at = begin + limits.every_s

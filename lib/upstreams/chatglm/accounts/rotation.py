@@ -39,7 +39,7 @@ class Rotation:
                 return await answer(leased)
             except GatewayError as error:
                 refusal = await leased.recover(error)
-                await leased.lease.release()
+                await leased.release()
                 await rotation.go_on(leased.account, refusal)
 
     `lease` and `go_on` raise the refusal that the caller gets in the end.

@@ -24,9 +24,8 @@ from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read
 
 CHAIN_TTL_S = 180 * 86400.0
 """A refresh token lives so long."""
-UNTAKEN_NOTE_TTL_S = 3600.0
-"""The note on a refresh lives so long if the upstream has never taken the token: anyone can write such a
-token. A note on a chain lives as long as the chain."""
+FIRST_NOTE_TTL_S = 3600.0
+"""The note of a first refresh lives so long: anyone can bring a token that the upstream never takes."""
 EARLY_S = 300.0
 """An access token is replaced so long before its end, if the store works."""
 LATE_S = 30.0
@@ -117,8 +116,11 @@ class AccessTokens:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        must_be_kept: Callable[[Account], bool] = lambda _: False,
     ) -> None:
+        """`must_be_kept`: tell if the account's first refresh waits until the store works."""
         self._state = state
+        self._must_be_kept = must_be_kept
         self._refresh = refresh
         self._now = now
         self._sleep = sleep
@@ -169,6 +171,15 @@ class AccessTokens:
                 continue
             if token != refused or flight.refused == refused:
                 return token
+
+    def has_chain(self, account: Account) -> bool:
+        """Tell whether this process holds an access token that lives, without asking the store."""
+        chain = CHAINS.decode(self._state.copy(_place(account)))
+        return chain is not None and self._lives(chain, "", for_s=LATE_S)
+
+    async def offer(self) -> None:
+        """Give the store again the chains that it lacks; for a request to do after its last word."""
+        await self._state.offer()
 
     async def settle(self) -> None:
         """Wait for the refreshes that are under way: their new tokens must not get lost."""
@@ -242,6 +253,13 @@ class AccessTokens:
         chain = await self._recall(account)  # Another process may have finished just before.
         if chain is not None and self._serves(chain, refused):
             return chain
+        if chain is None and self._must_be_kept(account) and not self._state.has_worked:
+            raise NoAccountAvailable(
+                f"The store has never worked in this process ({self._state.problem}), and could not keep the "
+                f"new token of account {account.label}. See STORE_URL.",
+                code="store_unavailable",
+                retry_after_s=REST_S,
+            )
         flight.set_off()
         last = account.refresh_token if chain is None else chain.refresh_token
         try:
@@ -272,8 +290,8 @@ class AccessTokens:
         note = place_by_token("rotating", account)
         cut_off = NOTES.decode(await self._state.recall(note))
         if cut_off is None:
-            is_taken = self._state.copy(_place(account)) is not None
-            ttl_s = CHAIN_TTL_S if is_taken else UNTAKEN_NOTE_TTL_S
+            is_first = self._state.copy(_place(account)) is None
+            ttl_s = FIRST_NOTE_TTL_S if is_first else CHAIN_TTL_S
             await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=ttl_s)
         if not await lock.confirm(for_s=REFRESH_S):
             raise _LockLost

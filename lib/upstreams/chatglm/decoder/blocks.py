@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from lib.upstreams.chatglm.decoder.answer import Block, BlockKind
 from lib.upstreams.chatglm.decoder.citations import Sources
@@ -20,6 +21,9 @@ FOLLOWED_KINDS: dict[str, BlockKind] = {
     "code": "code",
     "execution_output": "execution_output",
 }
+
+MAX_LOOKED_AT = 64
+"""A repeated text is looked for among so many others: 6,000 parts without an id stopped the loop for 10 s."""
 
 
 class Blocks:
@@ -94,8 +98,9 @@ class Blocks:
 
         A part may stream a thought and then a text at one index, and repeat both at two (2026-09).
         """
-        for (of, index, of_kind), block in self._blocks.items():
-            if (of, of_kind) != (key, kind) or not block.followed.whole:
+        for index in range(MAX_LOOKED_AT):
+            block = self._blocks.get((key, index, kind))
+            if block is None or not block.followed.whole:
                 continue
             is_elsewhere = index >= len(items) or items[index].type != kind
             if is_elsewhere and value.startswith(block.followed.whole):
@@ -104,7 +109,7 @@ class Blocks:
 
     def _repeated(self, kind: BlockKind, value: str) -> Block | None:
         """Find the block that a terminal event's part without a logic_id repeats, by its text."""
-        for block in reversed(self._blocks.values()):
+        for block in islice(reversed(self._blocks.values()), MAX_LOOKED_AT):
             if block.kind == kind and block.followed.whole and value.startswith(block.followed.whole):
                 return block
         return None

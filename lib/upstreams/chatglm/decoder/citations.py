@@ -40,6 +40,7 @@ class Sources:
         self.have_unkeyed = False
         """The reply has pages of `quote_result` (2024). Markers count through these."""
         self._pages: list[tuple[str, str]] = []
+        self._known: set[tuple[str, str]] = set()
         self._by_key: dict[str, tuple[str, str]] = {}
         self._numbers: dict[str, int] = {}
 
@@ -50,7 +51,8 @@ class Sources:
     def add(self, url: str, title: str, key: str | None) -> None:
         page = (url, title or url)
         self.have_unkeyed = self.have_unkeyed or not key
-        if page not in self._pages:
+        if page not in self._known:
+            self._known.add(page)
             self._pages.append(page)
         if key:
             self._by_key[key] = page

@@ -32,6 +32,9 @@ from lib.upstreams.chatglm.wire.refusals import is_unexplained, stream_error
 
 _TERMINAL = frozenset(("finish", "error", "intervene"))
 
+MAX_LOOKED_AT = 64
+"""A repeated text is looked for among so many others: 6,000 parts without an id stopped the loop for 10 s."""
+
 
 class ReplyDecoder:
     """Follows one stream to its end. After `ended` it returns no more events."""

@@ -204,7 +204,7 @@ class Order:
             else:
                 return
             finally:
-                await leased.lease.release()
+                await leased.release()
 
     async def _begin(self, leased: LeasedAccount, source_id: str, record: _Record) -> None:
         try:

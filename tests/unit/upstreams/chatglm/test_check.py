@@ -90,7 +90,7 @@ async def test_an_access_token_is_not_live_and_nobody_is_asked(flow: Flow, upstr
 @pytest.mark.parametrize("token", ["令牌", "junk", "a.b.c"])
 async def test_junk_is_not_live(flow: Flow, upstream: Upstream, token: str) -> None:
     assert await check(flow, token) == TokenStatus(False, None, False, False)
-    assert upstream.count("user/refresh") == (token == "a.b.c"), "a key in the wrong place is not passed on"
+    assert upstream.count("user/refresh") == 0, "a key in the wrong place is not passed on"
 
 
 @pytest.mark.parametrize("path", ["user/refresh", "user/info"])

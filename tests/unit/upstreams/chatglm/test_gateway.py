@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lib.chat.caller import Caller
-from lib.errors import AccessTokenRefused, AccountRefused
+from lib.errors import AccessTokenRefused, AccountRefused, Throttled
 from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
-from lib.upstreams.chatglm.accounts.proofs import Proofs
+from lib.upstreams.chatglm.accounts.proofs import Proofs, StrangerLimits
+from lib.upstreams.chatglm.check import check_tokens
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 from lib.upstreams.choose import close_services, services_of
@@ -105,7 +108,7 @@ async def test_a_refused_refresh_is_told_to_all_who_wait(
 
 def _forged(victim: SimulatedAccount) -> SimulatedAccount:
     """A token that says it is the victim's; the upstream has never heard of it."""
-    token = make_jwt(type="refresh", uid=victim.uid, jti="forged")
+    token = make_jwt(type="refresh", uid=victim.uid, jti="forged", exp=9e9)
     assert parse_account(token).label == victim.label
     return SimulatedAccount(token, victim.uid, victim.label)
 
@@ -153,3 +156,56 @@ async def test_of_the_proven_only_the_latest_are_remembered(flow: Flow, upstream
 
 def _caller(*accounts: SimulatedAccount) -> Caller:
     return Caller(tuple(account.token for account in accounts), is_owner=False)
+
+
+def signed_like(payload: object) -> str:
+    packed = base64.urlsafe_b64encode(msgspec.json.encode(payload)).decode().rstrip("=")
+    return f"eyJh.{packed}.x"
+
+
+NO_TOKENS = {
+    "two parts": "a.b",
+    "no JSON": "a.b.c",
+    "another type": signed_like({"type": "other", "exp": 9e9}),
+    "no type": signed_like({"exp": 9e9}),
+    "no end": signed_like({"type": "refresh"}),
+    "over": signed_like({"type": "refresh", "exp": 1}),
+    "too long": signed_like({"type": "refresh", "exp": 9e9, "x": "x" * 4096}),
+}
+
+
+@pytest.mark.parametrize("name", NO_TOKENS)
+async def test_a_text_that_is_no_living_refresh_token_asks_nobody(
+    flow: Flow, upstream: Upstream, name: str
+) -> None:
+    stranger = parse_account(NO_TOKENS[name])
+    with pytest.raises(AccountRefused):
+        await flow.gateway.proofs.proven((stranger,), Caller((), is_owner=False))
+    assert (await check_tokens((NO_TOKENS[name],), flow.gateway))[0].live is False
+    assert upstream.sim.calls == []
+
+
+async def test_tokens_that_are_not_known_have_a_budget_and_known_ones_need_none(
+    flow: Flow, upstream: Upstream
+) -> None:
+    now = 1000.0
+    limits = StrangerLimits(at_once=2, every_s=5.0)
+    gateway = flow.gateway
+    gateway.proofs = Proofs(gateway.tokens, gateway.pool.cool_downs, limits=limits, now=lambda: now)
+    known, second, third = (parse_account(upstream.add_account().token) for _ in range(3))
+    caller = Caller((), is_owner=False)
+    await gateway.proofs.proven((known,), caller)
+    await gateway.proofs.proven((second,), caller)
+    with pytest.raises(Throttled) as caught:
+        await gateway.proofs.proven((third,), caller)
+    assert (caught.value.code, caught.value.retry_after_s) == ("too_many_attempts", 5.0)
+    with pytest.raises(Throttled):
+        await check_tokens((third.refresh_token,), gateway)
+    await gateway.proofs.proven((known,), caller)
+    assert upstream.count("user/refresh") == 2
+    now += 5.0
+    await gateway.proofs.proven((third,), caller)
+    now -= 3600.0  # A clock that is set back does not close the door for an hour.
+    with pytest.raises(Throttled) as caught:
+        await gateway.proofs.proven((parse_account(upstream.add_account().token),), caller)
+    assert caught.value.retry_after_s == 5.0

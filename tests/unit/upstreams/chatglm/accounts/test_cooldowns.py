@@ -5,6 +5,7 @@ import pytest
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.cooldowns import (
     RECORDS,
+    REFUSED_S,
     CoolDownBook,
     CoolDowns,
     Cooling,
@@ -223,3 +224,30 @@ async def test_a_record_that_is_not_ours_holds_nothing_against_anybody(
     assert await book.cooling(ACCOUNT) is None
     await book.busy_elsewhere(ACCOUNT)
     assert await book.cooling(ACCOUNT) is not None
+
+
+async def test_anothers_refusal_of_the_given_token_does_not_cool_a_process_whose_chain_lives(
+    store: FaultyStore, clock: Clock
+) -> None:
+    account = make_account("a")
+    other = CoolDownBook(SharedState(store, now=clock), now=clock)
+    living = CoolDownBook(SharedState(store, now=clock), now=clock, has_chain=lambda _: True)
+    await other.refused(account, "refresh_token_expired")
+    assert await other.cooling(account)
+    assert await living.cooling(account) is None
+    await living.refused(account, "refresh_token_expired")
+    assert await living.cooling(account), "its own refusal counts"
+    clock.time += REFUSED_S + 1
+    assert await living.cooling(account) is None
+
+
+async def test_a_clock_that_is_set_back_stretches_no_rest(store: FaultyStore, clock: Clock) -> None:
+    account = make_account("a")
+    book = CoolDownBook(SharedState(store, now=clock), now=clock)
+    await book.throttled(account)
+    await book.refused(account, "refresh_token_expired")
+    await book.busy_elsewhere(account)
+    clock.time -= 30.0
+    assert await book.cooling(account), "clocks may be some seconds apart"
+    clock.time -= 86400.0
+    assert await book.cooling(account) is None

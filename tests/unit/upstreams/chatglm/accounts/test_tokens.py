@@ -796,3 +796,34 @@ async def test_a_note_that_is_not_ours_is_none(
     with pytest.raises(AccountRefused) as caught:
         await tokens.get(ACCOUNT)
     assert "cut off" not in caught.value.message
+
+
+async def test_no_first_refresh_is_made_for_a_store_that_has_never_worked(
+    store: FaultyStore, clock: Clock, upstream: Upstream
+) -> None:
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock, must_be_kept=lambda _: True)
+    store.is_lost = True
+    with pytest.raises(NoAccountAvailable, match="See STORE_URL") as caught:
+        await tokens.get(ACCOUNT)
+    assert (caught.value.code, caught.value.retry_after_s) == ("store_unavailable", REST_S)
+    assert upstream.asked == []
+    store.is_lost = False
+    clock.time += REST_S
+    assert await tokens.get(ACCOUNT)
+    assert upstream.asked == [ACCOUNT.refresh_token]
+
+
+async def test_the_note_of_a_first_refresh_lives_an_hour(
+    store: FaultyStore, clock: Clock, upstream: Upstream
+) -> None:
+    tokens = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+
+    async def broken() -> None:
+        raise UpstreamUnreachable("It broke.")
+
+    upstream.during = broken
+    with pytest.raises(UpstreamUnreachable):
+        await tokens.get(ACCOUNT)
+    assert await store.get(NOTE)
+    clock.time += 3601
+    assert await store.get(NOTE) is None
