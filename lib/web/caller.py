@@ -74,7 +74,8 @@ def credential_of(request: Request) -> str:
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
     headers = request.headers
-    return headers.get("x-api-key") or headers.get("x-goog-api-key") or request.query_params.get("key", "")
+    keys = request.query_params.getlist("key")  # The first of several counts, as with headers.
+    return headers.get("x-api-key") or headers.get("x-goog-api-key") or next(iter(keys), "")
 
 
 def is_api_key(credential: str, settings: Settings) -> bool:
