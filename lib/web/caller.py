@@ -76,7 +76,8 @@ def credential_of(request: Request) -> str:
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
     found = (request.headers.get(name) for name in KEY_HEADERS)
-    return next(filter(None, found), None) or request.query_params.get("key", "")
+    keys = request.query_params.getlist("key")  # The first of several counts, as with headers.
+    return next(filter(None, (*found, *keys[:1])), "")
 
 
 def is_api_key(credential: str, settings: Settings) -> bool:

@@ -72,10 +72,11 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # asyncio warns of writes to a client that has just left. That is normal.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
-    log = logging.getLogger("glm_gateway")
-    log.setLevel(level)
-    if not any(isinstance(handler.formatter, JsonFormatter) for handler in log.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonFormatter())
-        log.addHandler(handler)
-    log.propagate = False
+    logging.getLogger("glm_gateway").setLevel(level)
+    for name in ("glm_gateway", "uvicorn.error"):  # A tool that reads our log reads the server's errors, too.
+        log = logging.getLogger(name)
+        if not any(isinstance(handler.formatter, JsonFormatter) for handler in log.handlers):
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(JsonFormatter())
+            log.addHandler(handler)
+    logging.getLogger("glm_gateway").propagate = False

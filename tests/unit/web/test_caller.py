@@ -51,6 +51,12 @@ def test_a_header_goes_before_what_was_brought() -> None:
     assert caller(OPEN, "a.b.c", "d.e.f").refresh_tokens == ("a.b.c",)
 
 
+def test_of_several_keys_in_the_address_the_first_counts() -> None:
+    assert identify(make_request(query="key=sk-1&key=x"), OWNER).key == "sk-1"
+    with pytest.raises(AuthenticationFailed):
+        identify(make_request(query="key=x&key=sk-1"), OWNER)
+
+
 def test_a_credential_with_strange_characters_is_compared_all_the_same() -> None:
     with pytest.raises(AuthenticationFailed):
         identify(make_request(headers=[("x-api-key", "schlüssel")]), OWNER)

@@ -69,3 +69,9 @@ def test_the_log_is_ours_once_and_the_http_clients_urls_are_not_in_it() -> None:
     assert not log.propagate
     assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
     configure_logging("INFO")
+
+
+def test_the_servers_own_errors_are_lines_of_json_too() -> None:
+    configure_logging("INFO")
+    handlers = logging.getLogger("uvicorn.error").handlers
+    assert [type(handler.formatter) for handler in handlers] == [JsonFormatter]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import uniform
 
 from lib.chat.caller import Caller
-from lib.errors import GatewayError
+from lib.errors import GatewayError, UpstreamUnreachable
 from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import for_caller
@@ -18,6 +18,9 @@ from lib.upstreams.chatglm.wire.client import ChatGLM
 
 RETRY_PAUSE_S = (0.3, 0.8)
 """A request pauses so long before it asks the same account a second time."""
+
+MAX_UNREACHED = 2
+"""An upstream that cannot be reached is no account's fault: another account would not reach it either."""
 
 
 class _Candidate:
@@ -66,6 +69,7 @@ class Rotation:
         self._upstream = upstream
         self._until = until
         self._refusal: GatewayError | None = None
+        self._unreached = 0
 
     async def lease(self) -> LeasedAccount:
         """Lease the next account. If no account can be had, raise the last refusal, or else the reason."""
@@ -93,7 +97,8 @@ class Rotation:
         refused = self._candidates[account.label]
         refused.tries_left = refused.tries_left - 1 if refusal.retry == "again" else 0
         left = [candidate for candidate in self._candidates.values() if candidate.tries_left]
-        if refusal.retry == "never" or not left:
+        self._unreached += isinstance(refusal, UpstreamUnreachable)
+        if refusal.retry == "never" or not left or self._unreached >= MAX_UNREACHED:
             raise for_caller(refusal, self._caller)
         if refusal.retry == "again" and len(left) == 1 and left[0].was_asked:
             await asyncio.sleep(uniform(*RETRY_PAUSE_S))

@@ -17,7 +17,7 @@ Mode = Literal["fast", "thinking", "deep_thinking", "deep_research"]
 BUILT_IN_MODELS = ("glm-5.3", "glm-5.3-flash")
 """The upstream offered these on 2026-09-29. They are used if the list cannot be fetched."""
 
-_AGENT_ID = re.compile(r"[a-z0-9]{24,}")
+_AGENT_ID = re.compile(r"[a-z0-9]{24,64}")
 _SEPARATOR = re.compile(r"[-_:/ ]+")
 _MODE_WORDS: dict[str, Mode] = {
     "think": "thinking",

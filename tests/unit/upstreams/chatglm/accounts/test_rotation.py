@@ -16,6 +16,7 @@ from lib.errors import (
     Throttled,
     UpstreamProtocolError,
     UpstreamRejected,
+    UpstreamUnreachable,
 )
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.pool import Pool
@@ -35,6 +36,8 @@ pytestmark = pytest.mark.anyio
 A, B = make_account("a"), make_account("b")
 STRANGER, OWNER = Caller(("t",), is_owner=False), Caller(("t",), is_owner=True)
 AGAIN, ELSEWHERE, NEVER = UpstreamProtocolError("?"), Throttled("slow down"), UpstreamRejected("no")
+
+UNREACHED = UpstreamUnreachable("It broke.")
 
 
 @pytest.fixture
@@ -88,6 +91,8 @@ async def walk(rotation: Rotation, refusal: GatewayError) -> tuple[str, GatewayE
         ((A,), AGAIN, 2, "AA"),
         ((A, B), AGAIN, 2, "ABAB"),
         ((A, B), AGAIN, 1, "AB"),
+        ((A, B), UNREACHED, 2, "AB"),
+        ((A,), UNREACHED, 2, "AA"),
     ],
 )
 async def test_a_refusal_says_which_account_is_asked_next(

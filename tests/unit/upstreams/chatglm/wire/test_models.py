@@ -6,6 +6,7 @@ from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.wire.models import (
     BUILT_IN_MODELS,
     Target,
+    is_agent_id,
     names_unknown_model,
     offered_names,
     resolve,
@@ -89,3 +90,10 @@ def test_every_offered_name_means_its_model() -> None:
     assert "glm-5.3-flash-deepresearch" in names
     assert {target(name).model for name in names} == set(BUILT_IN_MODELS)
     assert len(set(map(target, names))) == len(names)
+
+
+def test_an_agents_id_has_24_to_64_characters() -> None:
+    assert is_agent_id("a" * 24)
+    assert is_agent_id("a" * 64)
+    assert not is_agent_id("a" * 23)
+    assert not is_agent_id("a" * 65)
