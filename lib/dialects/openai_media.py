@@ -27,7 +27,7 @@ class _Body(msgspec.Struct):
 
     prompt: str
     model: str | None = None
-    n: int | None = None
+    n: int | float | None = None
     size: str | None = None
     style: str | None = None
     response_format: str | None = None
@@ -52,9 +52,7 @@ def parse_image_request(body: bytes) -> ImageRequest:
     wire = decode_body(body, _decoder)
     if not wire.prompt.strip():
         raise invalid_value("prompt", "a description of the image", wire.prompt)
-    n = 1 if wire.n is None else wire.n
-    if not 1 <= n <= MAX_IMAGES:
-        raise invalid_value("n", f"an integer from 1 to {MAX_IMAGES}", n)
+    n = _number(wire.n)
     if wire.stream:
         raise unsupported("stream", "the gateway sends all images in one answer; leave it out")
     model = (wire.model or "").strip()
@@ -84,6 +82,14 @@ def texts_around_files(images: Sequence[ImageMade], *, created: int) -> list[byt
         texts.append(b'"%b%b},' % (b"," if rest else b"", rest))
     texts[-1] = texts[-1].removesuffix(b",") + b"]}"
     return texts
+
+
+def _number(n: float | None) -> int:
+    if n is None:
+        return 1
+    if not 1 <= n <= MAX_IMAGES or n != int(n):
+        raise invalid_value("n", f"an integer from 1 to {MAX_IMAGES}", n if isinstance(n, int) else str(n))
+    return int(n)
 
 
 def _form(form: str | None, model: str) -> ImageForm:

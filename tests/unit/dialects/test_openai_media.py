@@ -36,6 +36,17 @@ def test_null_says_nothing(fields: dict[str, None]) -> None:
     assert parse(**fields) == ImageRequest(prompt="a cat")
 
 
+def test_a_whole_number_of_images_may_be_written_as_a_float() -> None:
+    assert parse(n=2.0).n == 2
+
+
+@pytest.mark.parametrize("n", [0, -1, 11, 1.5, 1e300, True, "2"])
+def test_any_other_number_of_images_is_named(n: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(n=n)
+    assert caught.value.param == "n"
+
+
 @pytest.mark.parametrize(
     ("size", "ratio"),
     [("1024x1024", 1.0), (" 512 X 1024 ", 0.5), ("16:9", 16 / 9), ("4×2", 2.0), ("6*2", 3.0), ("", None)],
