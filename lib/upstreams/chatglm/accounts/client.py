@@ -140,7 +140,7 @@ class LeasedAccount(AccountClient):
 
     async def release(self) -> None:
         await self.lease.release()
-        await self._tokens.offer()
+        await self._tokens.state.offer()  # After the last word: the store may lack a chain.
 
     async def _reason_of(self, refusal: GatewayError) -> GatewayError:
         """Ask whether the upstream blocked the account; a blocked one is left alone until it is checked."""

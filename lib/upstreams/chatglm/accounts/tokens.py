@@ -119,7 +119,7 @@ class AccessTokens:
         must_be_kept: Callable[[Account], bool] = lambda _: False,
     ) -> None:
         """`must_be_kept`: tell if the account's first refresh waits until the store works."""
-        self._state = state
+        self.state = state
         self._must_be_kept = must_be_kept
         self._refresh = refresh
         self._now = now
@@ -144,13 +144,13 @@ class AccessTokens:
 
         A token that was found in the store may be as old, and as dead, as the one before it.
         """
-        chain = CHAINS.decode(self._state.copy(_place(account)))
+        chain = CHAINS.decode(self.state.copy(_place(account)))
         return chain is None or (chain.access_token == token and chain.made_at >= since)
 
     async def is_known(self, account: Account) -> bool:
         """Tell whether the upstream has ever taken this token, as far as the store remembers."""
         place = _place(account)
-        return self._state.copy(place) is not None or await self._recall(account) is not None
+        return self.state.copy(place) is not None or await self._recall(account) is not None
 
     async def peek(self, account: Account) -> float | None:
         """Return the end of the chain's current refresh token; None if the token does not say."""
@@ -159,8 +159,8 @@ class AccessTokens:
 
     async def _current(self, account: Account, refused: str) -> str:
         place = _place(account)
-        chain = CHAINS.decode(self._state.copy(place))
-        if chain is not None and self._serves(chain, refused) and not self._state.wants_saving(place):
+        chain = CHAINS.decode(self.state.copy(place))
+        if chain is not None and self._serves(chain, refused) and not self.state.wants_saving(place):
             return chain.access_token
         while True:
             flight = self._flights.get(account.key) or self._take_off(account, refused)
@@ -174,12 +174,8 @@ class AccessTokens:
 
     def has_chain(self, account: Account) -> bool:
         """Tell whether this process holds an access token that lives, without asking the store."""
-        chain = CHAINS.decode(self._state.copy(_place(account)))
+        chain = CHAINS.decode(self.state.copy(_place(account)))
         return chain is not None and self._lives(chain, "", for_s=LATE_S)
-
-    async def offer(self) -> None:
-        """Give the store again the chains that it lacks; for a request to do after its last word."""
-        await self._state.offer()
 
     async def settle(self) -> None:
         """Wait for the refreshes that are under way: their new tokens must not get lost."""
@@ -214,7 +210,7 @@ class AccessTokens:
         return chain.access_token
 
     async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
-        lock = Hold(self._state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
+        lock = Hold(self.state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
         for _ in range(MAX_LOST_LOCKS):
             if (chain := await self._turn_or_chain(account, lock, flight.refused)) is not None:
                 return chain
@@ -253,9 +249,9 @@ class AccessTokens:
         chain = await self._recall(account)  # Another process may have finished just before.
         if chain is not None and self._serves(chain, refused):
             return chain
-        if chain is None and self._must_be_kept(account) and not self._state.has_worked:
+        if chain is None and self._must_be_kept(account) and not self.state.has_worked:
             raise NoAccountAvailable(
-                f"The store has never worked in this process ({self._state.problem}), and could not keep the "
+                f"The store has never worked in this process ({self.state.problem}), and could not keep the "
                 f"new token of account {account.label}. See STORE_URL.",
                 code="store_unavailable",
                 retry_after_s=REST_S,
@@ -268,7 +264,7 @@ class AccessTokens:
             latest = await self._recall(account)
             if latest is not None and self._serves(latest, refused):
                 return latest  # Another process took over while this one was held up.
-            if self._state.problem is not None:
+            if self.state.problem is not None:
                 raise NoAccountAvailable(
                     f"The token of account {account.label} was refused, and the store, which may know its "
                     "successor, fails.",
@@ -288,11 +284,11 @@ class AccessTokens:
         note stays, and a later refusal can say the reason.
         """
         note = place_by_token("rotating", account)
-        cut_off = NOTES.decode(await self._state.recall(note))
+        cut_off = NOTES.decode(await self.state.recall(note))
         if cut_off is None:
-            is_first = self._state.copy(_place(account)) is None
+            is_first = self.state.copy(_place(account)) is None
             ttl_s = FIRST_NOTE_TTL_S if is_first else CHAIN_TTL_S
-            await self._state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=ttl_s)
+            await self.state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=ttl_s)
         if not await lock.confirm(for_s=REFRESH_S):
             raise _LockLost
         asked_at = self._now()
@@ -300,13 +296,13 @@ class AccessTokens:
             grant = await self._refresh(account, token)
         except (AccountRefused, UpstreamNotReached) as error:
             if cut_off is None:
-                await self._state.drop(note)
+                await self.state.drop(note)
                 raise
             if isinstance(error, UpstreamNotReached):
                 raise
             raise _cut_off(error, cut_off.begun_at, self._now()) from error
         chain = await self._persist(account, grant, refreshed_with=token, asked_at=asked_at)
-        await self._state.drop(note)
+        await self.state.drop(note)
         return chain
 
     async def _persist(
@@ -319,20 +315,20 @@ class AccessTokens:
             expires_at=token_expiry(grant.access_token, now=self._now()),
             made_at=asked_at,
         )
-        await self._state.keep(
+        await self.state.keep(
             _place(account), CHAINS.encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
         )
         return chain
 
     async def _recall(self, account: Account) -> _Chain | None:
-        return CHAINS.decode(await self._state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
+        return CHAINS.decode(await self.state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
 
     def _serves(self, chain: _Chain, refused: str) -> bool:
         return self._lives(chain, refused, for_s=EARLY_S)
 
     def _will_do(self, chain: _Chain, flight: _Flight) -> bool:
         """While the store fails, no token is changed before it must be: the new one could not be kept."""
-        return self._state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
+        return self.state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
 
     def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
         return chain.expires_at - for_s > self._now() and chain.access_token not in ("", refused)
