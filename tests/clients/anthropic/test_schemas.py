@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from anthropic import Anthropic, BadRequestError
 from anthropic.types import ErrorResponse, Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
@@ -67,3 +68,12 @@ def test_the_check_sees_a_strange_field() -> None:
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
     ending = {"stop_reason": "end_turn", "stop_sequence": None}
     assert extras(Message.model_validate({**message, **ending, "usage": usage})) == ["strange"]
+
+
+def test_the_sdk_knows_the_requests_id_of_an_answer_and_of_an_error(client: Client) -> None:
+    with Anthropic(base_url=client.url, api_key=KEY, max_retries=0) as sdk:
+        message = sdk.messages.create(**body("Hi"))
+        assert message._request_id
+        with pytest.raises(BadRequestError) as caught:
+            sdk.messages.create(**body(""))
+    assert caught.value.request_id == caught.value.response.headers["x-request-id"]

@@ -192,3 +192,20 @@ def test_a_tools_wrong_schema_is_refused_at_its_place(name: str) -> None:
 def test_a_wrong_schema_of_the_answer_is_refused_at_its_place(name: str) -> None:
     requests = REQUESTS[name]
     assert refused(requests, requests.form(WRONG)) == ("invalid_value", requests.form_at)
+
+
+@pytest.mark.parametrize(("name", "field"), [("chat", "n"), ("completions", "n"), ("completions", "best_of")])
+def test_one_answer_is_made_however_the_number_is_written(name: str, field: str) -> None:
+    requests = REQUESTS[name]
+    for one in (1, 1.0, None):
+        assert parsed(requests, {field: one}).messages
+    for several in (2, 1.5, 0):
+        assert refused(requests, {field: several}) == ("unsupported_parameter", field)
+
+
+def test_one_candidate_is_made_by_gemini_too() -> None:
+    requests = REQUESTS["gemini"]
+    for one in (1, 1.0, "1", None):
+        assert parsed(requests, {"generationConfig": {"candidateCount": one}}).messages
+    place = "generationConfig.candidateCount"
+    assert refused(requests, {"generationConfig": {"candidateCount": 2}}) == ("unsupported_parameter", place)
