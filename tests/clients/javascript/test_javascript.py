@@ -27,7 +27,7 @@ WAYS = [
     ("ai", "gemini"),
 ]
 NO_REASONING = [(("openai", "chat"), True), (("ai", "chat"), False), (("ai", "chat"), True)]
-"""Chat completions know no reasoning. OpenAI's SDK shows unknown fields, but does not join them in a stream."""
+"""Chat completions have no reasoning. OpenAI's SDK joins no unknown fields in a stream."""
 
 pytestmark = [
     pytest.mark.skipif(
