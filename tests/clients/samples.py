@@ -1,8 +1,10 @@
-"""Tasks for the simulator's model: a loop of a dozen calls, and a city as structured output."""
+"""Tasks for the simulator's model: a loop of a dozen calls, a city as structured output, and an image."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
 CODE = 'def f(a):\n    """Say "hi"."""\n    return "</in_content>" if a < 1 else "C:\\\\new"\n'
@@ -34,3 +36,11 @@ def describe(mistake: str = "", *, tool: str = "") -> str:
     """Ask for the city as the answer, or as the arguments of a tool."""
     scene = f"[scene:agent mistake={mistake}]" if mistake else "[scene:agent]"
     return f"{scene} Describe a city. [agent: {tool or 'answer'} {json.dumps(CITY)}]"
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(99)
+PNG_BASE64 = b64encode(PNG).decode()
+PNG_URL = f"data:image/png;base64,{PNG_BASE64}"
+PNG_SEEN = sha256(PNG).hexdigest()
+LOOK = "[scene:files] Describe the image."
+"""The simulator answers with the checksums of the files that it was given."""

@@ -1,4 +1,4 @@
-"""langchain-openai, -anthropic, -google-genai, in a graph of langgraph: loops, structured output, errors."""
+"""langchain-openai, -anthropic, -google-genai, in a graph of langgraph: loops, objects, images, errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from simulator.scenes import sample_text
-from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.samples import LOOK, LOOP, PNG_SEEN, PNG_URL, SAID, describe
 from tests.clients.tasks import SUZHOU, City, Desk
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
@@ -83,6 +83,32 @@ def test_a_graph_streams_its_words(client: Client, make: Any) -> None:
     ]
     assert len(pieces) > 2
     assert "".join(pieces) == sample_text(300)
+
+
+@MAKERS
+def test_an_image_goes_in(client: Client, make: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": PNG_URL}}
+    answer = make(client).invoke([("user", [{"type": "text", "text": LOOK}, image])])
+    assert PNG_SEEN in answer.text
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (model_of, {"use_responses_api": True, "reasoning": {"summary": "auto"}}),
+        (claude_of, {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        (gemini_of, {"include_thoughts": True}),
+    ],
+    ids=["openai", "anthropic", "google"],
+)
+def test_the_reasoning_is_read(
+    *, client: Client, make: Any, options: dict[str, Any], is_stream: bool
+) -> None:
+    answer = make(client, streaming=is_stream, **options).invoke("[scene:text chars=300 think=60]")
+    thoughts = [block["reasoning"] for block in answer.content_blocks if block["type"] == "reasoning"]
+    assert "".join(thoughts) == sample_text(60, 2)
+    assert answer.text == sample_text(300)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""openai-agents on chat completions: loops, structured output, errors."""
+"""openai-agents on chat completions: loops, structured output, images, errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
 
-from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.samples import LOOK, LOOP, PNG_SEEN, PNG_URL, SAID, describe
 from tests.clients.tasks import SUZHOU, City, Desk
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
@@ -24,7 +24,7 @@ async def sdk(client: Client) -> AsyncIterator[AsyncOpenAI]:
         yield sdk
 
 
-async def run(agent: Agent[None], task: str, *, is_stream: bool) -> Any:
+async def run(agent: Agent[None], task: Any, *, is_stream: bool) -> Any:
     if not is_stream:
         return (await Runner.run(agent, task, max_turns=20)).final_output
     result = Runner.run_streamed(agent, task, max_turns=20)
@@ -44,6 +44,12 @@ async def test_a_loop_of_a_dozen_steps_comes_to_its_end(sdk: AsyncOpenAI, *, is_
     agent = agent_of(sdk, tools=[function_tool(tool) for tool in desk.tools])
     assert await run(agent, LOOP, is_stream=is_stream) == SAID
     desk.check()
+
+
+async def test_an_image_goes_in(sdk: AsyncOpenAI) -> None:
+    image = {"type": "input_image", "image_url": PNG_URL, "detail": "auto"}
+    task = [{"role": "user", "content": [{"type": "input_text", "text": LOOK}, image]}]
+    assert PNG_SEEN in await run(agent_of(sdk), task, is_stream=False)
 
 
 @pytest.mark.parametrize(

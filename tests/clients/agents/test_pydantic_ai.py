@@ -1,4 +1,4 @@
-"""pydantic-ai on chat completions: loops, structured output, errors."""
+"""pydantic-ai on chat completions: loops, structured output, images, reasoning, errors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
-from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
+from pydantic_ai import Agent, BinaryContent, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
+from pydantic_ai.messages import ThinkingPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.samples import LOOP, SAID, describe
+from simulator.scenes import sample_text
+from tests.clients.samples import LOOK, LOOP, PNG, PNG_SEEN, SAID, describe
 from tests.clients.tasks import SUZHOU, City, Desk
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
@@ -41,6 +43,24 @@ async def test_a_loop_of_a_dozen_steps_comes_to_its_end(sdk: AsyncOpenAI, *, is_
     desk = Desk()
     assert await run(agent_of(sdk, tools=desk.tools), LOOP, is_stream=is_stream) == SAID
     desk.check()
+
+
+async def test_an_image_goes_in(sdk: AsyncOpenAI) -> None:
+    result = await agent_of(sdk).run([LOOK, BinaryContent(PNG, media_type="image/png")])
+    assert PNG_SEEN in result.output
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+async def test_the_reasoning_is_read(sdk: AsyncOpenAI, *, is_stream: bool) -> None:
+    task = "[scene:text chars=300 think=60]"
+    if is_stream:
+        async with agent_of(sdk).run_stream(task) as result:
+            assert await result.get_output() == sample_text(300)
+            messages = result.all_messages()
+    else:
+        messages = (await agent_of(sdk).run(task)).all_messages()
+    [thought] = [part for part in messages[-1].parts if isinstance(part, ThinkingPart)]
+    assert thought.content == sample_text(60, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""OpenAI's SDK for JavaScript and the AI SDK against the gateway: loops, structured output, errors."""
+"""OpenAI's SDK for JavaScript and the AI SDK against the gateway: loops, objects, images, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simulator.scenes import sample_text
-from tests.clients.samples import CALLED, CITY, LOOP, SAID, describe
+from tests.clients.samples import CALLED, CITY, LOOK, LOOP, PNG_BASE64, PNG_SEEN, SAID, describe
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
 
@@ -26,6 +26,8 @@ WAYS = [
     ("ai", "messages"),
     ("ai", "gemini"),
 ]
+NO_REASONING = [(("openai", "chat"), True), (("ai", "chat"), False), (("ai", "chat"), True)]
+"""Chat completions have no reasoning. OpenAI's SDK joins no unknown fields in a stream."""
 
 pytestmark = [
     pytest.mark.skipif(
@@ -42,10 +44,17 @@ def node() -> str:
 
 
 def run(
-    client: Client, way: tuple[str, str], task: str, prompt: str, *, is_stream: bool, key: str = KEY
+    client: Client,
+    way: tuple[str, str],
+    task: str,
+    prompt: str,
+    *,
+    is_stream: bool = False,
+    key: str = KEY,
+    image: str = "",
 ) -> Any:
     script, api = way
-    words = [client.url, key, api, task, prompt, json.dumps(is_stream)]
+    words = [client.url, key, api, task, prompt, json.dumps(is_stream), image]
     command = [node(), str(SCRIPTS / f"{script}.mjs"), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
     return json.loads(done.stdout)
@@ -56,6 +65,14 @@ def test_a_text_is_read(client: Client, way: tuple[str, str], *, is_stream: bool
     told = run(client, way, "text", "[scene:text chars=300 think=60]", is_stream=is_stream)
     assert told.get("error") is None
     assert told["answer"] == sample_text(300)
+    if (way, is_stream) not in NO_REASONING:
+        assert told["reasoning"] == sample_text(60, 2)
+
+
+def test_an_image_goes_in(client: Client, way: tuple[str, str]) -> None:
+    told = run(client, way, "text", LOOK, image=PNG_BASE64)
+    assert told.get("error") is None
+    assert PNG_SEEN in told["answer"]
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])

@@ -1,4 +1,4 @@
-"""litellm as a client, on chat completions and on Anthropic's messages: loops, structured output, errors."""
+"""litellm as a client, on chat completions and on Anthropic's messages: loops, objects, images, errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import litellm
 import pytest
 
 from simulator.scenes import sample_text
-from tests.clients.samples import LOOP, SAID, describe
+from tests.clients.samples import LOOK, LOOP, PNG_SEEN, PNG_URL, SAID, describe
 from tests.clients.tasks import SUZHOU, City, Desk, Step
 from tests.conftest import Upstream
 from tests.support.client import KEY, Client
@@ -78,6 +78,13 @@ def test_a_loop_of_a_dozen_steps_comes_to_its_end(client: Client, provider: str,
         message = ask(client, provider, messages, tools=TOOLS, is_stream=is_stream).choices[0].message
     assert message.content == SAID
     desk.check()
+
+
+@BOTH
+def test_an_image_goes_in(client: Client, provider: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": PNG_URL}}
+    message = {"role": "user", "content": [{"type": "text", "text": LOOK}, image]}
+    assert PNG_SEEN in ask(client, provider, [message]).choices[0].message.content
 
 
 @pytest.mark.parametrize(("mistake", "turns"), [("", 1), ("invalid_json", 2)])

@@ -1,20 +1,29 @@
 // Asks one thing of the gateway with OpenAI's SDK, and writes its answer as one line of JSON.
-// Arguments: the base URL, the key, the API (chat or responses), the task, the prompt, and whether to stream.
+// Arguments: the base URL, the key, the API (chat or responses), the task, the prompt, whether to stream, and an image
+// in base64.
 import { called, City, require, tools } from "./desk.mjs";
 
 const OpenAI = require("openai");
 const { zodResponseFormat, zodTextFormat } = require("openai/helpers/zod");
 
-const [baseURL, apiKey, api, task, prompt, streamed] = process.argv.slice(2);
+const [baseURL, apiKey, api, task, prompt, streamed, image] = process.argv.slice(2);
 const sdk = new OpenAI.OpenAI({ baseURL: `${baseURL}/v1`, apiKey, maxRetries: 0 });
 const model = "glm-5.3";
 const stream = streamed === "true";
+const image_url = image && `data:image/png;base64,${image}`;
+const told = { called };
 
 const chat = {
   async text() {
-    const body = { model, messages: [{ role: "user", content: prompt }] };
-    if (!stream) return (await sdk.chat.completions.create(body)).choices[0].message.content;
-    return (await sdk.chat.completions.stream(body).finalMessage()).content;
+    const parts = [
+      { type: "text", text: prompt },
+      { type: "image_url", image_url: { url: image_url } },
+    ];
+    const body = { model, messages: [{ role: "user", content: image ? parts : prompt }] };
+    if (stream) return (await sdk.chat.completions.stream(body).finalMessage()).content;
+    const { message } = (await sdk.chat.completions.create(body)).choices[0];
+    told.reasoning = message.reasoning_content;
+    return message.content;
   },
   async loop() {
     const functions = tools.map(({ name, description, parameters, run }) => ({
@@ -40,7 +49,14 @@ const ask = async (body) => {
 };
 const responses = {
   async text() {
-    return (await ask({ model, input: prompt })).output_text;
+    const parts = [
+      { type: "input_text", text: prompt },
+      { type: "input_image", image_url, detail: "auto" },
+    ];
+    const answer = await ask({ model, input: [{ role: "user", content: image ? parts : prompt }] });
+    const thoughts = answer.output.filter((item) => item.type === "reasoning");
+    told.reasoning = thoughts.flatMap((item) => item.summary.map(({ text }) => text)).join("");
+    return answer.output_text;
   },
   async loop() {
     const functions = tools.map(({ name, description, parameters }) => ({
@@ -69,7 +85,6 @@ const responses = {
   },
 };
 
-const told = { called };
 try {
   told.answer = await { chat, responses }[api][task]();
 } catch (error) {
