@@ -161,9 +161,12 @@ class SharedState:
             self._remember(place, _Copy(place, newest, ends_at, rank=rank, ttl_s=ttl_s))
 
     async def _keep_newest(
-        self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool
+        self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool, may_be_old: bool = False
     ) -> tuple[bool, str]:
-        """Write over the value that was read and no other; return if that worked, and the value there now."""
+        """Write over the value that was read and no other; return if that worked, and the value there now.
+
+        With `may_be_old` nothing is written to a store that cannot be read.
+        """
         sealed = self._seal.close(place, value)
         for _ in range(OVERTAKEN_TIMES):
             worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
@@ -180,6 +183,8 @@ class SharedState:
             )
             if not worked or written:
                 return worked, value
+        if may_be_old:
+            return False, value
         # A store that cannot be read may take it all the same.
         worked, _ = await self._writes.attempt(
             self._store.put, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital
@@ -208,8 +213,21 @@ class SharedState:
         others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
         for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
             if not self._is_over(copy) and self._copies.get(copy.place.name) is copy:
-                ttl_s = copy.ttl_s or REST_S
-                await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=is_vital)
+                if copy.is_nowhere_else:
+                    ttl_s = copy.ttl_s or REST_S
+                    await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=is_vital)
+                else:
+                    await self._give_again(copy, is_vital=is_vital)
+
+    async def _give_again(self, copy: _Copy, *, is_vital: bool) -> None:
+        """Offer a value that the store once had. Another process may have replaced it by a newer one."""
+        assert copy.rank is not None
+        ttl_s = copy.ttl_s or REST_S
+        worked, newest = await self._keep_newest(
+            copy.place, copy.value, copy.rank, ttl_s=ttl_s, is_vital=is_vital, may_be_old=True
+        )
+        if worked and newest != copy.value and self._copies.get(copy.place.name) is copy:
+            self._remember(copy.place, _Copy(copy.place, newest, rank=copy.rank, ttl_s=ttl_s))
 
     async def close(self) -> None:
         await self.flush()

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from lib.patience import LAST_LOOK_S
+from lib.store import StoreError
 from lib.store.seal import AesSivSeal, Place
 from lib.store.shared import OFFER_EVERY_S, OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
@@ -207,6 +208,33 @@ async def test_an_older_value_never_replaces_a_newer_one(store: FaultyStore, clo
     await store.put("key", "2", ttl_s=86400)
     await state.flush()
     assert (await store.get("key"), state.copy(PLACE)) == ("2", "2")
+
+
+@pytest.mark.parametrize("way", ["in time", "at the end"])
+async def test_a_value_that_the_store_had_is_not_given_to_a_store_that_cannot_be_read(
+    clock: Clock, way: str
+) -> None:
+    """Another process may have replaced it: writing the older login would lose the newer one."""
+
+    class Unreadable(FaultyStore):
+        is_unreadable = False
+
+        async def get(self, key: str) -> str | None:
+            if self.is_unreadable:
+                raise StoreError("no answer")
+            return await super().get(key)
+
+    store = Unreadable(now=clock)
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float, is_vital=True)
+    await state.offer()
+    await store.put("key", "2", ttl_s=86400)
+    for _ in range(2):
+        store.is_unreadable = True
+        clock.time += OFFER_EVERY_S
+        await (state.offer() if way == "in time" else state.flush())
+    store.is_unreadable = False
+    assert await store.get("key") == "2"
 
 
 async def test_what_was_read_does_not_replace_what_was_written_meanwhile(clock: Clock) -> None:
