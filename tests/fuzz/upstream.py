@@ -173,6 +173,10 @@ def _limited(
     return told
 
 
+_MISCOUNTED = re.compile(r"【\d{1,4}†(?:source|来源|源)】")
+"""An answer with pages that markers count through loses a marker without a page."""
+
+
 def citations(data: bytes) -> None:
     """The first line names sources, the rest is a text."""
     named, _, text = data.decode("utf-8", "replace").partition("\n")
@@ -191,7 +195,8 @@ def citations(data: bytes) -> None:
         told.append(_joined(events))
     assert all(events == told[0] for events in told), "the cuts make a difference"
     if not any(isinstance(event, Citation) for event in told[0]):
-        assert "".join(event for event in told[0] if isinstance(event, str)) == text
+        kept = _MISCOUNTED.sub("", text) if "" in named.split(",") else text
+        assert "".join(event for event in told[0] if isinstance(event, str)) == kept
 
 
 def _joined(events: Sequence[TextDelta | Citation]) -> list[str | Citation]:
