@@ -15,10 +15,10 @@ from tests.support.waiting import wait_until
 from tests.support.wire import RawClient, head
 from tests.system.deploy.box.nginx import Nginx
 
-HIDDEN = b"GET /v1/models/hidden HTTP/1.1\r\nHost: g\r\nX: "
+HIDDEN = b"GET /v1/models/api/hidden HTTP/1.1\r\nHost: g\r\nX: "
 """What an attacker would like to be somebody's next request; the victim's own first line would end it."""
 POST = b"POST " + CHAT.encode() + b" HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + KEY.encode() + b"\r\n"
-GET = b"GET /v1/models/attack HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + KEY.encode() + b"\r\n"
+GET = b"GET /v1/models/api/attack HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + KEY.encode() + b"\r\n"
 OLD = POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Connection: keep-alive\r\n"
 
 
@@ -79,7 +79,7 @@ ATTACKS = {
     + END
     + HIDDEN,
     "absolute": POST.replace(b"POST /", b"POST http://g/") + length(5) + b"\r\n" + END + HIDDEN,
-    "HTTP/0.9": b"GET /v1/models/attack\r\n" + HIDDEN,
+    "HTTP/0.9": b"GET /v1/models/api/attack\r\n" + HIDDEN,
     "HTTP/2.0": POST.replace(b"HTTP/1.1", b"HTTP/2.0") + length(5) + b"\r\n" + END + HIDDEN,
 }
 
@@ -124,7 +124,7 @@ def nginx(
 def ask_as_victim(nginx: Counting, number: int) -> bytes:
     with RawClient(nginx.url) as raw:
         headers = {"authorization": f"Bearer {KEY}", "connection": "close"}
-        raw.send(head("GET", f"/v1/models/victim-{number}", headers))
+        raw.send(head("GET", f"/v1/models/api/victim-{number}", headers))
         raw.read_to_end()
         return raw.received
 
@@ -147,7 +147,7 @@ def test_nobody_gets_what_was_left_of_anothers_request(
     for number, answer in enumerate([before, *answers]):
         assert answer.count(b"HTTP/1.1 ") == 1
         assert answer.startswith(b"HTTP/1.1 404 ")
-        assert b"'victim-%d'" % number in answer
+        assert b"'api/victim-%d'" % number in answer
     served = [line for line in lines if line["message"] == "request"]
     assert len(served) == len([line for line in passed if not line.startswith("499")])
 
