@@ -55,15 +55,10 @@ def tried_store(settings: Settings) -> list[str]:
 
 async def _problem_of(settings: StoreSettings) -> str | None:
     store = open_store(settings)
-    problem: str | None = None
     try:
-        for _ in range(2):  # After the first attempt sqlite has set a file aside that is no database.
-            try:
-                await store.put("probe", "start", ttl_s=60.0)
-            except (StoreError, OSError) as error:
-                problem = str(error)
-            else:
-                return None
+        await store.put("probe", "start", ttl_s=60.0)
+    except (StoreError, OSError) as error:
+        return str(error)
     finally:
         await store.close()
-    return problem
+    return None

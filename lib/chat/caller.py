@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_TOKEN_CHARS = 4_096
+"""The upstream's tokens have some 300 characters. The process remembers nothing of a longer text."""
+
 
 class Caller(msgspec.Struct, frozen=True):
     """The authority of a request: its refresh tokens, and if they belong to the gateway's owner."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from starlette.requests import Request
 
-from lib.chat.caller import Caller
+from lib.chat.caller import MAX_TOKEN_CHARS, Caller
 from lib.errors import AuthenticationFailed
 from lib.settings import HASHED_KEY, Settings
 from lib.web.guessing import WrongCredential
@@ -20,8 +20,6 @@ accounts."""
 
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 """The headers of Anthropic's clients, of Google's, and of Azure's."""
-MAX_TOKEN_CHARS = 4_096
-"""The upstream's tokens have some 300 characters. The process remembers nothing of a longer text."""
 
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused, NoAccountAvailable
 from lib.store.records import Records
-from lib.upstreams.chatglm.accounts.account import MAX_TOKEN_CHARS, Account, parse_account, place_by_token
+from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM
 from lib.upstreams.condition import TokenStatus
@@ -28,9 +29,8 @@ async def check_tokens(
 
 async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> TokenStatus:
     """Say whether the token's account can be used; raise if the upstream does not tell."""
-    if (
-        len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2
-    ):  # No token, but perhaps an API key, which the upstream must not see.
+    # No token, but perhaps an API key, which the upstream must not see.
+    if len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2:
         return DEAD
     try:
         account = parse_account(refresh_token)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused
 from lib.store.seal import Place
 
@@ -19,8 +20,6 @@ ASSUMED_LIFE_S = 3600.0
 """The life of an access token that does not tell its end, as older clients assumed (protocol.md §1.1)."""
 MAX_EXPIRY = 1e11
 """It is in the year 5138: a greater number is not a date in seconds."""
-MAX_TOKEN_CHARS = 4_096
-"""The upstream's tokens have some 300 characters."""
 MAX_REMEMBERED = 1_000
 """So many accounts are remembered. Each takes some 1 kB with its token."""
 DEVICE_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
@@ -86,7 +85,7 @@ def parse_account(refresh_token: str) -> Account:
 
 
 def require_form(account: Account) -> None:
-    """Raise AccountRefused for a text that cannot be a refresh token. Nobody is asked about it."""
+    """Raise AccountRefused for a text that cannot be a refresh token. No store and no upstream is asked."""
     token = account.refresh_token
     if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or _read_claims(token).get("type") != "refresh":
         raise AccountRefused(

@@ -70,10 +70,12 @@ class Proofs:
         return tuple(proven)
 
     async def admit(self, account: Account) -> None:
-        """Look at a token before anybody is asked about it. Tokens that are not known have a budget."""
+        """Look at a token before the upstream is asked about it. Unknown tokens have a budget."""
         require_form(account)
-        if account.key in self._proven or await self._tokens.is_known(account):
-            return
+        if account.key not in self._proven and not await self._tokens.is_known(account):
+            self._admit_stranger(account)
+
+    def _admit_stranger(self, account: Account) -> None:
         now = self._now()
         if account.expires_at is None or account.expires_at <= now:
             raise AccountRefused("This refresh token has expired. Log in again and take the new one.")
@@ -85,7 +87,7 @@ class Proofs:
             stranger = account.by_token()
             if (cooling := await self._cool_downs.cooling(stranger)) is not None:
                 raise AccountRefused("The upstream has just refused this token.", code=cooling.code)
-            await self.admit(account)
+            self._admit_stranger(account)
             try:
                 await self._tokens.get(stranger)
             except AccountRefused as error:
