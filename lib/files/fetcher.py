@@ -18,7 +18,7 @@ import msgspec
 from lib.connections import careful
 from lib.errors import InvalidRequest
 from lib.files.addresses import is_public, read_address
-from lib.files.inflate import BrokenCompression, Inflater
+from lib.files.inflate import BrokenCompression, UnknownEncoding, unpacked
 from lib.files.inline import decode_base64_file, is_data_url, unavailable
 from lib.files.lookups import Lookups
 from lib.files.names import name_of
@@ -216,25 +216,24 @@ async def _received(response: httpx.Response, url: httpx.URL, max_bytes: int) ->
 
 
 async def _unpacked(response: httpx.Response, url: httpx.URL, spool: Spool) -> AsyncIterator[bytes]:
-    """Yield the body. Some servers compress although we ask for `identity`: unpack it in small steps."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        async for piece in response.aiter_raw():
-            yield piece
-        return
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise unavailable(f"{url.host} sent the file in an unsupported encoding: {encoding[:20]!r}.")
-    inflater, received = Inflater(), 0
+    encoding = response.headers.get("content-encoding", "")
     try:
-        async for data in response.aiter_raw():
-            received += len(data)
-            spool.check_size(received)  # An endless body can unpack to nothing.
-            for piece in inflater.feed(data):
-                yield piece
-        for piece in inflater.end():
+        async for piece in unpacked(_measured(response, spool), encoding):
             yield piece
+    except UnknownEncoding as error:
+        said = str(error)[:20]
+        raise unavailable(f"{url.host} sent the file in an unsupported encoding: {said!r}.") from None
     except BrokenCompression as error:
         raise unavailable(f"The compressed file from {url.host} is broken: {error}.") from error
+
+
+async def _measured(response: httpx.Response, spool: Spool) -> AsyncIterator[bytes]:
+    """Bound the bytes on the way: an endless body can unpack to nothing."""
+    received = 0
+    async for data in response.aiter_raw():
+        received += len(data)
+        spool.check_size(received)
+        yield data
 
 
 async def _decoded(url: str, max_bytes: int) -> FetchedFile:

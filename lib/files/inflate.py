@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 STEP_BYTES = 64 * 1024
 _GZIP_OR_ZLIB = 47
 """zlib's number for a window of 32 KiB and a header of either format."""
+
+
+class UnknownEncoding(Exception):
+    """The body has an encoding that is neither gzip nor deflate."""
 
 
 class BrokenCompression(Exception):
@@ -39,3 +43,23 @@ class Inflater:
             if not piece:
                 raise BrokenCompression("it ends too early")
             yield piece
+
+
+async def unpacked(body: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """Yield a body of this `content-encoding` in small steps. Some servers compress although we ask for none.
+
+    Raise UnknownEncoding, or BrokenCompression.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        async for piece in body:
+            yield piece
+        return
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnknownEncoding(encoding)
+    inflater = Inflater()
+    async for packed in body:
+        for piece in inflater.feed(packed):
+            yield piece
+    for piece in inflater.end():
+        yield piece

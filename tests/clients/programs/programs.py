@@ -84,7 +84,7 @@ class Ended:
 
 
 def run(program: Program, place: Place, prompt: str) -> Ended:
-    """Run the program to its end; what it has started ends with it."""
+    """Run the program to its end. The processes that it started end with it."""
     with subprocess.Popen(
         [*program.find(), *program.arguments],
         cwd=place.work,

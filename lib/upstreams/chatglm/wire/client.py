@@ -34,11 +34,11 @@ from lib.upstreams.chatglm.wire.receiving import (
     Answer,
     UpstreamStream,
     answered_within,
+    body_of,
     errors_of_http,
     next_chunk,
     read_rest,
     taken_within,
-    unpacked,
     watched,
 )
 from lib.upstreams.chatglm.wire.signing import sign
@@ -225,7 +225,7 @@ class ChatGLM:
         return await self._at_the_right_time(attempt, session)
 
     async def _accepted(self, response: httpx.Response, tap: Tap | None) -> UpstreamStream:
-        chunks = unpacked(response)
+        chunks = body_of(response)
         if tap is not None:
             chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
         first = await next_chunk(chunks)
@@ -360,7 +360,7 @@ class ChatGLM:
         with errors_of_http():
             response = await self._http.send(request, stream=True)
         try:
-            body = await read_rest(b"", unpacked(response))
+            body = await read_rest(b"", body_of(response))
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers.get("content-type", ""), body)

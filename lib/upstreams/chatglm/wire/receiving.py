@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from lib.errors import UpstreamNotReached, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
-from lib.files.inflate import BrokenCompression, Inflater
+from lib.files.inflate import BrokenCompression, UnknownEncoding, unpacked
 from lib.patience import patience
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
@@ -87,30 +87,21 @@ class errors_of_http:  # noqa: N801 - used as a function; unlike a generator, a 
                 raise UpstreamNotReached("The gateway could not connect to the upstream in time.") from error
             case httpx.ConnectError():
                 raise UpstreamNotReached("The gateway could not connect to the upstream.") from error
+            case UnknownEncoding():
+                message = "The upstream's answer has a compression that nobody asked for."
+                raise UpstreamProtocolError(message) from error
             case BrokenCompression():
                 raise UpstreamProtocolError("The upstream's answer has a broken compression.") from error
             case httpx.HTTPError() | httpx.StreamError():
                 raise UpstreamUnreachable("The connection to the upstream broke.") from error
 
 
-async def unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the body in small steps. Some proxies compress although we ask for `identity`.
+def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Yield the body in small steps.
 
     httpx unpacks each piece as a whole, and encoding upon encoding: 5 kB of `gzip, gzip` became 12 GB.
     """
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        async for piece in response.aiter_raw():
-            yield piece
-        return
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise UpstreamProtocolError("The upstream's answer has a compression that nobody asked for.")
-    inflater = Inflater()
-    async for packed in response.aiter_raw():
-        for piece in inflater.feed(packed):
-            yield piece
-    for piece in inflater.end():
-        yield piece
+    return unpacked(response.aiter_raw(), response.headers.get("content-encoding", ""))
 
 
 async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
