@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lib.chat.caller import Caller
 from lib.settings import Settings
 from lib.store import open_store
+from lib.store.processes import LocalProcesses
 from lib.store.seal import AesSivSeal, Unsealed
 from lib.store.settings import MemorySettings
 from lib.store.shared import SharedState
@@ -44,9 +45,15 @@ class Gateway:
             open_store(settings.store, tls=tls_context()),
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
+            processes=LocalProcesses() if settings.store.is_local else None,
         )
         self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
-        self.pool = Pool(self.memory, has_chain=self.tokens.has_chain)
+        self.pool = Pool(
+            self.memory,
+            has_chain=self.tokens.has_chain,
+            reads=self.tokens.reads,
+            learn=self.tokens.learn,
+        )
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
         self.models = ModelLists(self.client)
         self.styles = Styles(self.client)

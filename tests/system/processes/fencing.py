@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.patience import LAST_LOOK_S
-from lib.store.shared import OPERATION_TIMEOUT_S
+from lib.store.circuit import OPERATION_TIMEOUT_S
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S
 from tests.support.client import chat_body
 from tests.support.waiting import eventually

@@ -71,7 +71,10 @@ class AccountClient:
 
 
 class LeasedAccount(AccountClient):
-    """One account during one lease: it begins generations, and notes their refusals."""
+    """One account during one lease: it begins generations, and notes their refusals.
+
+    The notes are written at the end of the lease, in the same trip.
+    """
 
     def __init__(
         self,
@@ -124,19 +127,19 @@ class LeasedAccount(AccountClient):
             case AccountBusy():
                 await self.note_generation()
             case Throttled():
-                await self._cool_downs.throttled(self.account)
+                await self._cool_downs.throttled(self.account, at_release=True)
             case AccountRefused():
-                await self._cool_downs.refused(self.account, error.code)
+                await self._cool_downs.refused(self.account, error.code, at_release=True)
             case UpstreamRejected() if error.retry == "elsewhere":
                 return await self._reason_of(error)
         return error
 
     async def note_generation(self) -> None:
         """Remember that a generation may run on the account without a lease of this gateway."""
-        await self._cool_downs.busy_elsewhere(self.account)
+        await self._cool_downs.busy_elsewhere(self.account, at_release=True)
 
     async def note_success(self) -> None:
-        await self._cool_downs.succeeded(self.account)
+        await self._cool_downs.succeeded(self.account, at_release=True)
 
     async def release(self) -> None:
         await self.lease.release()
@@ -150,6 +153,6 @@ class LeasedAccount(AccountClient):
             return refusal
         if not info.is_blocked:
             return refusal
-        await self._cool_downs.blocked(self.account)
+        await self._cool_downs.blocked(self.account, at_release=True)
         message = f"The upstream has blocked account {self.account.label}."
         return AccountRefused(message, code="account_blocked", number=refusal.number)
