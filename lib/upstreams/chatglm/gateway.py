@@ -16,15 +16,16 @@ from lib.store import open_store
 from lib.store.processes import LocalProcesses
 from lib.store.seal import AesSivSeal, Unsealed
 from lib.store.settings import MemorySettings
-from lib.store.shared import SharedState
+from lib.store.shared import Altered, SharedState
 from lib.tasks import Locks
 from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.chatglm.accounts.chain import chain_place, learn_chain
 from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.accounts.pool import Pool
 from lib.upstreams.chatglm.accounts.proofs import Proofs
 from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
-from lib.upstreams.chatglm.catalogue import ModelLists, Styles
+from lib.upstreams.chatglm.catalogue import ModelLists, Styles, models_place
 from lib.upstreams.chatglm.clean_up import CleanUpLimits
 from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
 
@@ -51,11 +52,11 @@ class Gateway:
         self.pool = Pool(
             self.memory,
             has_chain=self.tokens.has_chain,
-            reads=self.tokens.reads,
-            learn=self.tokens.learn,
+            reads=lambda account: (chain_place(account), models_place(account)),
+            learn=self._learn,
         )
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
-        self.models = ModelLists(self.client)
+        self.models = ModelLists(self.client, self.memory)
         self.styles = Styles(self.client)
         self.locks = Locks()
         self.clean_up = CleanUpLimits()
@@ -101,6 +102,11 @@ class Gateway:
         await self.upstream.aclose()
         if self._fetcher is not None:
             await self._fetcher.aclose()
+
+    def _learn(self, account: Account, altered: Altered) -> None:
+        """Take the fields that the step of a lease has read along."""
+        learn_chain(self.memory, account, altered)
+        self.models.learn(account, altered)
 
     def _must_be_kept(self, account: Account) -> bool:
         """The owner's login is worth more than one answer, if a store was chosen to keep it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from time import time
 from typing import Concatenate, ParamSpec, TypeVar
@@ -23,6 +24,8 @@ from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 
 MAX_RENEWALS = 4
 """One renewal is enough for a call, unless the token that another instance left is dead, too."""
+
+log = logging.getLogger("glm_gateway")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -140,6 +143,14 @@ class LeasedAccount(AccountClient):
 
     async def note_success(self) -> None:
         await self._cool_downs.succeeded(self.account, at_release=True)
+
+    async def renew_ahead(self) -> None:
+        """After the last word: replace an access token with little life left. A failure spoils no answer."""
+        try:
+            await self._tokens.renew_ahead(self.account)
+        except GatewayError as error:
+            left = {"account": self.account.label, "error": error.summary}
+            log.warning("access token not replaced ahead", extra=left)
 
     async def release(self) -> None:
         await self.lease.release()

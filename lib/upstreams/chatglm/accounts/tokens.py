@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
 
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamNotReached, UpstreamTimeout
 from lib.store.circuit import REST_S
-from lib.store.seal import Place
-from lib.store.shared import Altered, SharedState
+from lib.store.shared import SharedState
 from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account, read_expiry, token_expiry
 from lib.upstreams.chatglm.accounts.chain import (
@@ -26,7 +25,6 @@ from lib.upstreams.chatglm.accounts.chain import (
     LATE_S,
     Chain,
     chain_place,
-    learn_chain,
     lives,
     made_at,
     serves,
@@ -155,14 +153,6 @@ class AccessTokens:
         """Tell whether this process holds an access token that lives, without asking the store."""
         chain = self._known(account)
         return chain is not None and lives(chain, "", self._now(), for_s=LATE_S)
-
-    def reads(self, account: Account) -> Sequence[Place]:
-        """Return the fields that the step of a lease reads along."""
-        return (chain_place(account),)
-
-    def learn(self, account: Account, altered: Altered) -> None:
-        """Take the chain that a step on the account's record has read."""
-        learn_chain(self.state, account, altered)
 
     async def renew_ahead(self, account: Account) -> None:
         """Replace an access token with little life left, while no request waits for it."""
