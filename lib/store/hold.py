@@ -35,6 +35,8 @@ class Hold:
         self._sealed = state.sealed(place, self.mark)
         self._now = now
         self._proven_at = float("-inf")
+        self.is_in_living_hands = False
+        """The process of the holder that the last attempt found certainly exists."""
         self._gone: str | None = None
         """The sealed mark of a holder whose process has ended on this machine."""
 
@@ -59,7 +61,9 @@ class Hold:
         altered = await self._state.alter(self.place.record, change)
         self._note(asked_at, altered.is_done)
         holder = self._state.opened(altered, self.place)
-        is_gone = not altered.is_done and holder is not None and self._state.processes.is_gone(holder)
+        processes, is_held = self._state.processes, not altered.is_done and holder is not None
+        is_gone = is_held and processes.is_gone(holder or "")
+        self.is_in_living_hands = is_held and processes.is_there(holder or "")
         self._gone = altered.found[self.place.name] if is_gone and altered.found is not None else None
         return altered
 

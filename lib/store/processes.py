@@ -16,6 +16,9 @@ class Processes:
     def is_gone(self, _mark: str) -> bool:
         return False
 
+    def is_there(self, _mark: str) -> bool:
+        return False
+
 
 class LocalProcesses(Processes):
     """For a store that only the processes of one machine share. Without /proc a mark tells nothing."""
@@ -26,14 +29,23 @@ class LocalProcesses(Processes):
         return f"{token}@{_machine()}:{pid}:{started}" if _machine() and started else token
 
     def is_gone(self, mark: str) -> bool:
-        """Return True if the writer of the mark has certainly ended. Its number may belong to another process
-        by now: the time of the start tells them apart."""
-        _, _, writer = mark.partition("@")
-        machine, _, process = writer.partition(":")
-        number, _, started = process.partition(":")
-        if not machine or machine != _machine() or not number.isdecimal():
-            return False
-        return _started_at(int(number)) != started
+        """Return True if the writer of the mark has certainly ended."""
+        return _still_runs(mark) is False
+
+    def is_there(self, mark: str) -> bool:
+        """Return True if the writer of the mark certainly exists. It may be stopped."""
+        return _still_runs(mark) is True
+
+
+def _still_runs(mark: str) -> bool | None:
+    """Return None for a mark of another machine. The number of a process that has ended may belong to another
+    one by now: the time of the start tells them apart."""
+    _, _, writer = mark.partition("@")
+    machine, _, process = writer.partition(":")
+    number, _, started = process.partition(":")
+    if not machine or machine != _machine() or not number.isdecimal():
+        return None
+    return _started_at(int(number)) == started
 
 
 @cache

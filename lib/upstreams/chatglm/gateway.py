@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lib.chat.caller import Caller
 from lib.settings import Settings
-from lib.store import open_store
+from lib.store import Store, open_store
 from lib.store.processes import LocalProcesses
 from lib.store.seal import AesSivSeal, Unsealed
 from lib.store.settings import MemorySettings
@@ -39,11 +39,12 @@ FETCH_IDLE_TIMEOUT_S = 30.0
 class Gateway:
     """The services of one event loop, under one set of settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
+        """`store`: another one than the settings name. A test passes its own."""
         self.settings = settings
         self.upstream = ChatGLM(_config(settings), tls=tls_context())
         self.memory = SharedState(
-            open_store(settings.store, tls=tls_context()),
+            store or open_store(settings.store, tls=tls_context()),
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
             processes=LocalProcesses() if settings.store.is_local else None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from lib.patience import LAST_LOOK_S
 from lib.store.circuit import OPERATION_TIMEOUT_S
+from lib.store.redis_commands import ALTER
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S
 from tests.support.client import chat_body
 from tests.support.waiting import eventually
@@ -118,7 +119,7 @@ async def _stop_in_mid_store_call(stand: Stand, redis: WithholdingRedis) -> Told
     await ask(first.port, _short(), timeout_s=TIMEOUT_S)
     holder = Caller(second, chat_body("[scene:slow first=0.1 gap=0.1 count=150]", stream=True))
     await holder.first_words()
-    redis.withhold("NX")  # add what is not there: the lease is the first
+    redis.withhold(ALTER)  # a step on a record: the lease is the first
     held_up = Caller(first, _short())
     await eventually(redis.withholds.is_set, TIMEOUT_S, "the store is asked for the account")
     first.pause()

@@ -159,6 +159,15 @@ async def test_a_lease_whose_answer_was_lost_is_known_as_ours(
     assert await other.get("lease") is None
 
 
+async def test_a_step_is_one_request(line: FaultyLine, store: Store) -> None:
+    limit(store)
+    await store.get("warm")
+    for step in (TAKE, Change(reads=("s3cret field", "other")), Change(drops=("s3cret field",))):
+        asked = line.requests
+        assert (await store.alter("record", step)).is_done
+        assert line.requests == asked + 1
+
+
 @pytest.mark.parametrize("fault", [Fault.DEAF, Fault.CUT])
 async def test_a_step_whose_answer_was_lost_is_known_as_made(
     line: FaultyLine, store: Store, other: Store, fault: Fault

@@ -8,8 +8,8 @@ import pytest
 
 from lib.patience import LAST_LOOK_S
 from lib.store import StoreError
-from lib.store.seal import AesSivSeal, Place
 from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
+from lib.store.seal import AesSivSeal, Place
 from lib.store.shared import OFFER_EVERY_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 

@@ -32,7 +32,8 @@ from lib.upstreams.chatglm.accounts.chain import (
 LOCK_TTL_S = 30.0
 """Another process tries after this time."""
 MAX_WAIT_S = 8.0
-"""A request waits so long for another process's refresh. It takes a second, unless the process was killed."""
+"""A request waits so long for another process's refresh. It takes a second, unless the process was killed. If
+that process certainly exists, the request waits for as long as the lock lives."""
 MAX_SURPRISES = 3
 """So often the record may turn out to be another one than this process knew, before it waits a moment."""
 MIN_POLL_S = 0.05
@@ -120,7 +121,7 @@ class Contest:
             if not is_held and surprises < MAX_SURPRISES:
                 surprises += 1
                 continue
-            if waited_s >= MAX_WAIT_S:
+            if waited_s >= (LOCK_TTL_S if self._lock.is_in_living_hands else MAX_WAIT_S):
                 raise NoAccountAvailable(
                     f"account {self._account.label}: another process has not finished its refresh",
                     retry_after_s=REST_S,
