@@ -44,7 +44,7 @@ class Gateway:
         self.settings = settings
         self.upstream = ChatGLM(_config(settings), tls=tls_context())
         self.memory = SharedState(
-            store or open_store(settings.store, tls=tls_context()),
+            open_store(settings.store, tls=tls_context()) if store is None else store,
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
             processes=LocalProcesses() if settings.store.is_local else None,
