@@ -180,7 +180,10 @@ async def killed_after_the_rotation(folder: Path) -> Told:
         await _lose(stand, lost)
         answers = {}
         with stand.worker("only-the-lost", [lost.token]) as alone:
+            await alone.first_line()
+            asked_at = time.monotonic()
             answers["of the lost account"] = await ask(alone.port, _short(), timeout_s=TIMEOUT_S)
+            took_s = time.monotonic() - asked_at
         answers["of both accounts"] = await ask(knows_both.port, _short(), timeout_s=TIMEOUT_S)
         assert answers["of both accounts"].account in ("", kept.label)
         token = (await stand.simulator.tell(f"accounts/{lost.uid}/log_in"))["refresh_token"]
@@ -188,6 +191,7 @@ async def killed_after_the_rotation(folder: Path) -> Told:
             answers["after a new login"] = await ask(again.port, _short(), timeout_s=TIMEOUT_S)
         told = await _told(stand)
         told.answers |= answers
+        told.seconds = took_s
         return told
 
 

@@ -169,6 +169,21 @@ async def test_another_account_after_a_refusal(
     assert await stand.process().ask(*accounts[1:]) == Spent(1, 1)
 
 
+async def test_the_next_account_is_asked_while_the_last_one_is_cleaned_up(
+    stand: Stand, accounts: list[SimulatedAccount], upstream: Upstream
+) -> None:
+    process = stand.process()
+    for account in accounts:
+        await process.ask(account)
+    process.store.holds_back.clear()
+    upstream.sim.play("throttled_429", times=1)
+    asking = asyncio.create_task(process.ask(*accounts))
+    await eventually(lambda: len(upstream.chats()) == 5, what="the next account is asked")
+    assert process.gateway.memory.problem is None  # The trip that is held back has not ended by a time limit.
+    process.store.holds_back.set()
+    await asking
+
+
 async def test_accounts_that_rest_cost_a_warm_process_nothing(
     stand: Stand, accounts: list[SimulatedAccount], upstream: Upstream
 ) -> None:
