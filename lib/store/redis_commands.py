@@ -94,11 +94,12 @@ class RedisCommands(ABC):
         """As in every store; False also if a repetition found the entry removed by its first attempt."""
         return bool(await self._ask(("EVAL", REMOVE_IF_EQUAL, "1", _name(key), _content(value))) == 1)
 
-    async def alter(self, _record: str, change: Change, /) -> Outcome:
+    async def alter(self, record: str, change: Change, /) -> Outcome:
         if change.is_read_only and not change.when:
-            texts = await self._ask(("MGET", *(_name(name) for name in change.reads)))
+            texts = await self._ask(("MGET", *(_field(record, name) for name in change.reads)))
             return Outcome(True, _found(change, texts))
-        done, texts = await self._ask(_alteration(change), repeated=_alteration(change, is_repeated=True))
+        repeated = _alteration(record, change, is_repeated=True)
+        done, texts = await self._ask(_alteration(record, change), repeated=repeated)
         return Outcome(done == 1, _found(change, texts))
 
     async def _ask(self, command: Command, repeated: Command | None = None) -> Any:
@@ -118,7 +119,7 @@ class RedisCommands(ABC):
         raise self.error(f"{name}: {failure}, {len(self.pauses_s)} times")
 
 
-def _alteration(change: Change, *, is_repeated: bool = False) -> Command:
+def _alteration(record: str, change: Change, *, is_repeated: bool = False) -> Command:
     """Write the step down for the script. A repetition accepts what its first attempt has written."""
     names = list(dict.fromkeys((*change.reads, *change.when, *change.puts, *change.drops)))
     index = {name: str(number) for number, name in enumerate(names, 1)}
@@ -134,7 +135,7 @@ def _alteration(change: Change, *, is_repeated: bool = False) -> Command:
     for name, (value, ttl_s) in change.puts.items():
         words += [index[name], _content(value), _milliseconds(ttl_s)]
     words += [str(len(change.drops)), *(index[name] for name in change.drops)]
-    return ("EVAL", ALTER, str(len(names)), *(_name(name) for name in names), *words)
+    return ("EVAL", ALTER, str(len(names)), *(_field(record, name) for name in names), *words)
 
 
 def _found(change: Change, texts: Any) -> dict[str, str | None]:
@@ -142,7 +143,16 @@ def _found(change: Change, texts: Any) -> dict[str, str | None]:
 
 
 def _name(key: str) -> str:
-    return PREFIX + hashlib.sha256(_bytes(key)).hexdigest()
+    return PREFIX + _digest(key)
+
+
+def _field(record: str, name: str) -> str:
+    """Return the key of a field. In a cluster, the part in braces keeps the fields of a record together."""
+    return f"{PREFIX}{{{_digest(record)}}}:{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes(text)).hexdigest()
 
 
 def _content(value: str) -> str:
