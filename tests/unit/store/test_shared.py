@@ -505,3 +505,14 @@ async def test_what_was_held_back_for_longer_than_it_lives_is_not_written(
     clock.time += 60
     assert state.held_back(place) == {}
     assert state.learn(await state.alter("account", Change(reads=("rest",))), place) is None
+
+
+async def test_only_a_copy_that_the_store_lacks_is_saved(state: SharedState, store: FaultyStore) -> None:
+    await state.save(Place("unknown"))
+    await state.keep(PLACE, "kept", ttl_s=60)
+    store.take_asked()
+    await state.save(PLACE)
+    assert store.take_asked() == []
+    state.hold_back(PLACE, "new", ttl_s=60)
+    await state.save(PLACE)
+    assert await store.get("key") == "new"
