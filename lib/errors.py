@@ -107,7 +107,7 @@ class Conflict(InvalidRequest):
     """The present state does not allow the request; `code` names the reason."""
 
     status = 409
-    code = "conflict"
+    code = "token_exists"
 
 
 class RequestTooLarge(InvalidRequest):

@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
     tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()
-    store_secret: str = ""
+    store_secret: str | None = None
     """It seals the accounts that are added at run time. Without it, the entries of API_KEYS do."""
     max_duration_s: float | None = None
     on_vercel: bool = False
