@@ -28,6 +28,8 @@ class Place(msgspec.Struct, frozen=True):
 
     name: str
     secret: str = ""
+    record: str = ""
+    """The entry is a field of this record. If it is empty, the entry stands alone."""
 
     def __repr__(self) -> str:
         return f"Place({self.name!r})"

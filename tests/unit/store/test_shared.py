@@ -8,8 +8,9 @@ import pytest
 
 from lib.patience import LAST_LOOK_S
 from lib.store import StoreError
+from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
 from lib.store.seal import AesSivSeal, Place
-from lib.store.shared import OFFER_EVERY_S, OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
+from lib.store.shared import OFFER_EVERY_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
 pytestmark = pytest.mark.anyio
@@ -316,11 +317,8 @@ async def test_a_lost_store_holds_nothing_and_grants_everything(
     assert await state.add(PLACE, "one", ttl_s=60) is True
     assert await state.add(PLACE, "two", ttl_s=60) is False
     assert await state.holds(PLACE) is True
-    assert await state.prolong(PLACE, "one", ttl_s=60) is True
-    assert await state.prolong(PLACE, "two", ttl_s=60) is False
     store.is_lost = True
     assert await state.add(PLACE, "two", ttl_s=60) is True
-    assert await state.prolong(PLACE, "two", ttl_s=60) is True
     assert await state.holds(PLACE) is False
     assert await state.remove(PLACE, "one") is False
     store.is_lost = False
@@ -329,19 +327,6 @@ async def test_a_lost_store_holds_nothing_and_grants_everything(
     assert await state.remove(PLACE, "two") is True
     assert await store.get("key") == "one"
     assert await state.remove(PLACE, "one") is True
-    assert await store.get("key") is None
-
-
-async def test_prolonging_gives_the_whole_time_again(
-    state: SharedState, store: FaultyStore, clock: Clock
-) -> None:
-    await state.add(PLACE, "one", ttl_s=60)
-    clock.time += 50
-    await state.prolong(PLACE, "one", ttl_s=60)
-    clock.time += 50
-    assert await store.get("key") == "one"
-    clock.time += 10
-    assert await state.prolong(PLACE, "one", ttl_s=60) is False
     assert await store.get("key") is None
 
 
@@ -442,7 +427,6 @@ async def test_what_leaves_the_process_is_sealed_and_what_cannot_be_opened_is_no
     other = SharedState(store, now=clock, seal=AesSivSeal())
     assert await other.recall(foreign) is None
     assert await other.holds(foreign) is True  # there, though not to be read
-    assert await other.prolong(foreign, "clear text", ttl_s=60) is False
     await other.remove(foreign, "clear text")
     assert await store.get("kept") == written
     await state.drop(place)

@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from lib.store import CLOCKS_APART_S
 from lib.store.records import Records
 from lib.store.seal import Place
-from lib.store.shared import SharedState
-from lib.upstreams.chatglm.accounts.account import Account, place_by_label
+from lib.store.shared import Altered, SharedState
+from lib.upstreams.chatglm.accounts.account import Account, field_by_label
 
 FIRST_THROTTLE_S = 30.0
 MAX_THROTTLE_S = 1800.0
@@ -21,9 +22,8 @@ BUSY_ELSEWHERE_S = 3.0
 """A generation in the owner's browser takes seconds; the upstream does not tell its end."""
 REFUSED_S = 600.0
 BLOCKED_S = 180 * 86400.0
-CLOCKS_APART_S = 60.0
-"""The clocks of instances may differ so much. A rest that ends later than this after its longest life was
-written before a clock was set back, and is over."""
+MIN_KEPT_S = 1.0
+"""A record that says nothing more is written over the one before it, for so long."""
 
 Reason = Literal["throttled", "busy", "refused", "blocked"]
 
@@ -54,6 +54,7 @@ class CoolDowns(msgspec.Struct, frozen=True):
             (Cooling(self.throttled_until, "throttled"), MAX_THROTTLE_S),
             (Cooling(self.busy_until, "busy"), BUSY_ELSEWHERE_S),
         )
+        # A rest that ends later was written before a clock was set back, and is over.
         lasting = [
             cooling for cooling, life_s in each if now < cooling.until <= now + life_s + CLOCKS_APART_S
         ]
@@ -73,6 +74,7 @@ class CoolDownBook:
     """The cool-downs of all accounts, in the store.
 
     A change reads the record and writes it, and that is not atomic: only the holder of the lease makes one.
+    With `at_release`, the end of the lease writes it, and no trip to the store is made for it.
     """
 
     def __init__(
@@ -89,7 +91,69 @@ class CoolDownBook:
         self._refused_here: dict[str, float] = {}
 
     async def cooling(self, account: Account) -> Cooling | None:
-        text = await self._state.recall(_place(account))
+        return self._of(account, await self._state.recall(cool_place(account)))
+
+    def found(self, account: Account, altered: Altered) -> Cooling | None:
+        """Return the cool-down that a step on the account's record has read."""
+        return self._of(account, self._state.learn(altered, cool_place(account)))
+
+    def is_known(self, account: Account) -> bool:
+        """Tell whether the account rests as far as this process knows, without asking the store."""
+        return self._of(account, self._state.copy(cool_place(account))) is not None
+
+    async def throttled(
+        self, account: Account, retry_after_s: float | None = None, *, at_release: bool = False
+    ) -> None:
+        """The upstream wants fewer requests: rest for its own figure, or twice as long as the last time."""
+        now = self._now()
+
+        def change(old: CoolDowns) -> CoolDowns:
+            strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0
+            wait_s = FIRST_THROTTLE_S * 2.0 ** min(strikes, 10) if retry_after_s is None else retry_after_s
+            until = now + min(max(wait_s, 1.0), MAX_THROTTLE_S)
+            return replace(old, throttled_until=until, strikes=strikes + 1)
+
+        await self._change(account, change, at_release=at_release)
+
+    async def busy_elsewhere(self, account: Account, *, at_release: bool = False) -> None:
+        """A generation that no lease covers runs on the account, perhaps in the owner's browser."""
+        until = self._now() + BUSY_ELSEWHERE_S
+        await self._change(account, lambda old: replace(old, busy_until=until), at_release=at_release)
+
+    async def refused(self, account: Account, code: str, *, at_release: bool = False) -> None:
+        """The upstream does not take the token; another token of the same account may be taken."""
+        now = self._now()
+        self._refused_here = {key: until for key, until in self._refused_here.items() if until > now}
+        self._refused_here[account.key] = now + REFUSED_S
+
+        def change(old: CoolDowns) -> CoolDowns:
+            living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
+            return replace(old, refused={**living, account.key: (now + REFUSED_S, code)})
+
+        await self._change(account, change, at_release=at_release)
+
+    async def blocked(self, account: Account, *, at_release: bool = False) -> None:
+        """The upstream blocked the account; it rests until `cleared`."""
+        until = self._now() + BLOCKED_S
+        await self._change(account, lambda old: replace(old, blocked_until=until), at_release=at_release)
+
+    async def cleared(self, account: Account) -> None:
+        """A check found the account in order: the upstream neither blocks it nor refuses its token."""
+
+        def change(old: CoolDowns) -> CoolDowns:
+            others = {key: entry for key, entry in old.refused.items() if key != account.key}
+            return replace(old, blocked_until=0.0, refused=others)
+
+        await self._change(account, change, at_release=False)
+
+    async def succeeded(self, account: Account, *, at_release: bool = False) -> None:
+        """A request succeeded: the next throttle is a first. This asks the store only after a throttle."""
+        if _decode(self._state.copy(cool_place(account))).strikes:
+            await self._change(
+                account, lambda old: replace(old, throttled_until=0.0, strikes=0), at_release=at_release
+            )
+
+    def _of(self, account: Account, text: str | None) -> Cooling | None:
         if text is None:
             return None
         known = _decode(text)
@@ -98,55 +162,21 @@ class CoolDownBook:
             known = replace(known, refused={})
         return known.of(account, self._now())
 
-    async def throttled(self, account: Account, retry_after_s: float | None = None) -> None:
-        """The upstream wants fewer requests: rest for its own figure, or twice as long as the last time."""
-        old, now = await self._read(account), self._now()
-        strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0
-        wait_s = FIRST_THROTTLE_S * 2.0 ** min(strikes, 10) if retry_after_s is None else retry_after_s
-        until = now + min(max(wait_s, 1.0), MAX_THROTTLE_S)
-        await self._write(account, replace(old, throttled_until=until, strikes=strikes + 1))
-
-    async def busy_elsewhere(self, account: Account) -> None:
-        """A generation that no lease covers runs on the account, perhaps in the owner's browser."""
-        old = await self._read(account)
-        await self._write(account, replace(old, busy_until=self._now() + BUSY_ELSEWHERE_S))
-
-    async def refused(self, account: Account, code: str) -> None:
-        """The upstream does not take the token; another token of the same account may be taken."""
-        old, now = await self._read(account), self._now()
-        self._refused_here = {key: until for key, until in self._refused_here.items() if until > now}
-        self._refused_here[account.key] = now + REFUSED_S
-        living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
-        await self._write(account, replace(old, refused={**living, account.key: (now + REFUSED_S, code)}))
-
-    async def blocked(self, account: Account) -> None:
-        """The upstream blocked the account; it rests until `cleared`."""
-        old = await self._read(account)
-        await self._write(account, replace(old, blocked_until=self._now() + BLOCKED_S))
-
-    async def cleared(self, account: Account) -> None:
-        """A check found the account in order: the upstream neither blocks it nor refuses its token."""
-        old = await self._read(account)
-        others = {key: entry for key, entry in old.refused.items() if key != account.key}
-        new = replace(old, blocked_until=0.0, refused=others)
-        if new != old:
-            await self._write(account, new)
-
-    async def succeeded(self, account: Account) -> None:
-        """A request succeeded: the next throttle is a first. This asks the store only after a throttle."""
-        if _decode(self._state.copy(_place(account))).strikes:
-            old = await self._read(account)
-            await self._write(account, replace(old, throttled_until=0.0, strikes=0))
-
-    async def _read(self, account: Account) -> CoolDowns:
-        return _decode(await self._state.recall(_place(account)))
-
-    async def _write(self, account: Account, cool_downs: CoolDowns) -> None:
-        ttl_s = cool_downs.lasts_until() - self._now()
-        if ttl_s > 0:
-            await self._state.keep(_place(account), RECORDS.encode(cool_downs), ttl_s=ttl_s)
+    async def _change(
+        self, account: Account, change: Callable[[CoolDowns], CoolDowns], *, at_release: bool
+    ) -> None:
+        place = cool_place(account)
+        old = _decode(self._state.copy(place) if at_release else await self._state.recall(place))
+        new = change(old)
+        if new == old:
+            return
+        ttl_s = new.lasts_until() - self._now()
+        if at_release:
+            self._state.hold_back(place, RECORDS.encode(new), ttl_s=max(ttl_s, MIN_KEPT_S))
+        elif ttl_s > 0:
+            await self._state.keep(place, RECORDS.encode(new), ttl_s=ttl_s)
         else:
-            await self._state.drop(_place(account))
+            await self._state.drop(place)
 
 
 def _decode(text: str | None) -> CoolDowns:
@@ -154,5 +184,5 @@ def _decode(text: str | None) -> CoolDowns:
     return RECORDS.decode(text) or CoolDowns()
 
 
-def _place(account: Account) -> Place:
-    return place_by_label("cool", account)
+def cool_place(account: Account) -> Place:
+    return field_by_label("cool", account)

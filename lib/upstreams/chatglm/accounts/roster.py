@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from lib.errors import AccountRefused, NoAccountAvailable
-from lib.store.shared import REST_S
+from lib.store.circuit import REST_S
 from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.accounts.stored import (

@@ -158,11 +158,11 @@ async def test_nothing_is_written_where_there_is_nothing_to_clear(
     book: CoolDownBook, store: FaultyStore
 ) -> None:
     await book.cleared(ACCOUNT)
-    assert store.take_asked() == ["get cool"]
+    assert store.take_asked() == ["read cool"]
     await book.busy_elsewhere(ACCOUNT)
     store.take_asked()
     await book.cleared(ACCOUNT)
-    assert store.take_asked() == ["get cool"]
+    assert store.take_asked() == ["read cool"]
 
 
 async def test_a_success_without_a_throttle_asks_the_store_nothing(
