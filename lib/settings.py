@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.jwt import mistake_in
 from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
@@ -21,6 +22,11 @@ VERCEL_MAX_DURATION_S = 300.0
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
 """An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
 
+
+MIN_KEY_CHARS = 16
+"""A shorter key gets a warning, and no refusal: the owner may know better."""
+_IMITATION = "http://127.0.0.1:"
+"""The upstream of the demo and of the tests."""
 
 ToolSyntax = Literal["blocks", "calls", "dsml"]
 """The form in which the model is taught to call tools (docs/tools.md)."""
@@ -95,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def gaps(self) -> list[str]:
         """Describe each setting that the owner probably does not want, in one sentence each."""
-        found: list[str] = []
+        found = self._odd_entries()
         if self.refresh_tokens and not self.api_keys:
             found.append(
                 "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
@@ -117,6 +123,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    def _odd_entries(self) -> list[str]:
+        """Name the entries with a wrong form by their place, never by their value."""
+        found = [
+            f"Entry {place} of CHATGLM_REFRESH_TOKENS {mistake}. Copy the cookie chatglm_refresh_token."
+            for place, token in enumerate(self.refresh_tokens, 1)
+            if (mistake := mistake_in(token)) is not None
+        ]
+        if self.base_url.startswith(_IMITATION):  # The demo's own key is short. No account is behind it.
+            return found
+        return found + [
+            f"Entry {place} of API_KEYS has fewer than {MIN_KEY_CHARS} characters: it can be guessed. Use a "
+            "random one, such as openssl rand -hex 24 makes."
+            for place, key in enumerate(self.api_keys, 1)
+            if len(key) < MIN_KEY_CHARS
+        ]
 
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""

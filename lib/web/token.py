@@ -26,7 +26,7 @@ async def post_check(request: Request) -> Response:
     """Check the tokens of `{"token"}`, or the caller's own."""
     if credential_of(request):
         call_of(request)  # A wrong credential is refused before its body is read.
-    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
+    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES, setting=""))
     call = call_of(request, brought=token)
     checked = _tokens_in(token) if token else call.caller.refresh_tokens
     checks = await call.services.accounts.check(checked)

@@ -80,7 +80,7 @@ async def test_what_is_configured_is_told_without_opening_anything(flow: Flow, u
 
 async def test_a_store_that_works_is_well(flow: Flow, tmp_path: Path) -> None:
     flow.configure(
-        store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.b.c",), api_keys=("x",)
+        store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.eyJhIjoxfQ.c",), api_keys=("x",)
     )
     health = await look(flow.services)
     assert (health.status, health.store, health.store_works) == ("ok", "sqlite", True)
