@@ -34,6 +34,7 @@ EXPOSED_HEADERS = (
     "x-glm-model",
     "x-glm-account",
     "x-glm-usage",
+    "x-glm-notice",
     "server-timing",
     "retry-after",
     "openai-poll-after-ms",

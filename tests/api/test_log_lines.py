@@ -249,3 +249,19 @@ def test_a_video_tells_its_total(client: Client, account: SimulatedAccount, gate
     wait_until(gateway.is_idle)
     line = line_of(gateway, lambda: client.get(f"/v1/videos/{answer.json()['id']}"))
     assert line["account"] == account.label
+
+
+def test_a_misspelt_suffix_is_served_and_said(
+    client: Client, gateway: LiveGateway, upstream: Upstream
+) -> None:
+    with logged() as lines:
+        response = client.chat(model="glm-5.3-serach")
+        assert response.status_code == 200
+        assert response.headers["x-glm-notice"] == "'serach' was read as 'search'"
+        assert "x-glm-notice" not in client.chat(model="glm-5.3-search").headers
+        assert client.stream(model="glm-5.3-serach").headers["x-glm-notice"]
+        wait_until(gateway.is_idle)
+    assert [line.get("notices", {}).get("misspelt_suffix") for line in lines] == [1, None, 1]
+    assert upstream.chats()[0] == upstream.chats()[1] | {
+        "conversation_id": upstream.chats()[0]["conversation_id"]
+    }
