@@ -28,6 +28,10 @@ MIN_KEY_CHARS = 16
 _IMITATION = "http://127.0.0.1:"
 """The upstream of the demo and of the tests."""
 
+LogFormat = Literal["auto", "text", "json"]
+"""`auto`: lines for people if stderr is a terminal, JSON if not."""
+
+
 ToolSyntax = Literal["blocks", "calls", "dsml"]
 """The form in which the model is taught to call tools (docs/tools.md)."""
 
@@ -65,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_allow_hosts: tuple[str, ...] = ()
     capture_dir: str | None = None
     log_level: str = "INFO"
+    log_format: LogFormat = "auto"
 
     def __repr__(self) -> str:
         return f"Settings(accounts={len(self.refresh_tokens)}, api_keys={len(self.api_keys)}, …)"
@@ -240,6 +245,13 @@ def _tool_syntax(text: str) -> ToolSyntax:
     raise ValueError("must be blocks, calls or dsml")
 
 
+def _log_format(text: str) -> LogFormat:
+    for known in get_args(LogFormat):
+        if text.lower() == known:
+            return cast("LogFormat", known)
+    raise ValueError("must be auto, text or json")
+
+
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
@@ -271,6 +283,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "fetch_allow_hosts": ("FETCH_ALLOW_HOSTS", _names),
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
+    "log_format": ("LOG_FORMAT", _log_format),
 }
 _NAMES = (
     *(name for name, _ in _FIELDS.values()),

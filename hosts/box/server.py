@@ -73,7 +73,7 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
 def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: str, grace_s: float) -> int:
     settings = current()
     require_shared_store(settings)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     end_s = grace_s + CLEAN_UP_S + MARGIN_S
     return Supervisor(config, listener, announcement, end_s=end_s).serve()
 

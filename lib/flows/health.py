@@ -12,6 +12,7 @@ import msgspec
 from lib.settings import Settings
 from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
+from lib.version import VERSION
 
 PROBE_TIMEOUT_S = 2.0
 """The short answer waits so long for the store."""
@@ -28,6 +29,7 @@ class Health(msgspec.Struct, frozen=True):
     """The public part of the health. `notes` are sentences for the owner."""
 
     status: Literal["ok", "degraded"]
+    version: str
     accounts: int
     api_keys: int
     passthrough: bool
@@ -63,6 +65,7 @@ async def look(services: Services) -> Health:
         notes.append(_store_note(scheme, problem))
     return Health(
         status="degraded" if notes else "ok",
+        version=VERSION,
         accounts=len(settings.refresh_tokens),
         api_keys=len(settings.api_keys),
         passthrough=settings.allow_passthrough,
@@ -102,7 +105,11 @@ async def look_deep(
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
-        versions={"python": sys.version.split()[0], "platform": _platform(services.settings)},
+        versions={
+            "gateway": VERSION,
+            "python": sys.version.split()[0],
+            "platform": _platform(services.settings),
+        },
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
     )
@@ -114,7 +121,7 @@ _ABOUT_STREAMING = (
 )
 _BUFFERED = (
     "This endpoint is answered in one piece here (AWS Lambda behind Mangum). Chat is another function, which "
-    "streams: ask it with stream: true, or run scripts/check-deployment with --chat."
+    "streams: ask it with stream: true, or run scripts/doctor with --chat."
 )
 _TO_DO: dict[State, str] = {
     "guest": "is a visitor's, not logged in: log in at chatglm.cn and take the refresh token then",

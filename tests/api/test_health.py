@@ -59,7 +59,16 @@ def test_anybody_may_look_and_the_upstream_is_left_alone(
     response = client.request("GET", path, headers={"authorization": ""})
     assert response.status_code == 200
     assert set(response.json()) == {
-        *("status", "accounts", "api_keys", "passthrough", "store", "store_works", "default_model"),
+        *(
+            "status",
+            "version",
+            "accounts",
+            "api_keys",
+            "passthrough",
+            "store",
+            "store_works",
+            "default_model",
+        ),
         *("web_search_by_default", "max_duration_s", "notes"),
     }
     assert response.headers["cache-control"] == "no-store"

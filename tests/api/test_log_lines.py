@@ -167,7 +167,7 @@ def test_warnings_carry_the_id_of_their_request(
         ("/v1/videos/generations/secret", "/v1/videos/generations/{video_id}"),
         ("/api", "/"),
         ("/", "/"),
-        ("/ping?key=secret", "/ping"),
+        ("/robots.txt?key=secret", "/robots.txt"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
@@ -265,3 +265,13 @@ def test_a_misspelt_suffix_is_served_and_said(
     assert upstream.chats()[0] == upstream.chats()[1] | {
         "conversation_id": upstream.chats()[0]["conversation_id"]
     }
+
+
+def test_monitors_leave_no_lines_unless_they_fail(client: Client, gateway: LiveGateway) -> None:
+    with logged() as lines:
+        for path in ("/ping", "/health", "/api/ping"):
+            assert client.get(path).status_code == 200
+        assert client.request("POST", "/ping").status_code == 405
+        assert client.get("/health?deep=1", headers={"authorization": "Bearer wrong"}).status_code == 401
+        wait_until(gateway.is_idle)
+    assert [(line["route"], line["status"]) for line in lines] == [("/ping", 405), ("/health", 401)]

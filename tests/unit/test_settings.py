@@ -83,6 +83,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("FETCH_ALLOW_HOSTS", "nas.lan:8080,10.0.0.2", "fetch_allow_hosts", ("nas.lan:8080", "10.0.0.2")),
         ("CAPTURE_DIR", "/tmp/captures", "capture_dir", "/tmp/captures"),
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("LOG_FORMAT", "Text", "log_format", "text"),
     ],
 )
 def test_every_setting_is_read_from_its_name(name: str, text: str, field: str, value: Any) -> None:
