@@ -65,7 +65,7 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
         use_local_store(environ)
         settings = Settings.from_env(environ)
         return greeting(url, settings, tried_store(settings))
-    start_demo(environ, options.workers, stack)
+    start_demo(environ, stack)
     Settings.from_env(environ)  # A mistake is reported here, and not by every answer.
     return demo_greeting(url)
 

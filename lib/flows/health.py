@@ -97,7 +97,8 @@ async def look_deep(
     store = await services.accounts.store()
     clock = await services.accounts.clock(until)
     accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
-    notes = [*services.settings.gaps(), *_notes(accounts, store, clock)]
+    gaps = services.settings.gaps()
+    notes = [*gaps, *_notes(accounts, store, clock, gaps)]
     return DeepHealth(
         status="degraded" if notes else "ok",
         notes=[*notes, *services.settings.openness()],
@@ -132,7 +133,9 @@ _TO_DO: dict[State, str] = {
 }
 
 
-def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth) -> Iterator[str]:
+def _notes(
+    accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth, gaps: list[str]
+) -> Iterator[str]:
     if store.problem is not None:
         yield _store_note(store.scheme, store.problem)
     if clock.problem is not None:
@@ -142,6 +145,8 @@ def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth
     for account in accounts:
         entry = f"Entry {account.token} of CHATGLM_REFRESH_TOKENS"
         name = f"Account {account.label}" if account.label else entry
+        if any(gap.startswith(entry) for gap in gaps):  # Its form is wrong, and that is said already.
+            continue
         if account.state in _TO_DO:
             problem = f" ({account.problem})" if account.problem else ""
             yield f"{name} {_TO_DO[account.state]}{problem}."

@@ -192,8 +192,8 @@ async def test_each_account_is_told_for_itself(flow: Flow, upstream: Upstream) -
     for words in (
         f"Account {dead.label} has a refresh token that the upstream refuses",
         f"Account {guest.label} is a visitor's",
-        "Entry 3 of CHATGLM_REFRESH_TOKENS has no refresh token",
-        "Entry 4 of CHATGLM_REFRESH_TOKENS has no refresh token (expected a refresh token",
+        "Entry 3 of CHATGLM_REFRESH_TOKENS is not a refresh token",
+        "Entry 4 of CHATGLM_REFRESH_TOKENS is an access token",
         f"Account {blocked.label} is blocked",
     ):
         assert words in notes
