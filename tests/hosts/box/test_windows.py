@@ -72,7 +72,9 @@ def test_several_processes_are_refused_there() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md"])
 def test_the_lines_for_powershell_are_made_of_commands_that_exist(document: str) -> None:
-    [block] = re.findall(r"^```powershell\n(py -m venv.*?)^```$", (ROOT / document).read_text(), re.M | re.S)
+    [block] = re.findall(
+        r"^```powershell\n(py -m venv.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL
+    )
     make, install, serve = block.splitlines()
     assert make == r"py -m venv .venv\serve"
     assert install.startswith(r".venv\serve\Scripts\python -m pip install --require-hashes -r ")
