@@ -237,6 +237,30 @@ def test_the_first_examples_are_those_that_the_demo_prints() -> None:
         assert [line.strip() for line in example.splitlines() if line.strip() not in printed] == []
 
 
+TRANSLATED = [path for path in DOCUMENTS if path.name.endswith(".zh-CN.md") and path != CHINESE]
+"""The Chinese pages of docs/."""
+
+
+def test_the_pages_that_a_newcomer_needs_are_chinese_too() -> None:
+    names = {path.name.removesuffix(".zh-CN.md") for path in TRANSLATED}
+    assert names == {"deploy-vercel", "deploy-box", "clients", "errors", "tools"}
+
+
+@pytest.mark.parametrize("chinese", TRANSLATED, ids=lambda path: path.name)
+def test_a_chinese_page_says_the_same_codes_and_shows_the_same_files(chinese: Path) -> None:
+    english = chinese.with_name(chinese.name.replace(".zh-CN", ""))
+    assert f"]({english.name})" in prose(chinese)
+    assert f"]({chinese.name})" in prose(english)
+    if english.name != "clients.md":  # Its Chinese page has clients of its own.
+        kinds = {"ini", "toml", "json"}
+        shown = [[code for _, kind, code in blocks(page) if kind in kinds] for page in (english, chinese)]
+        assert shown[0] == shown[1]
+        names = [
+            set(re.findall(r"`([A-Z][A-Z_]{3,}|[a-z]+_[a-z_]+)`", prose(page))) for page in (english, chinese)
+        ]
+        assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_to_a_place_of_ours_leads_there(document: Path) -> None:
     for link in _LINK.findall(prose(document)):
