@@ -35,7 +35,7 @@ _KNOWN = _WORDS | {"deep", "research"}
 
 
 class ModelName(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller's name of a model says. The words of docs/models.md are taken off `base`."""
+    """A caller's name of a model, read. `base` lacks the words of docs/models.md."""
 
     whole: str
     """The name without the upstream, in lower case."""

@@ -118,7 +118,9 @@ class MeantPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = self._remembered(scope["method"], scope["path"])
+            method, path = scope["method"], scope["path"]
+            is_usual = len(method) + len(path) <= MAX_SHOWN_CHARS  # A stranger must not fill the memory.
+            path = self._remembered(method, path) if is_usual else self._meant(method, path)
             scope = scope if path == scope["path"] else {**scope, "path": path}
         await self._app(scope, receive, send)
 
