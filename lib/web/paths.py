@@ -68,6 +68,8 @@ def meant_path(path: str) -> str:
 
     A base URL without /v1, with /v1 twice, or with a whole endpoint in it leads to such paths.
     """
+    if not path.startswith("/"):  # It is no path: a target such as `*`, or a broken one.
+        return path
     parts = [part for part in path.split("/") if part]
     below = "/api" if parts[:1] == ["api"] else ""
     parts = parts[1:] if below else parts

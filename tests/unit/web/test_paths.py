@@ -36,6 +36,9 @@ from lib.web.paths import FAMILIES, MAX_SHOWN_CHARS, meant_path, words_about
         ("/v1", "/v1"),
         ("/ping/../v1/models", "/ping/../v1/models"),
         ("/proxy/v1/models", "/proxy/v1/models"),
+        ("v1/models", "v1/models"),
+        ("*", "*"),
+        ("", ""),
     ],
 )
 def test_a_path_leads_to_the_endpoint_that_is_meant(path: str, meant: str) -> None:
