@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from lib.settings import Settings
-from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
+from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
 from lib.version import VERSION
 
@@ -60,13 +60,14 @@ async def look(services: Services) -> Health:
     settings = services.settings
     scheme = settings.store.scheme
     problem = None if scheme == "memory" else await services.accounts.store_problem(PROBE_TIMEOUT_S)
-    notes = settings.gaps()
+    added = await _added(services, problem)
+    notes = [*settings.gaps(), *_locked(added)]
     if problem is not None:
         notes.append(_store_note(scheme, problem))
     return Health(
         status="degraded" if notes else "ok",
         version=VERSION,
-        accounts=len(settings.refresh_tokens),
+        accounts=len(settings.refresh_tokens) + added.count,
         api_keys=len(settings.api_keys),
         passthrough=settings.allow_passthrough,
         store=scheme,
@@ -74,8 +75,30 @@ async def look(services: Services) -> Health:
         default_model=settings.default_model,
         web_search_by_default=settings.web_search,
         max_duration_s=settings.max_duration_s,
-        notes=[*notes, *settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
     )
+
+
+async def _added(services: Services, problem: str | None) -> AddedAccounts:
+    """Ask for the accounts that were added at run time; of a store that fails, those that are known."""
+    if not services.settings.keeps_accounts:
+        return AddedAccounts(0, is_locked=False)
+    return await services.accounts.added(PROBE_TIMEOUT_S if problem is None else 0.0)
+
+
+def _locked(added: AddedAccounts) -> Iterator[str]:
+    if added.is_locked:
+        yield (
+            "The store holds accounts that were added at run time, and no key of these settings opens them: "
+            "they count as absent. Set STORE_SECRET, or one of API_KEYS, as it was when they were added; or "
+            "add them again."
+        )
+
+
+def _invitation(settings: Settings, added: AddedAccounts) -> Iterator[str]:
+    """Say where to add the first account. A gateway that waits for it is in order."""
+    if not added.count:
+        yield from settings.invitation()
 
 
 async def look_deep(
@@ -97,11 +120,13 @@ async def look_deep(
     store = await services.accounts.store()
     clock = await services.accounts.clock(until)
     accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
-    gaps = services.settings.gaps()
-    notes = [*gaps, *_notes(accounts, store, clock, gaps)]
+    settings = services.settings
+    added = await _added(services, store.problem)
+    gaps = settings.gaps()
+    notes = [*gaps, *_locked(added), *_notes(accounts, store, clock, gaps)]
     return DeepHealth(
         status="degraded" if notes else "ok",
-        notes=[*notes, *services.settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
         accounts=accounts,
         store=store,
         clock=clock,
@@ -109,7 +134,7 @@ async def look_deep(
         versions={
             "gateway": VERSION,
             "python": sys.version.split()[0],
-            "platform": _platform(services.settings),
+            "platform": _platform(settings),
         },
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),

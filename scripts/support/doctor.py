@@ -30,6 +30,8 @@ CHAT = {
 }
 
 
+MEANT = ("ALLOW_PASSTHROUGH is on", "CHATGLM_REFRESH_TOKENS is not set: add an account")
+"""These notes may describe what the owner wants."""
 EXPIRES_SOON_DAYS = 14
 CLOCK_TOLERANCE_S = 60
 CURES: dict[str | int, str] = {
@@ -135,9 +137,9 @@ def check_health(deployment: Deployment) -> None:
 
 
 def tell_notes(deployment: Deployment, status: str, notes: list[str]) -> None:
-    """Each note says by itself what to do. One about an open gateway may be meant so."""
+    """Each note says by itself what to do. Some may be meant so."""
     for note in notes:
-        if status == "ok" or note.startswith("ALLOW_PASSTHROUGH is on"):
+        if status == "ok" or note.startswith(MEANT):
             print(f"note  settings: {note}")
         else:
             deployment.say(False, "settings", note)
@@ -170,7 +172,9 @@ def check_account(deployment: Deployment, account: dict[str, Any]) -> None:
         words.append(account["use"] + until)
     if account["refresh_token_expires"] is not None:
         words.append(f"its refresh token ends {account['refresh_token_expires']}")
-    if account["days_left"] is not None and account["days_left"] < EXPIRES_SOON_DAYS:
+    if account["days_left"] is not None and account["days_left"] < MEANT = ("ALLOW_PASSTHROUGH is on", "CHATGLM_REFRESH_TOKENS is not set: add an account")
+"""These notes may describe what the owner wants."""
+EXPIRES_SOON_DAYS:
         words.append("any use renews it")
     name = f"account {account['label'] or account['token']}"
     cure = CURES.get(account["state"], "")

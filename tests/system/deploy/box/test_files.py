@@ -121,7 +121,7 @@ def test_the_state_outlives_the_container_wherever_it_runs(
     assert "plan: free\n" in render, "which has no disk"
     assert "value: upstash://\n" in render
     asked = set(re.findall(r"key: (\w+)\n {8}sync: false", render))
-    assert asked == {"UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "CHATGLM_REFRESH_TOKENS"}
+    assert asked == {"UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"}
 
 
 def test_the_hosts_wait_longer_than_the_server_takes_to_end(service: dict[str, Any]) -> None:
