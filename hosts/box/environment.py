@@ -24,6 +24,12 @@ def use_local_store(environ: MutableMapping[str, str]) -> None:
     environ["STORE_URL"] = f"sqlite:///{folder / 'state.db'}"
 
 
+def require_workers(system: str) -> None:
+    """Raise ConfigurationError if several processes cannot serve on this system, an `os.name`."""
+    if system == "nt":
+        raise ConfigurationError("--workers does not work on Windows. One process is enough for one owner.")
+
+
 def require_shared_store(settings: Settings) -> None:
     """Raise ConfigurationError if each of several processes would have a store of its own."""
     if settings.store.scheme == "memory":

@@ -19,7 +19,7 @@ from hosts.box.arguments import GRACE_S, Options, parse
 from hosts.box.bounded_http import BoundedHttp
 from hosts.box.demo import start_demo
 from hosts.box.ending import EndsInTime
-from hosts.box.environment import require_shared_store, tried_store, use_local_store
+from hosts.box.environment import require_shared_store, require_workers, tried_store, use_local_store
 from hosts.box.listening import CanNotListen, allow_open_files, listen
 from hosts.box.mounting import API_FOLDER
 from hosts.box.supervisor import Supervisor
@@ -72,8 +72,9 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
 
 def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: str, grace_s: float) -> int:
     settings = current()
+    require_workers(os.name)
     require_shared_store(settings)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     end_s = grace_s + CLEAN_UP_S + MARGIN_S
     return Supervisor(config, listener, announcement, end_s=end_s).serve()
 

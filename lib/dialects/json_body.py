@@ -43,7 +43,20 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], limits: JsonLimit
     except RecursionError as error:
         raise InvalidRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
     except ValueError as error:  # DecodeError, or UnicodeDecodeError, because msgspec does not convert it.
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+        raise InvalidRequest(_about_broken(body, error), code="invalid_json") from error
+
+
+def _about_broken(body: bytes, error: ValueError) -> str:
+    if not body.strip():
+        return "The body is empty. Send JSON in it, with the header Content-Type: application/json."
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        return (
+            f"The body is not UTF-8 (byte {wrong.start}). Send the JSON in UTF-8. On Windows, save it as "
+            "a UTF-8 file and let curl send that: --data-binary @file."
+        )
+    return f"The body is not valid JSON: {error}."
 
 
 _STRUCTURE = b'",{['

@@ -67,7 +67,8 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "The body is not valid JSON: Input data was truncated."),
+        (b"", "The body is empty. Send JSON in it"),
+        (b" \r\n", "The body is empty. Send JSON in it"),
         (b"{", "The body is not valid JSON: Input data was truncated."),
         (b"model=x", "The body is not valid JSON: JSON is malformed: invalid character (byte 0)."),
         (
@@ -75,7 +76,8 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
             "The body is not valid JSON: JSON is malformed: trailing comma in object (byte 10).",
         ),
         (b"{} {}", "The body is not valid JSON: JSON is malformed: trailing characters"),
-        (b'{"anything": "\xff"}', "The body is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
+        (b'{"anything": "\xff"}', "The body is not UTF-8 (byte 14). Send the JSON in UTF-8."),
+        ("\ufeff{}".encode("utf-16-le"), "The body is not UTF-8 (byte 0)."),
         (b'{"anything": "\\ud83d"}', "The body is not valid JSON: "),
         (b'{"anything":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
         (b'{"unknown":' + b"[" * 100_000, "The body's JSON is nested too deeply."),

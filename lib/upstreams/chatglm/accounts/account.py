@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,6 +12,7 @@ import msgspec
 
 from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused
+from lib.jwt import claims_of
 from lib.store.seal import Place
 
 ASSUMED_LIFE_S = 3600.0
@@ -77,7 +76,7 @@ def parse_account(refresh_token: str) -> Account:
     Raise AccountRefused for an access token: people copy the wrong cookie.
     """
     token = refresh_token.strip()
-    claims = _read_claims(token)
+    claims = claims_of(token)
     if claims.get("type") == "access":
         raise AccountRefused(
             "expected a refresh token, got an access token: copy the cookie chatglm_refresh_token",
@@ -102,7 +101,7 @@ def parse_account(refresh_token: str) -> Account:
 def require_form(account: Account) -> None:
     """Raise AccountRefused for a text that cannot be a refresh token. No store and no upstream is asked."""
     token = account.refresh_token
-    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or _read_claims(token).get("type") != "refresh":
+    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or claims_of(token).get("type") != "refresh":
         raise AccountRefused(
             "This is not a refresh token. Copy the cookie chatglm_refresh_token.", code="invalid_api_key"
         )
@@ -124,18 +123,7 @@ def token_expiry(jwt: str, *, now: float) -> float:
 
 
 def read_expiry(jwt: str) -> float | None:
-    return _read_expiry(_read_claims(jwt))
-
-
-def _read_claims(jwt: str) -> dict[str, Any]:
-    """The middle of the JWT; of anything else: nothing."""
-    _, _, rest = jwt.partition(".")
-    payload, _, _ = rest.partition(".")
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, RecursionError):  # bad base64, UTF-8 and JSON are all ValueErrors
-        return {}
-    return claims if isinstance(claims, dict) else {}
+    return _read_expiry(claims_of(jwt))
 
 
 def _read_uid(claims: dict[str, Any]) -> str | None:

@@ -35,6 +35,10 @@ MAX_POLL_S = 1.0
 BUSY_RETRY_AFTER_S = 5.0
 """A request that found every account leased is asked to return after this time: the end of a generation is
 not known."""
+BUSY_ADVICE = (
+    "An account makes one answer at a time, for all clients and the browser. Lower the client's concurrency, "
+    "raise ACCOUNT_WAIT_S, or add another account of your own."
+)
 
 
 class AccountStatus(msgspec.Struct, frozen=True):
@@ -88,7 +92,8 @@ class Pool:
             raise NoAccountAvailable("expected an account to try, got none that is not excluded")
         if self._line.load(waiter.accounts) >= MAX_WAITING:
             raise AccountBusy(
-                "Too many requests wait for these accounts already.", retry_after_s=BUSY_RETRY_AFTER_S
+                f"Too many requests wait for these accounts already. {BUSY_ADVICE}",
+                retry_after_s=BUSY_RETRY_AFTER_S,
             )
         waiter.resting = {each.label for each in waiter.accounts if self.cool_downs.is_known(each)}
         self._line.join(waiter)
@@ -211,7 +216,9 @@ def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool
     throttled = [cause.until - now for _, cause in cooling if cause.reason == "throttled"]
     if busy or not is_all:
         leased = [] if is_all else [BUSY_RETRY_AFTER_S]
-        return AccountBusy("every account is busy", retry_after_s=min(busy + throttled + leased))
+        return AccountBusy(
+            f"Every account is busy. {BUSY_ADVICE}", retry_after_s=min(busy + throttled + leased)
+        )
     if throttled:
         wait_s = min(throttled)
         return Throttled(
