@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -152,15 +153,19 @@ class Pool:
         self._line.hand_on(label, self._now())
 
     def _ends_of_cooling(self, waiter: Waiter, remaining_s: float) -> list[float]:
-        """Return in how many seconds each cool-down ends; raise if all last for longer than the wait."""
+        """Return in how many seconds each cool-down ends. Raise if the wait would be of no use.
+
+        The end of a generation elsewhere is worth a wait of seconds. A throttle or a refusal is said at
+        once: a client that waited for its end would not know the reason.
+        """
         now = self._now()
         found = [(account, waiter.cooling.get(account.label)) for account in waiter.accounts]
         cooling = [(account, cause) for account, cause in found if cause is not None and cause.until > now]
-        ends = [cause.until - now for _, cause in cooling]
         is_all = len(cooling) == len(found)
-        if (min(ends) if is_all else 0.0) >= remaining_s:
+        busy = [cause.until - now for _, cause in cooling if cause.reason == "busy"]
+        if (min(busy, default=math.inf) if is_all else 0.0) >= remaining_s:
             raise _refusal(cooling, now, is_all=is_all)
-        return ends
+        return [cause.until - now for _, cause in cooling]
 
     async def _idle(self, waiter: Waiter, delay_s: float) -> None:
         """Sleep until an account is handed over, or for the delay."""
