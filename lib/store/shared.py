@@ -121,6 +121,7 @@ class SharedState:
         With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
         the copy again, for `ttl_s`.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
             assert copy.expires_at is not None
@@ -147,7 +148,7 @@ class SharedState:
         With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
         store that rests from a failure.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
         self._remember(place, unsaved)
         if rank is None:
