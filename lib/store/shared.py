@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -27,6 +28,10 @@ OFFER_EVERY_S = 180.0
 """The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
 MAX_OFFERED = 200
 """So many values, the last used ones, are offered at a time. A person has fewer accounts."""
+OFFER_S = 5.0
+"""The end of a request, and `/health`, wait so long for that."""
+FLUSH_S = 8.0
+"""The end of a process waits so long for it."""
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
@@ -111,7 +116,10 @@ class SharedState:
             self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
-        return probing.result() if done else "does not answer"
+        if not done:
+            return "does not answer"
+        await self.offer()
+        return probing.result()
 
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
@@ -203,13 +211,22 @@ class SharedState:
         is_due = not 0 <= self._now() - self._offered_at < OFFER_EVERY_S
         if (is_due or recoveries != self._recoveries) and self.problem is None:
             self._offered_at, self._recoveries = self._now(), recoveries
-            await self._offer_all(is_vital=False)
+            await self._offer_all(is_vital=False, within_s=OFFER_S)
+
+    def doubt(self) -> None:
+        """Offer the ranked values at the next `offer`: the store may have lost them."""
+        self._offered_at = float("-inf")
 
     async def flush(self) -> None:
         """Offer the store once more every value that it may lack, before this process ends."""
-        await self._offer_all(is_vital=True)
+        await self._offer_all(is_vital=True, within_s=FLUSH_S)
 
-    async def _offer_all(self, *, is_vital: bool) -> None:
+    async def _offer_all(self, *, is_vital: bool, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._offer_each(is_vital=is_vital)
+
+    async def _offer_each(self, *, is_vital: bool) -> None:
         ranked = [copy for copy in self._copies.values() if copy.rank is not None]
         others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
         for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:

@@ -46,7 +46,7 @@ class Gateway:
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
         )
         self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
-        self.pool = Pool(self.memory, has_chain=self.tokens.has_chain)
+        self.pool = Pool(self.memory, link=self.tokens.link)
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
         self.models = ModelLists(self.client)
         self.styles = Styles(self.client)

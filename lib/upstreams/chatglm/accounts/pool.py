@@ -17,7 +17,7 @@ from lib.store.hold import Hold
 from lib.store.shared import SharedState
 from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling
+from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling, Link, no_link
 from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
 from lib.upstreams.chatglm.accounts.line import Line, Waiter
 
@@ -54,9 +54,9 @@ class Pool:
         now: Callable[[], float] = time.time,
         lease_ttl_s: float = LEASE_TTL_S,
         chance: Callable[[], float] = random.random,
-        has_chain: Callable[[Account], bool] = lambda _: False,
+        link: Link = no_link,
     ) -> None:
-        self.cool_downs = CoolDownBook(state, now=now, has_chain=has_chain)
+        self.cool_downs = CoolDownBook(state, now=now, link=link)
         self._state = state
         self._lease_ttl_s = lease_ttl_s
         self._line = Line()

@@ -172,10 +172,10 @@ class AccessTokens:
             if token != refused or flight.refused == refused:
                 return token
 
-    def has_chain(self, account: Account) -> bool:
-        """Tell whether this process holds an access token that lives, without asking the store."""
+    def link(self, account: Account) -> float:
+        """Return the time of the last refresh that this process knows of; 0 if it knows none."""
         chain = CHAINS.decode(self.state.copy(_place(account)))
-        return chain is not None and self._lives(chain, "", for_s=LATE_S)
+        return 0.0 if chain is None else chain.made_at
 
     async def settle(self) -> None:
         """Wait for the refreshes that are under way: their new tokens must not get lost."""
