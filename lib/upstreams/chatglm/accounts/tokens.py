@@ -149,8 +149,11 @@ class AccessTokens:
 
     async def is_known(self, account: Account) -> bool:
         """Tell whether the upstream has ever taken this token, as far as the store remembers."""
-        place = _place(account)
-        return self.state.copy(place) is not None or await self._recall(account) is not None
+        return self.remembers(account) or await self._recall(account) is not None
+
+    def remembers(self, account: Account) -> bool:
+        """Tell whether this process knows that the upstream has taken this token."""
+        return self.state.copy(_place(account)) is not None
 
     async def peek(self, account: Account) -> float | None:
         """Return the end of the chain's current refresh token; None if the token does not say."""
