@@ -96,7 +96,7 @@ def surrogates(data: bytes) -> None:
         return
     assert without_lone(marked) is None, "all of them are replaced at once"
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode())
     except (ValueError, RecursionError):
         return
     _same(value, json.loads(marked))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -93,9 +92,13 @@ def json_answer(data: bytes) -> None:
             for pieces in _pieces(data):
                 one = _told(plan(chat, Abilities(), is_streamed=is_streamed).stages, pieces)
                 if one.ending == "stop":
-                    _check_value(json.loads(one.text), wanted)
+                    _check_value(one.text, wanted)
 
 
-def _check_value(value: Any, wanted: JsonFormat) -> None:
+def _check_value(text: str, wanted: JsonFormat) -> None:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        return  # It may be JSON. Python reads some thousand levels.
     assert isinstance(value, dict)
-    assert wanted.schema is None or isinstance(value["answer"], str)
+    assert wanted.schema is None or "answer" in value  # `2` for a text is passed on, with a notice.
