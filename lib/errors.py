@@ -103,13 +103,6 @@ class InvalidRequest(GatewayError):
     code = "invalid_value"
 
 
-class Conflict(InvalidRequest):
-    """The present state does not allow the request; `code` names the reason."""
-
-    status = 409
-    code = "token_exists"
-
-
 class RequestTooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
@@ -135,6 +128,13 @@ class RequestTimeout(InvalidRequest):
 
     status = 408
     code = "request_timeout"
+
+
+class Conflict(InvalidRequest):
+    """The request contradicts an earlier one, or the present state; `code` names the reason."""
+
+    status = 409
+    code = "conflict"
 
 
 class UnsupportedEncoding(InvalidRequest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -23,6 +24,10 @@ OFFER_EVERY_S = 180.0
 """The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
 MAX_OFFERED = 200
 """So many values, the last used ones, are offered at a time. A person has fewer accounts."""
+OFFER_S = 5.0
+"""The end of a request, and `/health`, wait so long for that."""
+FLUSH_S = 8.0
+"""The end of a process waits so long for it."""
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
@@ -116,7 +121,10 @@ class SharedState:
             self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
-        return probing.result() if done else "does not answer"
+        if not done:
+            return "does not answer"
+        await self.offer()
+        return probing.result()
 
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
@@ -126,6 +134,7 @@ class SharedState:
         With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
         the copy again, for `ttl_s`.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
             assert copy.expires_at is not None
@@ -152,7 +161,7 @@ class SharedState:
         With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
         store that rests from a failure.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
         self._remember(place, unsaved)
         if rank is None:
@@ -202,13 +211,22 @@ class SharedState:
         is_due = not 0 <= self._now() - self._offered_at < OFFER_EVERY_S
         if (is_due or recoveries != self._recoveries) and self.problem is None:
             self._offered_at, self._recoveries = self._now(), recoveries
-            await self._offer_all(is_vital=False)
+            await self._offer_all(is_vital=False, within_s=OFFER_S)
+
+    def doubt(self) -> None:
+        """Offer the ranked values at the next `offer`: the store may have lost them."""
+        self._offered_at = float("-inf")
 
     async def flush(self) -> None:
         """Offer the store once more every value that it may lack, before this process ends."""
-        await self._offer_all(is_vital=True)
+        await self._offer_all(is_vital=True, within_s=FLUSH_S)
 
-    async def _offer_all(self, *, is_vital: bool) -> None:
+    async def _offer_all(self, *, is_vital: bool, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._offer_each(is_vital=is_vital)
+
+    async def _offer_each(self, *, is_vital: bool) -> None:
         ranked = [copy for copy in self._copies.values() if copy.rank is not None]
         others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
         for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
@@ -293,6 +311,7 @@ class SharedState:
 
         A copy that the store lacks counts, and is offered to it again soon.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if copy is not altered.known[place.name]:  # Written meanwhile, and newer.
             return None if copy is None else copy.value
@@ -322,7 +341,7 @@ class SharedState:
 
     def hold_back(self, place: Place, value: str, *, ttl_s: float) -> None:
         """Keep a copy alone for now. A later step writes it: see `held_back` and `note_saved`."""
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now))
 
     def held_back(self, place: Place) -> dict[str, tuple[str, float]]:
@@ -349,7 +368,7 @@ class SharedState:
 
         Return True if the whole step was made.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s))
         puts = {place.name: (self._seal.close(place, value), ttl_s)}
         step = Change(when=change.when, puts=puts, drops=change.drops)

@@ -12,12 +12,12 @@ TABLE = {
     # design.md §5: status, type, code; and what may help before the first content
     "GatewayError": (500, "api_error", "internal_error", "never"),
     "InvalidRequest": (400, "invalid_request_error", "invalid_value", "never"),
-    "Conflict": (409, "invalid_request_error", "token_exists", "never"),
     "RequestTooLarge": (413, "invalid_request_error", "request_too_large", "never"),
     "NotFound": (404, "invalid_request_error", "not_found", "never"),
     "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),
     "MethodNotAllowed": (405, "invalid_request_error", "method_not_allowed", "never"),
     "RequestTimeout": (408, "invalid_request_error", "request_timeout", "never"),
+    "Conflict": (409, "invalid_request_error", "conflict", "never"),
     "UnsupportedEncoding": (415, "invalid_request_error", "unsupported_encoding", "never"),
     "AuthenticationFailed": (401, "authentication_error", "invalid_api_key", "never"),
     "AccountRefused": (401, "authentication_error", "refresh_token_expired", "elsewhere"),

@@ -56,7 +56,7 @@ class Gateway:
         self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
         self.pool = Pool(
             self.memory,
-            has_chain=self.tokens.has_chain,
+            link=self.tokens.link,
             reads=lambda account: (chain_place(account), models_place(account)),
             learn=self._learn,
         )

@@ -177,7 +177,7 @@ def without_account(label: str) -> Callable[[Accounts], Accounts]:
 
 
 def token_exists(label: str) -> Conflict:
-    return Conflict(f"This token is here already: account {label}.", param="token")
+    return Conflict(f"This token is here already: account {label}.", code="token_exists", param="token")
 
 
 def find(accounts: Sequence[StoredAccount], label: str) -> StoredAccount | None:
