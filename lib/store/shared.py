@@ -309,7 +309,7 @@ class SharedState:
     ) -> str | None:
         """Return the value of a field that a step has read, and keep a copy, as `recall` does.
 
-        A copy that the store lacks counts, and is offered to it again soon.
+        A copy that the store lacks counts, and the store gets it again after the last word.
         """
         place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
@@ -322,7 +322,7 @@ class SharedState:
             return copy.value if copy is not None and lives else None
         value = self._opened(place, altered.found[place.name])
         if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
-            self._remember(place, msgspec.structs.replace(copy, refused_at=self._now() - RETRY_EVERY_S))
+            self.doubt()  # The store was emptied, or is older: it gets the value after the last word.
             return copy.value
         self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
         return value

@@ -93,7 +93,7 @@ async def test_a_request_saves_the_login_again_after_its_last_word_and_not_befor
     async with flow.open([account]) as reply:
         assert store.take_asked() == at_first_word, "no round trip more before the first content"
         assert [event async for batch in reply for event in batch]
-    assert store.take_asked()[1:] == ["get token", "add token"]
+    assert store.take_asked()[1:] == ["read token", "put token"]
     assert await store.get(f"token:{parse_account(account.token).key}") is not None
 
 
