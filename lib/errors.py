@@ -2,7 +2,7 @@
 
 GatewayError
 ├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
-│                               Conflict 409 · RequestTooLarge 413 · UnsupportedEncoding 415
+│                               IdempotencyKeyReused 409 · RequestTooLarge 413 · UnsupportedEncoding 415
 ├── AuthenticationFailed 401    AccountRefused 401: the upstream does not serve this account
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
@@ -130,11 +130,11 @@ class RequestTimeout(InvalidRequest):
     code = "request_timeout"
 
 
-class Conflict(InvalidRequest):
-    """The request contradicts an earlier one."""
+class IdempotencyKeyReused(InvalidRequest):
+    """The key came with another request before."""
 
     status = 409
-    code = "conflict"
+    code = "idempotency_key_reused"
 
 
 class UnsupportedEncoding(InvalidRequest):
