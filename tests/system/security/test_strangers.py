@@ -111,7 +111,7 @@ def test_a_known_token_costs_the_store_three_commands(
 
 
 MAX_GROWTH = 10 * MIB
-"""5,000 such tokens held 260 MB (2026-11-24). The tokens here are 11 MB, and the requests at once a few."""
+"""5,000 such tokens held 260 MB (2026-11-24). The tokens here are 11 MB."""
 AT_ONCE = 64
 """So many refusals may be delayed at one time."""
 

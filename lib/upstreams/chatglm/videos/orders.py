@@ -15,8 +15,8 @@ import msgspec
 from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
-    Conflict,
     GatewayError,
+    IdempotencyKeyReused,
     InvalidRequest,
     Throttled,
     UpstreamError,
@@ -106,14 +106,13 @@ class _Record:
         return f"{self._asked} {word}"
 
     def _read(self, entry: str | None) -> str | None:
-        """Return an entry's word. Raise Conflict if the entry is of another order."""
+        """Return an entry's word. Raise IdempotencyKeyReused if the entry is of another order."""
         if entry is None:
             return None
         asked, _, word = entry.rpartition(" ")
         if asked != self._asked:
-            raise Conflict(
-                "This Idempotency-Key came with another order before. Make a new key for each order.",
-                code="idempotency_key_reused",
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key came with another order before. Make a new key for each order."
             )
         return word
 
