@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 
 
@@ -23,49 +22,51 @@ class Processes:
 class LocalProcesses(Processes):
     """For a store that only the processes of one machine share. Without /proc a mark tells nothing."""
 
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._machine = _machine(proc)
+        """It names this start of the machine, and the container: in each of them the numbers begin anew."""
+
     def mark(self, token: str) -> str:
         pid = os.getpid()
-        started = _started_at(pid)
-        return f"{token}@{_machine()}:{pid}:{started}" if _machine() and started else token
+        started = self._started_at(pid)
+        return f"{token}@{self._machine}:{pid}:{started}" if self._machine and started else token
 
     def is_gone(self, mark: str) -> bool:
         """Return True if the writer of the mark has certainly ended."""
-        return _still_runs(mark) is False
+        return self._still_runs(mark) is False
 
     def is_there(self, mark: str) -> bool:
         """Return True if the writer of the mark certainly exists. It may be stopped."""
-        return _still_runs(mark) is True
+        return self._still_runs(mark) is True
+
+    def _still_runs(self, mark: str) -> bool | None:
+        """Return None for a mark of another machine. The number of a process that has ended may belong to
+        another one by now: the time of the start tells them apart."""
+        _, _, writer = mark.partition("@")
+        machine, _, process = writer.partition(":")
+        number, _, started = process.partition(":")
+        if not machine or machine != self._machine or not number.isdecimal():
+            return None
+        return self._started_at(int(number)) == started
+
+    def _started_at(self, pid: int) -> str:
+        """Return the start of a process in clock ticks since the boot; empty if there is none, or a dead one.
+
+        The fields come after the name, and that may hold spaces and parentheses (proc_pid_stat(5)): the first
+        is the state, the 20th the start.
+        """
+        try:
+            stat = (self._proc / str(pid) / "stat").read_text(errors="replace")
+        except OSError:
+            return ""
+        fields = stat.rpartition(")")[2].split()
+        return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
 
 
-def _still_runs(mark: str) -> bool | None:
-    """Return None for a mark of another machine. The number of a process that has ended may belong to another
-    one by now: the time of the start tells them apart."""
-    _, _, writer = mark.partition("@")
-    machine, _, process = writer.partition(":")
-    number, _, started = process.partition(":")
-    if not machine or machine != _machine() or not number.isdecimal():
-        return None
-    return _started_at(int(number)) == started
-
-
-@cache
-def _machine() -> str:
-    """Name this start of the machine, and the container: in each of them the numbers begin anew."""
+def _machine(proc: Path) -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(proc / 'self/ns/pid').stat().st_ino}"
     except OSError:
         return ""
-
-
-def _started_at(pid: int) -> str:
-    """Return the start of a process in clock ticks since the boot; empty if there is none, or a dead one.
-
-    The fields come after the name, and that may hold spaces and parentheses (proc_pid_stat(5)): the first is
-    the state, the 20th the start.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""

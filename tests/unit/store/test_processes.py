@@ -72,6 +72,12 @@ def test_a_mark_of_another_machine_tells_nothing(mark: str) -> None:
     assert (processes.is_there(mark), processes.is_gone(mark)) == (False, False)
 
 
+def test_without_proc_a_mark_tells_nothing(tmp_path: Path) -> None:
+    processes = LocalProcesses(tmp_path)
+    assert processes.mark("ours") == "ours"
+    assert (processes.is_there("ours@:1:1"), processes.is_gone("ours@:1:1")) == (False, False)
+
+
 async def test_the_hold_of_a_process_that_has_ended_is_taken_over(mark_of_the_dead: str) -> None:
     clock = Clock()
     store = FaultyStore(now=clock)

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from lib.patience import LAST_LOOK_S
-from lib.store import StoreError
+from lib.store import Change, Outcome, StoreError
 from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
 from lib.store.seal import AesSivSeal, Place
 from lib.store.shared import OFFER_EVERY_S, RETRY_EVERY_S, SharedState
@@ -459,3 +459,60 @@ async def test_a_loss_is_logged_once_and_without_what_the_error_says(
     with caplog.at_level(logging.INFO):
         await state.recall(PLACE)
     assert caplog.records[-1].getMessage() == "the store works again"
+
+
+async def test_a_copy_that_was_written_during_a_step_counts_and_not_what_the_step_has_read(
+    store: FaultyStore, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+
+    class Slow(FaultyStore):
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            outcome = await super().alter(record, change)
+            if change.is_read_only:
+                await sharing.keep(place, "newer", ttl_s=60)
+            return outcome
+
+    sharing = SharedState(Slow(now=clock), now=clock)
+    await sharing.keep(place, "older", ttl_s=60)
+    altered = await sharing.alter("account", Change(reads=("rest",)))
+    assert altered.found == {"rest": "older"}
+    assert sharing.learn(altered, place) == "newer"
+
+
+async def test_what_is_held_back_counts_here_and_is_written_by_a_later_step(
+    state: SharedState, store: FaultyStore, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+    await store.alter("account", Change(puts={"rest": ("old", 60)}))
+    state.hold_back(place, "new", ttl_s=60)
+    assert state.learn(await state.alter("account", Change(reads=("rest",))), place) == "new"
+    assert await store.get("rest") == "old"
+    clock.time += 20
+    puts = state.held_back(place)
+    assert puts == {"rest": ("new", 40)}
+    await state.alter("account", Change(puts=puts))
+    state.note_saved(place, puts)
+    assert state.held_back(place) == {}
+    assert await store.get("rest") == "new"
+
+
+async def test_what_was_held_back_for_longer_than_it_lives_is_not_written(
+    state: SharedState, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+    state.hold_back(place, "new", ttl_s=60)
+    clock.time += 60
+    assert state.held_back(place) == {}
+    assert state.learn(await state.alter("account", Change(reads=("rest",))), place) is None
+
+
+async def test_only_a_copy_that_the_store_lacks_is_saved(state: SharedState, store: FaultyStore) -> None:
+    await state.save(Place("unknown"))
+    await state.keep(PLACE, "kept", ttl_s=60)
+    store.take_asked()
+    await state.save(PLACE)
+    assert store.take_asked() == []
+    state.hold_back(PLACE, "new", ttl_s=60)
+    await state.save(PLACE)
+    assert await store.get("key") == "new"
