@@ -16,8 +16,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hosts.box.mounting import mount
+from lib.settings import current
 from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short, unanswered
+from lib.web.logs import configure_logging
 
 TELL_S = 1.0
 """A client may take this long to read the error at the end of its answer. Then the connection is closed."""
@@ -38,6 +40,11 @@ class EndsInTime:
         self._grace_s = grace_s
         self._app: ASGIApp | None = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the worker's copy. Outside of uvicorn's own handling, a Ctrl-C must leave no traceback."""
+        self.__dict__.update(state)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
@@ -47,6 +54,10 @@ class EndsInTime:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = mount(self._api_folder, close_services)
+        settings = current()
+        configure_logging(
+            settings.log_level, settings.log_format
+        )  # Later: a broken file has a whole traceback.
         end_with_supervisor()
         with on_end(self._cut_short_later):
             await self._app(scope, receive, send)
@@ -64,7 +75,8 @@ class EndsInTime:
 
 def cut_short_now() -> None:
     """End the answers under way with their error, because the owner does not want to wait."""
-    log.warning("the server ends: it cuts the answers under way short", extra={"answers": unanswered()})
+    if cut := unanswered():
+        log.warning("the server ends: it cuts the answers under way short", extra={"answers": cut})
     cut_short()
     asyncio.get_running_loop().call_later(TELL_S, cut_short)
 

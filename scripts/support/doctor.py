@@ -172,9 +172,7 @@ def check_account(deployment: Deployment, account: dict[str, Any]) -> None:
         words.append(account["use"] + until)
     if account["refresh_token_expires"] is not None:
         words.append(f"its refresh token ends {account['refresh_token_expires']}")
-    if account["days_left"] is not None and account["days_left"] < MEANT = ("ALLOW_PASSTHROUGH is on", "CHATGLM_REFRESH_TOKENS is not set: add an account")
-"""These notes may describe what the owner wants."""
-EXPIRES_SOON_DAYS:
+    if account["days_left"] is not None and account["days_left"] < EXPIRES_SOON_DAYS:
         words.append("any use renews it")
     name = f"account {account['label'] or account['token']}"
     cure = CURES.get(account["state"], "")

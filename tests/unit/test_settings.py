@@ -308,7 +308,7 @@ def test_the_demos_own_key_may_be_short() -> None:
 
 def test_a_gateway_that_waits_for_its_first_account_has_no_gap() -> None:
     """The owner adds one at run time."""
-    waiting = {"API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
+    waiting = {"API_KEYS": KEY, "STORE_URL": "sqlite:///x.db"}
     assert Settings.from_env(waiting).gaps() == []
 
 

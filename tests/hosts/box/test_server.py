@@ -255,5 +255,7 @@ def test_a_second_ctrl_c_ends_the_answers_at_once_with_their_error(
                 assert line["answers"] == 1
             told = streamed.read_to_end()
         assert server.process.wait(timeout=15) == 0
+        lines = server.process.stderr.read().splitlines()
+        assert all(line.startswith("{") for line in lines), "no traceback"
     assert b'"code":"shutting_down"' in told.rpartition(b"data: ")[2]
     assert leases(tmp_path) == 0
