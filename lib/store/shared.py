@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -12,6 +13,7 @@ from lib.store import Change, Store
 from lib.store.circuit import REST_S, Circuit
 from lib.store.processes import Processes
 from lib.store.seal import Place, Seal, Unsealed
+from lib.store.seen import Seen
 from lib.tasks import start
 
 MAX_COPIES = 4_000
@@ -22,6 +24,10 @@ OFFER_EVERY_S = 180.0
 """The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
 MAX_OFFERED = 200
 """So many values, the last used ones, are offered at a time. A person has fewer accounts."""
+OFFER_S = 5.0
+"""The end of a request, and `/health`, wait so long for that."""
+FLUSH_S = 8.0
+"""The end of a process waits so long for it."""
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
@@ -115,7 +121,10 @@ class SharedState:
             self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
-        return probing.result() if done else "does not answer"
+        if not done:
+            return "does not answer"
+        await self.offer()
+        return probing.result()
 
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
@@ -125,6 +134,7 @@ class SharedState:
         With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
         the copy again, for `ttl_s`.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
             assert copy.expires_at is not None
@@ -151,7 +161,7 @@ class SharedState:
         With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
         store that rests from a failure.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
         self._remember(place, unsaved)
         if rank is None:
@@ -201,13 +211,22 @@ class SharedState:
         is_due = not 0 <= self._now() - self._offered_at < OFFER_EVERY_S
         if (is_due or recoveries != self._recoveries) and self.problem is None:
             self._offered_at, self._recoveries = self._now(), recoveries
-            await self._offer_all(is_vital=False)
+            await self._offer_all(is_vital=False, within_s=OFFER_S)
+
+    def doubt(self) -> None:
+        """Offer the ranked values at the next `offer`: the store may have lost them."""
+        self._offered_at = float("-inf")
 
     async def flush(self) -> None:
         """Offer the store once more every value that it may lack, before this process ends."""
-        await self._offer_all(is_vital=True)
+        await self._offer_all(is_vital=True, within_s=FLUSH_S)
 
-    async def _offer_all(self, *, is_vital: bool) -> None:
+    async def _offer_all(self, *, is_vital: bool, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._offer_each(is_vital=is_vital)
+
+    async def _offer_each(self, *, is_vital: bool) -> None:
         ranked = [copy for copy in self._copies.values() if copy.rank is not None]
         others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
         for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
@@ -249,16 +268,24 @@ class SharedState:
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
 
+    async def read(self, place: Place) -> Seen:
+        """Ask the store alone. This process keeps no copy."""
+        answered, sealed = await self._reads.attempt(self._get, place)
+        return Seen(answered, self._opened(place, sealed), sealed)
+
+    async def replace(self, place: Place, value: str, *, seen: Seen, ttl_s: float) -> bool | None:
+        """Write if the entry is still as it was seen. Return if it was written; None: the store failed."""
+        sealed, when = self._seal.close(place, value), (seen.sealed,)
+        return (await self._writes.attempt(self._put, place, sealed, ttl_s=ttl_s, when=when))[1]
+
     async def holds(self, place: Place) -> bool:
         """Tell if there is an entry, even under another seal; a failing store holds nothing."""
-        _, sealed = await self._reads.attempt(self._get, place)
-        return sealed is not None
+        return (await self.read(place)).sealed is not None
 
     async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write if there is no entry. With a failing store this process is alone, and there never is one."""
-        worked, added = await self._writes.attempt(
-            self._store.add, place.name, self._seal.close(place, value), ttl_s=ttl_s
-        )
+        sealed = self._seal.close(place, value)
+        worked, added = await self._writes.attempt(self._store.add, place.name, sealed, ttl_s=ttl_s)
         return not worked or added is True
 
     async def remove(self, place: Place, value: str) -> bool:
@@ -282,8 +309,9 @@ class SharedState:
     ) -> str | None:
         """Return the value of a field that a step has read, and keep a copy, as `recall` does.
 
-        A copy that the store lacks counts, and is offered to it again soon.
+        A copy that the store lacks counts, and the store gets it again after the last word.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if copy is not altered.known[place.name]:  # Written meanwhile, and newer.
             return None if copy is None else copy.value
@@ -294,7 +322,7 @@ class SharedState:
             return copy.value if copy is not None and lives else None
         value = self._opened(place, altered.found[place.name])
         if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
-            self._remember(place, msgspec.structs.replace(copy, refused_at=self._now() - RETRY_EVERY_S))
+            self.doubt()  # The store was emptied, or is older: it gets the value after the last word.
             return copy.value
         self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
         return value
@@ -313,7 +341,7 @@ class SharedState:
 
     def hold_back(self, place: Place, value: str, *, ttl_s: float) -> None:
         """Keep a copy alone for now. A later step writes it: see `held_back` and `note_saved`."""
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now))
 
     def held_back(self, place: Place) -> dict[str, tuple[str, float]]:
@@ -340,7 +368,7 @@ class SharedState:
 
         Return True if the whole step was made.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s))
         puts = {place.name: (self._seal.close(place, value), ttl_s)}
         step = Change(when=change.when, puts=puts, drops=change.drops)
@@ -366,9 +394,8 @@ class SharedState:
             return (await self._store.alter(place.record, step)).is_done
         if when == (None,):
             return await self._store.add(place.name, sealed, ttl_s=ttl_s)
-        return await self._store.put(
-            place.name, sealed, ttl_s=ttl_s, instead_of=None if when is None else when[0]
-        )
+        there = None if when is None else when[0]
+        return await self._store.put(place.name, sealed, ttl_s=ttl_s, instead_of=there)
 
     async def _remove(self, place: Place, sealed: str) -> bool:
         if not place.record:

@@ -51,6 +51,10 @@ class SqliteError(StoreError):
     """The file cannot be opened, read or written, or not in time."""
 
 
+class SqliteBusy(SqliteError):
+    """Another process holds the lock, or the disk hangs. A later try may work."""
+
+
 class SqliteStore:
     """Every operation is one transaction; all run on one thread of its own, never on an event loop.
 
@@ -116,15 +120,16 @@ class SqliteStore:
             async with patience(self.call_timeout_s):
                 return await job
         except TimeoutError:
-            raise SqliteError(f"no answer within {self.call_timeout_s:g} s") from None
+            raise SqliteBusy(f"no answer within {self.call_timeout_s:g} s") from None
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """After an error other than a lock begin anew: the file may have been mended, moved or put back."""
         try:
             return self._mending(work)
         except sqlite3.Error as error:
-            if not _is_busy(error):
-                self._disconnect()
+            if _is_busy(error):
+                raise SqliteBusy(str(error)) from error
+            self._disconnect()
             raise SqliteError(str(error)) from error
         except OSError as error:
             raise SqliteError(f"{type(error).__name__}: {error.strerror}") from error

@@ -24,9 +24,9 @@ from lib.errors import AccountRefused, GatewayError
 from lib.flows.plan import plan
 from lib.sse import EventSplitter
 from lib.upstreams.chatglm import catalogue
-from lib.upstreams.chatglm.accounts import chain as chains
 from lib.upstreams.chatglm.accounts import cooldowns
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
+from lib.upstreams.chatglm.accounts.chain import CHAINS, NOTES
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
@@ -261,10 +261,10 @@ def records(data: bytes) -> None:
     cool_downs.of(account, NOW)
     cool_downs.lasts_until()
     assert cooldowns.RECORDS.decode(cooldowns.RECORDS.encode(cool_downs)) == cool_downs
-    chain = chains.CHAINS.decode(text)
-    assert chain is None or chains.CHAINS.decode(chains.CHAINS.encode(chain)) == chain
-    note = chains.NOTES.decode(text)
-    assert note is None or chains.NOTES.decode(chains.NOTES.encode(note)) == note
+    chain = CHAINS.decode(text)
+    assert chain is None or CHAINS.decode(CHAINS.encode(chain)) == chain
+    note = NOTES.decode(text)
+    assert note is None or NOTES.decode(NOTES.encode(note)) == note
     models = catalogue.LISTS.decode(text)
     assert models is None or catalogue.LISTS.decode(catalogue.LISTS.encode(models)) == models
 

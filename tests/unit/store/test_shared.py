@@ -10,7 +10,7 @@ from lib.patience import LAST_LOOK_S
 from lib.store import Change, Outcome, StoreError
 from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
 from lib.store.seal import AesSivSeal, Place
-from lib.store.shared import OFFER_EVERY_S, RETRY_EVERY_S, SharedState
+from lib.store.shared import FLUSH_S, OFFER_EVERY_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +196,48 @@ async def test_a_store_that_comes_back_gets_the_ranked_values_at_once(
     await state.keep(Place("other"), "x", ttl_s=60)
     await state.offer()
     assert await store.get("key") == "1"
+
+
+async def test_a_store_that_is_in_doubt_gets_the_ranked_values_at_once(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await state.offer()
+    await store.remove("key", "1")
+    state.doubt()
+    await state.offer()
+    assert await store.get("key") == "1"
+
+
+async def test_a_health_check_gives_an_emptied_store_the_ranked_values_again(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await state.offer()
+    await store.remove("key", "1")
+    clock.time += OFFER_EVERY_S
+    assert await state.problem_within(5.0) is None
+    assert await store.get("key") == "1"
+
+
+def test_a_store_that_hangs_does_not_keep_the_end_of_a_process_for_long() -> None:
+    class Hanging(FaultyStore):
+        async def get(self, key: str) -> str | None:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def use() -> float:
+        state = SharedState(Hanging(), now=loop_time)
+        for number in range(20):
+            await state.keep(Place(f"{number}"), "1", ttl_s=86400, rank=float)
+        began_at = loop_time()
+        await state.flush()
+        return loop_time() - began_at
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        assert runner.run(use()) == pytest.approx(FLUSH_S)
 
 
 async def store_emptied(store: FaultyStore) -> None:

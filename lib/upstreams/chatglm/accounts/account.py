@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,6 +12,7 @@ import msgspec
 
 from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused
+from lib.jwt import claims_of
 from lib.store.seal import Place
 
 ASSUMED_LIFE_S = 3600.0
@@ -70,14 +69,13 @@ def field_by_label(kind: str, account: Account) -> Place:
     return Place(f"{kind}:{account.label}", account.refresh_token, record)
 
 
-@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
 def parse_account(refresh_token: str) -> Account:
     """Read the claims of the token. Junk is an account too; the upstream will refuse it.
 
     Raise AccountRefused for an access token: people copy the wrong cookie.
     """
     token = refresh_token.strip()
-    claims = _read_claims(token)
+    claims = claims_of(token)
     if claims.get("type") == "access":
         raise AccountRefused(
             "expected a refresh token, got an access token: copy the cookie chatglm_refresh_token",
@@ -99,10 +97,16 @@ def parse_account(refresh_token: str) -> Account:
     )
 
 
+@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
+def owners_account(refresh_token: str) -> Account:
+    """Parse a token of the owner, once. The process remembers no token of another caller."""
+    return parse_account(refresh_token)
+
+
 def require_form(account: Account) -> None:
     """Raise AccountRefused for a text that cannot be a refresh token. No store and no upstream is asked."""
     token = account.refresh_token
-    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or _read_claims(token).get("type") != "refresh":
+    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or claims_of(token).get("type") != "refresh":
         raise AccountRefused(
             "This is not a refresh token. Copy the cookie chatglm_refresh_token.", code="invalid_api_key"
         )
@@ -124,18 +128,7 @@ def token_expiry(jwt: str, *, now: float) -> float:
 
 
 def read_expiry(jwt: str) -> float | None:
-    return _read_expiry(_read_claims(jwt))
-
-
-def _read_claims(jwt: str) -> dict[str, Any]:
-    """The middle of the JWT; of anything else: nothing."""
-    _, _, rest = jwt.partition(".")
-    payload, _, _ = rest.partition(".")
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, RecursionError):  # bad base64, UTF-8 and JSON are all ValueErrors
-        return {}
-    return claims if isinstance(claims, dict) else {}
+    return _read_expiry(claims_of(jwt))
 
 
 def _read_uid(claims: dict[str, Any]) -> str | None:

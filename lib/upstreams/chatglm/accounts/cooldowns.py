@@ -35,6 +35,21 @@ class Cooling(msgspec.Struct, frozen=True):
     """The code of the error that a refusal answers with."""
 
 
+Link = Callable[[Account], float]
+"""Return the time of an account's last refresh that this process knows of; 0 if it knows none."""
+
+
+def no_link(_: Account) -> float:
+    return 0.0
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True):
+    until: float
+    code: str
+    link: float = 0.0
+    """The last link of the chain that the refused process knew. A process that has a later one goes on."""
+
+
 class CoolDowns(msgspec.Struct, frozen=True):
     """All cool-downs of one label. They are one record, so that a lease costs one read."""
 
@@ -42,15 +57,17 @@ class CoolDowns(msgspec.Struct, frozen=True):
     strikes: int = 0
     busy_until: float = 0.0
     blocked_until: float = 0.0
-    refused: Mapping[str, tuple[float, str]] = msgspec.field(default_factory=dict)
+    refused: Mapping[str, Refusal] = msgspec.field(default_factory=dict)
     """By the key of the token: a new token of the same account is not refused."""
 
-    def of(self, account: Account, now: float) -> Cooling | None:
+    def of(self, account: Account, now: float, *, link: float = 0.0) -> Cooling | None:
         """Return the cool-down that ends last, if one lasts."""
-        refused_until, code = self.refused.get(account.key, (0.0, ""))
+        refusal = self.refused.get(account.key)
+        if refusal is None or link > refusal.link:
+            refusal = Refusal(0.0, "")
         each = (
             (Cooling(self.blocked_until, "blocked", "account_blocked"), BLOCKED_S),
-            (Cooling(refused_until, "refused", code), REFUSED_S),
+            (Cooling(refusal.until, "refused", refusal.code), REFUSED_S),
             (Cooling(self.throttled_until, "throttled"), MAX_THROTTLE_S),
             (Cooling(self.busy_until, "busy"), BUSY_ELSEWHERE_S),
         )
@@ -63,7 +80,7 @@ class CoolDowns(msgspec.Struct, frozen=True):
     def lasts_until(self) -> float:
         """Return the time after which the record says nothing."""
         strikes_until = self.throttled_until + STRIKES_KEPT_S if self.strikes else 0.0
-        refused_until = max((until for until, _ in self.refused.values()), default=0.0)
+        refused_until = max((refusal.until for refusal in self.refused.values()), default=0.0)
         return max(strikes_until, self.busy_until, self.blocked_until, refused_until)
 
 
@@ -77,18 +94,10 @@ class CoolDownBook:
     With `at_release`, the end of the lease writes it, and no trip to the store is made for it.
     """
 
-    def __init__(
-        self,
-        state: SharedState,
-        *,
-        now: Callable[[], float],
-        has_chain: Callable[[Account], bool] = lambda _: False,
-    ) -> None:
-        """`has_chain`: tell if this process has a successor of the given token, which may still be taken."""
+    def __init__(self, state: SharedState, *, now: Callable[[], float], link: Link = no_link) -> None:
         self._state = state
         self._now = now
-        self._has_chain = has_chain
-        self._refused_here: dict[str, float] = {}
+        self._link = link
 
     async def cooling(self, account: Account) -> Cooling | None:
         return self._of(account, await self._state.recall(cool_place(account)))
@@ -123,12 +132,11 @@ class CoolDownBook:
     async def refused(self, account: Account, code: str, *, at_release: bool = False) -> None:
         """The upstream does not take the token; another token of the same account may be taken."""
         now = self._now()
-        self._refused_here = {key: until for key, until in self._refused_here.items() if until > now}
-        self._refused_here[account.key] = now + REFUSED_S
+        refusal = Refusal(now + REFUSED_S, code, self._link(account))
 
         def change(old: CoolDowns) -> CoolDowns:
-            living = {key: entry for key, entry in old.refused.items() if entry[0] > now}
-            return replace(old, refused={**living, account.key: (now + REFUSED_S, code)})
+            living = {key: entry for key, entry in old.refused.items() if entry.until > now}
+            return replace(old, refused={**living, account.key: refusal})
 
         await self._change(account, change, at_release=at_release)
 
@@ -141,26 +149,28 @@ class CoolDownBook:
         """A check found the account in order: the upstream neither blocks it nor refuses its token."""
 
         def change(old: CoolDowns) -> CoolDowns:
-            others = {key: entry for key, entry in old.refused.items() if key != account.key}
-            return replace(old, blocked_until=0.0, refused=others)
+            return replace(old, blocked_until=0.0, refused=_without(old.refused, account))
 
         await self._change(account, change, at_release=False)
 
     async def succeeded(self, account: Account, *, at_release: bool = False) -> None:
-        """A request succeeded: the next throttle is a first. This asks the store only after a throttle."""
-        if _decode(self._state.copy(cool_place(account))).strikes:
-            await self._change(
-                account, lambda old: replace(old, throttled_until=0.0, strikes=0), at_release=at_release
-            )
+        """A request succeeded: the next throttle is a first, and no process is refused any more.
+
+        This asks the store only after a throttle or a refusal.
+        """
+        known = _decode(self._state.copy(cool_place(account)))
+        is_refused = account.key in known.refused
+        if is_refused:
+            self._state.doubt()  # The refused process had an older token: the store has lost the chain.
+
+        def change(old: CoolDowns) -> CoolDowns:
+            return replace(old, throttled_until=0.0, strikes=0, refused=_without(old.refused, account))
+
+        if known.strikes or is_refused:
+            await self._change(account, change, at_release=at_release)
 
     def _of(self, account: Account, text: str | None) -> Cooling | None:
-        if text is None:
-            return None
-        known = _decode(text)
-        if self._has_chain(account) and self._refused_here.get(account.key, 0.0) <= self._now():
-            # Another instance asked with the given token alone, which its successor has ended.
-            known = replace(known, refused={})
-        return known.of(account, self._now())
+        return None if text is None else _decode(text).of(account, self._now(), link=self._link(account))
 
     async def _change(
         self, account: Account, change: Callable[[CoolDowns], CoolDowns], *, at_release: bool
@@ -177,6 +187,10 @@ class CoolDownBook:
             await self._state.keep(place, RECORDS.encode(new), ttl_s=ttl_s)
         else:
             await self._state.drop(place)
+
+
+def _without(refused: Mapping[str, Refusal], account: Account) -> dict[str, Refusal]:
+    return {key: refusal for key, refusal in refused.items() if key != account.key}
 
 
 def _decode(text: str | None) -> CoolDowns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from lib.store.seal import Place
 from lib.store.shared import Altered, SharedState
 from lib.tasks import Tasks
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling, cool_place
+from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook, Cooling, Link, cool_place, no_link
 from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
 from lib.upstreams.chatglm.accounts.line import Line, Waiter
 
@@ -35,6 +36,10 @@ MAX_POLL_S = 1.0
 BUSY_RETRY_AFTER_S = 5.0
 """A request that found every account leased is asked to return after this time: the end of a generation is
 not known."""
+BUSY_ADVICE = (
+    "An account makes one answer at a time, for all clients and the browser. Lower the client's concurrency, "
+    "raise ACCOUNT_WAIT_S, or add another account of your own."
+)
 
 
 class AccountStatus(msgspec.Struct, frozen=True):
@@ -57,12 +62,12 @@ class Pool:
         now: Callable[[], float] = time.time,
         lease_ttl_s: float = LEASE_TTL_S,
         chance: Callable[[], float] = random.random,
-        has_chain: Callable[[Account], bool] = lambda _: False,
+        link: Link = no_link,
         reads: Callable[[Account], Sequence[Place]] = lambda _: (),
         learn: Callable[[Account, Altered], None] = lambda _account, _altered: None,
     ) -> None:
         """`reads`, `learn`: the fields that the step of a lease reads too, and their taker."""
-        self.cool_downs = CoolDownBook(state, now=now, has_chain=has_chain)
+        self.cool_downs = CoolDownBook(state, now=now, link=link)
         self._state = state
         self._reads = reads
         self._learn = learn
@@ -88,7 +93,8 @@ class Pool:
             raise NoAccountAvailable("expected an account to try, got none that is not excluded")
         if self._line.load(waiter.accounts) >= MAX_WAITING:
             raise AccountBusy(
-                "Too many requests wait for these accounts already.", retry_after_s=BUSY_RETRY_AFTER_S
+                f"Too many requests wait for these accounts already. {BUSY_ADVICE}",
+                retry_after_s=BUSY_RETRY_AFTER_S,
             )
         waiter.resting = {each.label for each in waiter.accounts if self.cool_downs.is_known(each)}
         self._line.join(waiter)
@@ -187,15 +193,19 @@ class Pool:
         self._line.hand_on(label, self._now())
 
     def _ends_of_cooling(self, waiter: Waiter, remaining_s: float) -> list[float]:
-        """Return in how many seconds each cool-down ends; raise if all last for longer than the wait."""
+        """Return in how many seconds each cool-down ends. Raise if the wait would be of no use.
+
+        The end of a generation elsewhere is worth a wait of seconds. A throttle or a refusal is said at
+        once: a client that waited for its end would not know the reason.
+        """
         now = self._now()
         found = [(account, waiter.cooling.get(account.label)) for account in waiter.accounts]
         cooling = [(account, cause) for account, cause in found if cause is not None and cause.until > now]
-        ends = [cause.until - now for _, cause in cooling]
         is_all = len(cooling) == len(found)
-        if (min(ends) if is_all else 0.0) >= remaining_s:
+        busy = [cause.until - now for _, cause in cooling if cause.reason == "busy"]
+        if (min(busy, default=math.inf) if is_all else 0.0) >= remaining_s:
             raise _refusal(cooling, now, is_all=is_all)
-        return ends
+        return [cause.until - now for _, cause in cooling]
 
     async def _idle(self, waiter: Waiter, delay_s: float) -> None:
         """Sleep until an account is handed over, or for the delay."""
@@ -211,7 +221,9 @@ def _refusal(cooling: list[tuple[Account, Cooling]], now: float, *, is_all: bool
     throttled = [cause.until - now for _, cause in cooling if cause.reason == "throttled"]
     if busy or not is_all:
         leased = [] if is_all else [BUSY_RETRY_AFTER_S]
-        return AccountBusy("every account is busy", retry_after_s=min(busy + throttled + leased))
+        return AccountBusy(
+            f"Every account is busy. {BUSY_ADVICE}", retry_after_s=min(busy + throttled + leased)
+        )
     if throttled:
         wait_s = min(throttled)
         return Throttled(

@@ -22,7 +22,6 @@ from lib.upstreams.chatglm.accounts.account import Account, read_expiry, token_e
 from lib.upstreams.chatglm.accounts.chain import (
     CHAIN_TTL_S,
     CHAINS,
-    LATE_S,
     Chain,
     chain_place,
     lives,
@@ -126,8 +125,16 @@ class AccessTokens:
 
     async def is_known(self, account: Account) -> bool:
         """Tell whether the upstream has ever taken this token, as far as the store remembers."""
-        place = chain_place(account)
-        return self.state.copy(place) is not None or await self._recall(account) is not None
+        return self.remembers(account) or await self._recall(account) is not None
+
+    def remembers(self, account: Account) -> bool:
+        """Tell whether this process knows that the upstream has taken this token."""
+        return self.state.copy(chain_place(account)) is not None
+
+    def is_guest(self, account: Account) -> bool:
+        """Tell if the last refresh, as far as this process knows it, gave a visitor's token."""
+        chain = self._known(account)
+        return chain is not None and not chain.access_token
 
     async def peek(self, account: Account) -> float | None:
         """Return the end of the chain's current refresh token; None if the token does not say."""
@@ -149,10 +156,10 @@ class AccessTokens:
             if token != refused or flight.refused == refused:
                 return token
 
-    def has_chain(self, account: Account) -> bool:
-        """Tell whether this process holds an access token that lives, without asking the store."""
+    def link(self, account: Account) -> float:
+        """Return the time of the last refresh that this process knows of; 0 if it knows none."""
         chain = self._known(account)
-        return chain is not None and lives(chain, "", self._now(), for_s=LATE_S)
+        return 0.0 if chain is None else chain.made_at
 
     async def renew_ahead(self, account: Account) -> None:
         """Replace an access token with little life left, while no request waits for it."""

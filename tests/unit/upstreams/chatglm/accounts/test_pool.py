@@ -334,11 +334,34 @@ async def test_where_all_are_throttled_the_answer_comes_at_once_with_the_earlies
     assert clock() == 0
 
 
-async def test_a_throttle_that_ends_within_the_wait_is_waited_for(pool: Pool) -> None:
+async def test_a_throttle_is_said_at_once_even_if_it_ends_within_the_wait(pool: Pool) -> None:
     await pool.cool_downs.throttled(A, 20)
-    lease = await pool.acquire([A], wait_s=30)
+    await pool.cool_downs.refused(B, "guest_account")
+    error = await refusal(pool, A, B, wait_s=30)
+    assert type(error) is Throttled
+    assert error.retry_after_s == pytest.approx(20)
+    assert clock() == 0
+
+
+async def test_an_account_that_is_busy_elsewhere_is_waited_for_also_beside_a_throttled_one(
+    pool: Pool,
+) -> None:
+    await pool.cool_downs.throttled(A, 20)
+    await pool.cool_downs.busy_elsewhere(B)
+    lease = await pool.acquire([A, B], wait_s=30)
+    assert lease.account is B
+    assert clock() == pytest.approx(3)
+    await lease.release()
+
+
+async def test_a_throttled_account_is_waited_for_beside_a_leased_one(pool: Pool) -> None:
+    held = await pool.acquire([B], wait_s=0)
+    await pool.cool_downs.throttled(A, 20)
+    lease = await pool.acquire([A, B], wait_s=30)
+    assert lease.account is A
     assert clock() == pytest.approx(20)
     await lease.release()
+    await held.release()
 
 
 async def test_one_that_the_holder_reports_throttled_is_not_handed_on_for_nothing(pool: Pool) -> None:
