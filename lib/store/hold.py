@@ -72,8 +72,12 @@ class Hold:
         return taken.found is not None and taken.found[self.place.name] not in (None, self._sealed)
 
     @property
+    def gone(self) -> str | None:
+        """The sealed mark of the holder that the last attempt found, if that has ended."""
+        return self._gone
+
+    @property
     def can_take_over(self) -> bool:
-        """The holder that the last attempt found has ended: another attempt will do."""
         return self._gone is not None
 
     async def retake(self) -> bool:

@@ -32,7 +32,9 @@ def test_a_process_that_lost_its_lease_in_mid_answer_leaves_the_successors_alone
 
 
 @story(fencing.killed_in_mid_answer)
-def test_an_account_is_free_at_once_after_its_process_was_killed_on_the_same_machine(told: Told) -> None:
+def test_an_account_is_free_within_seconds_after_its_process_was_killed_on_the_same_machine(
+    told: Told,
+) -> None:
     all_are_right(told)
     assert told.seconds <= SECONDS_S
 

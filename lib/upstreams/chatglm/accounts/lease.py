@@ -24,14 +24,23 @@ class Lease:
     """An account that this process alone uses, from `take` to `release`; renewed in the background."""
 
     def __init__(
-        self, account: Account, hold: Hold, tasks: Tasks, *, saves: Sequence[Place], on_end: EndOfLease
+        self,
+        account: Account,
+        hold: Hold,
+        tasks: Tasks,
+        *,
+        saves: Sequence[Place],
+        on_end: EndOfLease,
+        may_take_over: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`saves`: the fields whose changes are written at the end of the lease."""
+        """`saves`: the fields whose changes are written at the end of the lease. `may_take_over`: tell if the
+        holder with this sealed mark, which has ended, did so long enough ago."""
         self.account = account
         self.hold = hold
         self._tasks = tasks
         self._saves = saves
         self._on_end = on_end
+        self._may_take_over = may_take_over
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._giving_back: asyncio.Task[None] | None = None
@@ -39,7 +48,8 @@ class Lease:
     async def take(self, when: When, reads: Sequence[Place]) -> Altered:
         """Try to become the holder, and read other fields; a mark that a failing store kept is still ours."""
         taken = await self.hold.take(when=when, reads=reads)
-        if not taken.is_done and self.hold.can_take_over:
+        gone = self.hold.gone
+        if gone is not None and self._may_take_over(gone):
             log.warning("account %s: the process that leased it has ended", self.account.label)
             taken = await self.hold.take(when=when, reads=reads)
         return taken

@@ -29,6 +29,9 @@ MAX_WAITING = 20
 """So many requests may wait for each account. The last of more would wait longer than any client does."""
 MAX_LEFT_BEHIND = 1_000
 """So many marks that a failing store did not remove are remembered."""
+GONE_S = 3.0
+"""The lease of a process that has ended is taken over so long after that was seen: its generation may go on at
+the upstream for a moment."""
 MAX_LOOKS = 3
 """So often in a row the cool-downs may have changed. Then the account counts as busy."""
 MIN_POLL_S = 0.1
@@ -76,6 +79,8 @@ class Pool:
         self._tasks = Tasks()
         self._left_behind: dict[str, str] = {}
         """By label: the marks that a failing store did not remove. They would lock this process out."""
+        self._gone_since: dict[str, float] = {}
+        """By its sealed mark: the time at which a holder was first seen to have ended."""
         self._now = now
         self._chance = chance
 
@@ -179,7 +184,20 @@ class Pool:
     def _new_lease(self, account: Account) -> Lease:
         left = self._left_behind.get(account.label)
         hold = Hold(self._state, lease_place(account), ttl_s=self._lease_ttl_s, now=self._now, mark=left)
-        return Lease(account, hold, self._tasks, saves=(cool_place(account),), on_end=self._end)
+        return Lease(
+            account,
+            hold,
+            self._tasks,
+            saves=(cool_place(account),),
+            on_end=self._end,
+            may_take_over=self._may_take_over,
+        )
+
+    def _may_take_over(self, mark: str) -> bool:
+        if mark not in self._gone_since and len(self._gone_since) >= MAX_LEFT_BEHIND:
+            del self._gone_since[next(iter(self._gone_since))]
+        since = self._gone_since.setdefault(mark, self._now())
+        return not 0 <= self._now() - since < GONE_S
 
     def _end(self, lease: Lease, is_gone: bool) -> None:
         label = lease.account.label

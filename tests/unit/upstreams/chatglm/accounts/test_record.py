@@ -13,7 +13,7 @@ from lib.store.processes import Processes
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.cooldowns import RECORDS, CoolDowns, cool_place
 from lib.upstreams.chatglm.accounts.lease import lease_place
-from lib.upstreams.chatglm.accounts.pool import Pool
+from lib.upstreams.chatglm.accounts.pool import GONE_S, MAX_LEFT_BEHIND, Pool
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, make_account, shared
 
 pytestmark = pytest.mark.anyio
@@ -133,11 +133,17 @@ class OneIsDead(Processes):
         return mark == "of a dead process"
 
 
-async def test_the_lease_of_a_process_that_has_ended_is_taken_over_at_once(
+async def test_the_lease_of_a_process_that_has_ended_is_taken_over_when_its_generation_is_over_too(
     store: FaultyStore, now: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     await store.put(lease_place(A).name, "of a dead process", ttl_s=45)
     pool = Pool(SharedState(store, now=now, processes=OneIsDead()), now=now)
+    for after_s in (0.0, GONE_S - 0.1):
+        now.time += after_s
+        with pytest.raises(AccountBusy):
+            await pool.acquire([A], wait_s=0)
+        assert await store.get(lease_place(A).name) == "of a dead process"
+    now.time += 0.1
     with caplog.at_level(logging.WARNING):
         lease = await pool.acquire([A], wait_s=0)
     assert "has ended" in caplog.text
@@ -145,3 +151,10 @@ async def test_the_lease_of_a_process_that_has_ended_is_taken_over_at_once(
     with pytest.raises(AccountBusy):
         await make_pool(store, now).acquire([A_AGAIN], wait_s=0)
     await lease.release()
+
+
+async def test_only_so_many_holders_that_have_ended_are_remembered(store: FaultyStore, now: Clock) -> None:
+    pool = make_pool(store, now)
+    for number in range(MAX_LEFT_BEHIND + 1):
+        assert not pool._may_take_over(str(number))
+    assert len(pool._gone_since) == MAX_LEFT_BEHIND
