@@ -30,8 +30,8 @@ MAX_WAITING = 20
 MAX_LEFT_BEHIND = 1_000
 """So many marks that a failing store did not remove are remembered."""
 GONE_S = 3.0
-"""The lease of a process that has ended is taken over so long after that was seen: its generation may go on at
-the upstream for a moment."""
+"""The lease of a process that has ended is taken over so long after that was seen: the upstream may
+go on with its generation for a moment."""
 MAX_LOOKS = 3
 """So often in a row the cool-downs may have changed. Then the account counts as busy."""
 MIN_POLL_S = 0.1
