@@ -13,7 +13,6 @@ from lib.chat.caller import Caller
 from lib.store import Change, Outcome, Store
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.chain import CHAIN_TTL_S, CHAINS, Chain, chain_place
-from lib.upstreams.chatglm.accounts.roster import Roster
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import open_reply
 from tests.conftest import SimulatedAccount, Upstream
@@ -78,9 +77,7 @@ class Process:
         """Return what was spent before the first content, and read the answer to its end."""
         sim = self._flow.upstream.sim
         trips, calls = len(self.store.trips), len(sim.calls)
-        tokens = tuple(account.token for account in accounts)
-        self.gateway.roster = Roster(tokens if is_owner else (), None)  # The owner's accounts, this time.
-        caller = Caller(() if is_owner else tokens, is_owner=is_owner)
+        caller = Caller(tuple(account.token for account in accounts), is_owner=is_owner)
         call = self._flow.calling(caller)
         async with open_reply(self.gateway, make_request(model=model), call) as reply:
             spent = Spent(len(self.store.trips) - trips, len(sim.calls) - calls)
