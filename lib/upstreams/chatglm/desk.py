@@ -45,7 +45,8 @@ class AccountDesk:
 
     async def check_own(self, caller: Caller) -> list[TokenStatus]:
         tokens = caller.refresh_tokens
-        if caller.is_owner and await self._gateway.roster.known(tokens):
+        if caller.is_owner:
+            await self._gateway.roster.read()
             tokens = self._gateway.roster.tokens
         return await check_tokens(tokens, self._gateway)
 

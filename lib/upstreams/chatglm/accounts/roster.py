@@ -100,8 +100,12 @@ class Roster:
         return tuple(member.account for member in _merged(tokens, self._added))
 
     async def known(self, tokens: tuple[str, ...]) -> tuple[Account, ...]:
-        """Return the accounts. Read the list if it is due: beside the request, or first if it may be all."""
-        self.refresh()
+        """Return the accounts. Read the list if it is due: beside the request, or first if it may be all.
+
+        A new process that has accounts asks the store for those first: see `News.begin`.
+        """
+        if self.has_read or not self.of(tokens):
+            self.refresh()
         if not self.has_read and not self.of(tokens):
             await self.settle()
         return self.of(tokens)
@@ -208,8 +212,12 @@ class News:
 
     @property
     def is_coming(self) -> bool:
-        """A reading of the list is under way."""
-        return self._roster.is_reading
+        """A reading of the list is under way, or is still to begin."""
+        return self._roster.is_reading or not self._roster.has_read
+
+    def begin(self) -> None:
+        """Begin to read the list if that is due."""
+        self._roster.refresh()
 
     @property
     def none(self) -> NoAccountAvailable:

@@ -84,6 +84,7 @@ class Rotation:
             lease = await self._acquire()
             if self._news is not None:
                 self._take(await self._news.arrived())
+                self._news.begin()  # In a new process it goes on beside the upstream's answer.
             candidate = self._candidates.get(lease.account.label)
             if candidate is not None and candidate.account == lease.account:
                 break
@@ -119,6 +120,7 @@ class Rotation:
             try:
                 return await self._try(wait_s=0.0)
             except GatewayError:
+                self._news.begin()
                 self._take(await self._news.arrived())
         if self._news is not None and not self._candidates:
             raise self._news.none

@@ -86,15 +86,20 @@ async def test_a_new_process_with_an_account_reads_the_list_beside_the_request(s
     await make_roster(store).add(B)
     store.delay = lambda: 1.0
     roster = make_roster(store, A)
-    assert await known(roster) == (A,), "it did not wait"
+    store.take_asked()
+    rotation = await Way(store, roster).begin()
+    leased = await rotation.lease()
+    assert "get accounts" not in store.take_asked(), "it asks for the account first"
+    assert roster.is_reading
+    assert not roster.has_read, "it did not wait"
+    await leased.lease.release()
     await roster.settle()
     assert roster.of(own(roster)) == (A, B)
 
 
 async def test_a_warm_process_reads_the_list_every_30_s_at_most(store: FaultyStore) -> None:
     here, there = make_roster(store, A), make_roster(store)
-    await known(here)
-    await here.settle()
+    await latest(here)
     await there.add(B)
     store.take_asked()
     await pass_time(EVERY_S - 1)
@@ -364,6 +369,8 @@ async def test_a_request_does_not_ask_with_a_token_that_was_replaced_30_s_ago(st
 
 async def test_a_list_that_comes_late_does_not_hold_up_a_request(store: FaultyStore) -> None:
     roster = make_roster(store, A)
+    await latest(roster)
+    await pass_time(EVERY_S)
     slow = iter((60.0,))  # Of the list alone; the store is asked for a lease after that.
     store.delay = lambda: next(slow, 0.0)
     rotation = await Way(store, roster).begin()
