@@ -13,7 +13,7 @@ DEMO_PACE_S = 0.02
 """The time between two words of an answer. The real model writes about as fast."""
 
 
-def start_demo(environ: MutableMapping[str, str], workers: int, stack: ExitStack) -> None:
+def start_demo(environ: MutableMapping[str, str], stack: ExitStack) -> None:
     """Start the simulator and point the environment at it. The stack ends the simulator."""
     from simulator.server import SimulatorServer
 
@@ -24,9 +24,9 @@ def start_demo(environ: MutableMapping[str, str], workers: int, stack: ExitStack
     environ["FETCH_ALLOW_HOSTS"] = urlsplit(simulator.base_url).netloc
     if captures := environ.get("CAPTURE_DIR"):  # [scene:replay file=…] finds its records there.
         simulator.simulator.replay_dir = Path(captures)
-    if workers > 1:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
-        environ["STORE_URL"] = f"sqlite:///{folder}/state.db"
+    # Accounts can be added on the page only if the store outlives the process.
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
+    environ["STORE_URL"] = f"sqlite:///{folder}/state.db"
 
 
 def use_simulator(environ: MutableMapping[str, str], base_url: str, refresh_token: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -64,7 +64,7 @@ def create_app(
         open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
     )
     app = Starlette(
-        routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
+        routes=[_to_the_end(route) for route in (*routes, *(below for route in routes for below in _below_api(route)))],
         middleware=[
             Middleware(Edge, error_body=error_body, form_of=form_of),
             # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
@@ -107,8 +107,11 @@ def _to_the_end(route: Route) -> Route:
     return route
 
 
-def _below_api(route: Route) -> Route:
-    return Route("/api" + route.path.rstrip("/"), route.endpoint, methods=list(route.methods or ()))
+def _below_api(route: Route) -> Iterator[Route]:
+    """Make the routes below the file's own path. `/api` and `/api/` are two spellings of the first."""
+    paths = ("/api", "/api/") if route.path == "/" else (f"/api{route.path}",)
+    for path in paths:
+        yield Route(path, route.endpoint, methods=list(route.methods or ()))
 
 
 def _allowed(request: Request) -> str:
