@@ -14,7 +14,7 @@ from hosts.routes import ENDPOINTS
 TEXT_TYPES = [
     "text/",
     "application/json",
-    # The page's pictures are text, too: API Gateway hands base64 on as it is (serverless.yml, binaryMediaTypes).
+    # The page's pictures are text, too: API Gateway hands base64 on as it is (binaryMediaTypes).
     "image/svg+xml",
 ]
 """Mangum sends answers of these types as text, and all others as base64."""

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from lib.settings import Settings
+from lib.trace import RECENT, LastError
 from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
 
@@ -51,6 +52,8 @@ class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     settings: Health
     seconds: float
+    last_error: LastError | None = None
+    """The last one of this process."""
 
 
 async def look(services: Services) -> Health:
@@ -105,6 +108,7 @@ async def look_deep(
         versions={"python": sys.version.split()[0], "platform": _platform(services.settings)},
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
+        last_error=RECENT.last_error,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -64,7 +65,7 @@ def create_app(
         open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
     )
     app = Starlette(
-        routes=[_to_the_end(route) for route in (*routes, *(below for route in routes for below in _below_api(route)))],
+        routes=[_to_the_end(route) for route in (*routes, *chain.from_iterable(map(_below_api, routes)))],
         middleware=[
             Middleware(Edge, error_body=error_body, form_of=form_of),
             # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.

@@ -24,19 +24,12 @@ TYPES = {
 """All files of the page are text. A raster image would need base64 under Mangum (platforms.md §2.1)."""
 OTHER_NAMES = {"favicon.ico": "icon.svg"}
 """Browsers ask for this name by themselves, and take an SVG there."""
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data: blob:",
-        # A video's file is at the upstream's address. The page loads it only after a click.
-        "media-src http: https:",
-        "form-action 'none'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; "
+    # A video's file is at the upstream's address. The page loads it only after a click.
+    "media-src http: https:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,
@@ -87,7 +80,9 @@ class Page(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=1)
 def read_page() -> Page:
     """Read the files at the first request, because no other cold start needs them."""
-    return page_of({path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES})
+    return page_of(
+        {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in TYPES}
+    )
 
 
 def page_of(sources: dict[str, bytes]) -> Page:

@@ -131,8 +131,8 @@ export class Status {
     return el("tr", {},
       el("th", { scope: "row" }, el("code", {}, account.label ?? "–"), account.source === "environment" ? el("span", { class: "source", t: "from_settings" }) : null),
       el("td", {}, el("span", { class: `state state-${account.state}`, t: `state_${account.state}` }), account.problem ? el("span", { class: "help" }, account.problem) : null),
-      el("td", {}, moment(account.until)),
-      el("td", {}, account.expires_at ? shownDate(account.expires_at) : "–"),
+      cell("until", account.until ? moment(account.until) : null),
+      cell("expires", account.expires_at ? shownDate(account.expires_at) : null),
       el("td", {}, actions),
     );
   }
@@ -214,6 +214,9 @@ export class Status {
   }
 }
 
+/** A narrow screen shows no heads: there each cell has its name, and an empty one is left out. */
+const cell = (key, content) => el("td", { class: content ? null : "nothing" }, el("span", { class: "cell-name" }, el("span", { t: key }), " "), content ?? "–");
+
 const page = (path) => el("a", { href: path, target: "_blank", rel: "noopener" }, `/${path}`);
 const fact = (key, words) => [el("dt", { t: key }), el("dd", {}, ...words)];
 
@@ -252,7 +255,6 @@ function versionWords({ gateway, python = "?", platform = "?" }) {
 
 /** A moment as the gateway tells it: Unix seconds, or ISO. */
 function moment(value) {
-  if (!value) return "–";
   const date = new Date(typeof value === "number" ? value * 1000 : value);
   return el("time", { datetime: date.toISOString() }, date.toLocaleString(locale(), { dateStyle: "short", timeStyle: "short" }));
 }
