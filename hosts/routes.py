@@ -33,7 +33,7 @@ ENDPOINTS = (
     # This file has the page, /ping, and the 404 of all other paths.
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
-    Endpoint("api/token.py", "token", ("/token/check",)),
+    Endpoint("api/token.py", "token", ("/token/check", "/tokens", "/tokens/*")),
     # Google's actions on a model answer here too. On AWS Lambda they stream only below /v1beta.
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1beta/models.py", "gemini", ("/v1beta/models", "/v1beta/models/*"), streams=True),

@@ -2,7 +2,7 @@
 
 GatewayError
 ├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
-│                               RequestTooLarge 413 · UnsupportedEncoding 415
+│                               Conflict 409 · RequestTooLarge 413 · UnsupportedEncoding 415
 ├── AuthenticationFailed 401    AccountRefused 401: the upstream does not serve this account
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
@@ -101,6 +101,13 @@ class InvalidRequest(GatewayError):
     may_quote = True
     status = 400
     code = "invalid_value"
+
+
+class Conflict(InvalidRequest):
+    """The present state does not allow the request; `code` names the reason."""
+
+    status = 409
+    code = "token_exists"
 
 
 class RequestTooLarge(InvalidRequest):

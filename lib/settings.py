@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
     tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()
+    store_secret: str | None = None
+    """It seals the accounts that are added at run time. Without it, the entries of API_KEYS do."""
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
@@ -101,12 +104,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
                 "API_KEYS to at least one key."
             )
-        if self.api_keys and not self.refresh_tokens:
+        if self.api_keys and not self.refresh_tokens and not self.keeps_accounts:
             found.append(
                 "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
                 "CHATGLM_REFRESH_TOKENS."
             )
-        if not self.refresh_tokens and not self.allow_passthrough:
+        if not self.refresh_tokens and not self.allow_passthrough and not self.keeps_accounts:
             found.append(
                 "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
                 "one of them."
@@ -117,6 +120,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    @property
+    def keeps_accounts(self) -> bool:
+        """The owner can add accounts at run time: there is a key to ask with, and a store that lasts."""
+        return bool(self.api_keys) and not isinstance(self.store, MemorySettings)
 
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
@@ -158,6 +166,26 @@ def _keys(text: str) -> tuple[str, ...]:
                 f"entry {place} is neither"
             )
     return keys
+
+
+@lru_cache(maxsize=8)
+def key_digests(api_keys: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return the SHA-256 of each key. An entry `sha256:…` is the hash of its key already."""
+    hashed = ((key, HASHED_KEY.fullmatch(key)) for key in api_keys)
+    return tuple(bytes.fromhex(match[1]) if match else key_digest(key) for key, match in hashed)
+
+
+def key_digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+MIN_SECRET_CHARS = 16
+
+
+def _secret(text: str) -> str:
+    if len(text) < MIN_SECRET_CHARS:
+        raise ValueError(f"must have {MIN_SECRET_CHARS} characters or more")
+    return text
 
 
 def _boolean(text: str) -> bool:
@@ -238,6 +266,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
     "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
+    "store_secret": ("STORE_SECRET", _secret),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),

@@ -42,8 +42,8 @@ RUN_MARK = "<!-- run -->"
 EXAMPLE_TIMEOUT_S = 60
 VIDEO_PROMPT = "A ship at sea"
 """Of every example that orders a video; the scene in front of it has it done at the first look."""
-CODES_FROM_ELSEWHERE = {(401, "account_blocked")}
-"""Passed on by a variable (accounts/cooldowns.py), where no reading of the source finds it."""
+CODES_FROM_ELSEWHERE = {(401, "account_blocked"), (400, "refresh_token_expired")}
+"""Passed on by a variable (accounts/cooldowns.py, adding.py), where no reading of the source finds it."""
 
 _BLOCK = re.compile(
     rf"^(?P<mark>{re.escape(RUN_MARK)}\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL

@@ -11,7 +11,7 @@ import msgspec
 
 from lib.settings import Settings
 from lib.trace import RECENT, LastError
-from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
+from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
 
 PROBE_TIMEOUT_S = 2.0
@@ -61,12 +61,13 @@ async def look(services: Services) -> Health:
     settings = services.settings
     scheme = settings.store.scheme
     problem = None if scheme == "memory" else await services.accounts.store_problem(PROBE_TIMEOUT_S)
-    notes = settings.gaps()
+    added = await _added(services, problem)
+    notes = [*settings.gaps(), *_locked(added)]
     if problem is not None:
         notes.append(_store_note(scheme, problem))
     return Health(
         status="degraded" if notes else "ok",
-        accounts=len(settings.refresh_tokens),
+        accounts=len(settings.refresh_tokens) + added.count,
         api_keys=len(settings.api_keys),
         passthrough=settings.allow_passthrough,
         store=scheme,
@@ -74,8 +75,34 @@ async def look(services: Services) -> Health:
         default_model=settings.default_model,
         web_search_by_default=settings.web_search,
         max_duration_s=settings.max_duration_s,
-        notes=[*notes, *settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
     )
+
+
+async def _added(services: Services, problem: str | None) -> AddedAccounts:
+    """Ask for the accounts that were added at run time; of a store that fails, those that are known."""
+    if not services.settings.keeps_accounts:
+        return AddedAccounts(0, is_locked=False)
+    return await services.accounts.added(PROBE_TIMEOUT_S if problem is None else 0.0)
+
+
+def _locked(added: AddedAccounts) -> Iterator[str]:
+    if added.is_locked:
+        yield (
+            "The store holds accounts that were added at run time, and no key of these settings opens them: "
+            "they count as absent. Set STORE_SECRET, or one of API_KEYS, as it was when they were added; or "
+            "add them again."
+        )
+
+
+def _invitation(settings: Settings, added: AddedAccounts) -> Iterator[str]:
+    """Say where to add the first account. A gateway that waits for it is in order."""
+    if settings.keeps_accounts and not settings.refresh_tokens and not added.count:
+        yield (
+            "There is no account yet. Add one: open this gateway's address in a browser, connect with your "
+            "API key and choose Status; or send the refresh token to POST /tokens; or set "
+            "CHATGLM_REFRESH_TOKENS."
+        )
 
 
 async def look_deep(
@@ -97,15 +124,17 @@ async def look_deep(
     store = await services.accounts.store()
     clock = await services.accounts.clock(until)
     accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
-    notes = [*services.settings.gaps(), *_notes(accounts, store, clock)]
+    settings = services.settings
+    added = await _added(services, store.problem)
+    notes = [*settings.gaps(), *_locked(added), *_notes(accounts, store, clock)]
     return DeepHealth(
         status="degraded" if notes else "ok",
-        notes=[*notes, *services.settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
         accounts=accounts,
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
-        versions={"python": sys.version.split()[0], "platform": _platform(services.settings)},
+        versions={"python": sys.version.split()[0], "platform": _platform(settings)},
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
         last_error=RECENT.last_error,

@@ -1,4 +1,4 @@
-"""The seal on the values of a store outside this machine: such a store sees ciphertext alone.
+"""The seal on the values of a store: every store but the memory of a process sees ciphertext alone.
 
 The key is derived from a secret that is itself never stored: for most entries the refresh token that the
 account's owner gave. A copy of the store tells nothing without it. A value is bound to its place: one entry's
@@ -44,7 +44,7 @@ class Seal(Protocol):
 
 
 class Unsealed:
-    """For a store within this machine: the file's own permissions protect it as they do the environment."""
+    """For the memory of this process."""
 
     def close(self, _place: Place, text: str) -> str:
         return text
@@ -54,7 +54,7 @@ class Unsealed:
 
 
 class AesSivSeal:
-    """For a store outside this machine.
+    """For a store outside this process.
 
     SIV needs no nonce: one text at one place is always sealed alike, so the store can compare the value of a
     lease's holder with its own. An observer of the store sees that two values of one entry are equal.
@@ -78,6 +78,25 @@ class AesSivSeal:
         except InvalidTag:
             return None
         return text.decode("utf-8", "surrogatepass")
+
+
+class FileSeal(AesSivSeal):
+    """For a file on this machine: it also opens the records that earlier versions wrote in clear."""
+
+    def open(self, place: Place, sealed: str) -> str | None:
+        # A sealed value is base64, and never begins so. Our records are JSON objects.
+        return sealed if sealed.startswith("{") else super().open(place, sealed)
+
+
+def seal_for(scheme: str) -> Seal:
+    """Return the seal of a store, by the scheme of its address."""
+    match scheme:
+        case "memory":
+            return Unsealed()
+        case "sqlite":
+            return FileSeal()
+        case _:
+            return AesSivSeal()
 
 
 class _Cipher(Protocol):

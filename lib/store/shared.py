@@ -58,6 +58,19 @@ class _Copy(msgspec.Struct, frozen=True):
         return self.rank is not None and self.refused_at is not None
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """An entry as the store had it when it was read."""
+
+    answered: bool
+    """False: the store failed, and nothing is known."""
+    value: str | None = None
+    """None: there is no entry, or no seal of ours opens it."""
+    sealed: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Seen(answered={self.answered}, is_there={self.sealed is not None})"
+
+
 class SharedState:
     """A store that cannot fail: this process keeps a copy of each entry that it wrote or read.
 
@@ -249,6 +262,22 @@ class SharedState:
         copy = self._copies.get(place.name)
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
+
+    async def read(self, place: Place) -> Seen:
+        """Ask the store alone. This process keeps no copy."""
+        answered, sealed = await self._reads.attempt(self._store.get, place.name)
+        return Seen(True, self._opened(place, sealed), sealed) if answered else Seen(False)
+
+    async def replace(self, place: Place, value: str, *, seen: Seen, ttl_s: float) -> bool | None:
+        """Write if the entry is still as it was seen. Return if it was written; None: the store failed."""
+        sealed = self._seal.close(place, value)
+        if seen.sealed is None:
+            worked, written = await self._writes.attempt(self._store.add, place.name, sealed, ttl_s=ttl_s)
+        else:
+            worked, written = await self._writes.attempt(
+                self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=seen.sealed
+            )
+        return bool(written) if worked else None
 
     async def holds(self, place: Place) -> bool:
         """Tell if there is an entry, even under another seal; a failing store holds nothing."""

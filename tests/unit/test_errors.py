@@ -12,6 +12,7 @@ TABLE = {
     # design.md §5: status, type, code; and what may help before the first content
     "GatewayError": (500, "api_error", "internal_error", "never"),
     "InvalidRequest": (400, "invalid_request_error", "invalid_value", "never"),
+    "Conflict": (409, "invalid_request_error", "token_exists", "never"),
     "RequestTooLarge": (413, "invalid_request_error", "request_too_large", "never"),
     "NotFound": (404, "invalid_request_error", "not_found", "never"),
     "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),

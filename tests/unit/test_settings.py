@@ -72,6 +72,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
         ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
         ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
+        ("STORE_SECRET", "sixteen letters!", "store_secret", "sixteen letters!"),
         ("MAX_DURATION_S", "60", "max_duration_s", 60.0),
         ("CONNECT_TIMEOUT_S", "2.5", "connect_timeout_s", 2.5),
         ("FIRST_CONTENT_TIMEOUT_S", "90", "first_content_timeout_s", 90.0),
@@ -117,7 +118,14 @@ def test_all_mistakes_are_told_at_once() -> None:
         assert len(re.findall(rf"\b{name} must ", message)) == 1, name
 
 
-ACCEPT_ANYTHING = {"CHATGLM_REFRESH_TOKENS", "FETCH_ALLOW_HOSTS", "CAPTURE_DIR"}
+ACCEPT_ANYTHING = {"CHATGLM_REFRESH_TOKENS", "FETCH_ALLOW_HOSTS", "CAPTURE_DIR", "STORE_SECRET"}
+
+
+def test_a_short_secret_of_the_store_is_refused_and_not_repeated() -> None:
+    message = mistakes(STORE_SECRET="hunter2")
+    assert "STORE_SECRET must have 16 characters or more" in message
+    assert "hunter2" not in message
+    assert "hunter2" not in repr(read(STORE_SECRET="hunter2hunter2hunter2"))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +270,12 @@ def test_a_gap_is_told_in_a_sentence(environ: dict[str, str], said: str) -> None
 def test_a_complete_configuration_has_no_gaps() -> None:
     complete = {"CHATGLM_REFRESH_TOKENS": "a.b.c", "API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
     assert Settings.from_env(complete).gaps() == []
+
+
+def test_a_gateway_that_waits_for_its_first_account_has_no_gap() -> None:
+    """The owner adds one at run time."""
+    waiting = {"API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
+    assert Settings.from_env(waiting).gaps() == []
 
 
 def test_an_open_gateway_says_that_anybody_may_use_it() -> None:

@@ -25,6 +25,8 @@ class Asking:
         self, gateway: Gateway, chat: ChatRequest, accounts: tuple[Account, ...], drawing: Drawing | None
     ) -> None:
         self.keeps_conversation = chat.keeps_conversation
+        self.conversation_id = chat.conversation_id or ""
+        """As the caller wrote it."""
         self._gateway = gateway
         self._chat = chat
         self._accounts = accounts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib.chat.caller import MAX_TOKEN_CHARS
-from lib.errors import AccountRefused, NoAccountAvailable
+from lib.errors import AccountRefused
 from lib.store.records import Records
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
 from lib.upstreams.chatglm.gateway import Gateway
@@ -23,7 +23,7 @@ async def check_tokens(
 ) -> list[TokenStatus]:
     """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask it in any case."""
     if not refresh_tokens:
-        raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
+        raise gateway.roster.none()
     return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
 
 
@@ -37,25 +37,38 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
     except AccountRefused:
         return DEAD
     async with gateway.locks.of(f"check:{account.key}"):  # Two checks at once ask the upstream once.
-        place = place_by_token("check", account)
-        known = None if is_fresh else CHECKS.decode(await gateway.memory.recall(place))
+        known = None if is_fresh else await remembered(account, gateway)
         if known is not None:
             return known
-        if refresh_token not in gateway.settings.refresh_tokens:
+        if not gateway.roster.owns(refresh_token):
             try:
                 await gateway.proofs.admit(account)
             except AccountRefused:
                 return DEAD
         status = await _ask(account, gateway)
-        await gateway.memory.keep(place, CHECKS.encode(status), ttl_s=CHECK_TTL_S)
+        await remember(account, status, gateway)
         return status
 
 
 async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     try:
-        info = await gateway.client(account).call(ChatGLM.user_info)
+        return await ask_about(account, gateway)
     except AccountRefused as error:
         return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
+
+
+async def remembered(account: Account, gateway: Gateway) -> TokenStatus | None:
+    """Return the answer of the last ten minutes, if there was one."""
+    return CHECKS.decode(await gateway.memory.recall(place_by_token("check", account)))
+
+
+async def remember(account: Account, status: TokenStatus, gateway: Gateway) -> None:
+    await gateway.memory.keep(place_by_token("check", account), CHECKS.encode(status), ttl_s=CHECK_TTL_S)
+
+
+async def ask_about(account: Account, gateway: Gateway) -> TokenStatus:
+    """Ask the upstream in any case. Raise AccountRefused if it does not take the token."""
+    info = await gateway.client(account).call(ChatGLM.user_info)
     if info.is_blocked:
         await gateway.pool.cool_downs.blocked(account)
     else:

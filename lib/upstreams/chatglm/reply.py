@@ -11,7 +11,7 @@ from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError, UpstreamTimeout
 from lib.tasks import run_to_end, start
-from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.asking import Asking
@@ -50,7 +50,8 @@ async def open_reply(
     Raises the refusal. At the end everything that the upstream holds for the reply is ended and cleaned up,
     also if the caller is cancelled.
     """
-    reply = Reply(gateway, chat, call, drawing=drawing)
+    accounts = await gateway.accounts(call.caller, conversation_id=chat.conversation_id or "")
+    reply = Reply(gateway, chat, call, accounts, drawing=drawing)
     try:
         await reply.begin(patience_s)
         yield reply
@@ -62,12 +63,18 @@ class Reply:
     """The batches of neutral events that answer one chat; the last one ends in Finished or Failed."""
 
     def __init__(
-        self, gateway: Gateway, chat: ChatRequest, call: Call, *, drawing: Drawing | None = None
+        self,
+        gateway: Gateway,
+        chat: ChatRequest,
+        call: Call,
+        accounts: tuple[Account, ...],
+        *,
+        drawing: Drawing | None = None,
     ) -> None:
         self.ended = False
         self._gateway = gateway
         self._call = call
-        self._asking = Asking(gateway, chat, accounts_of(call.caller), drawing)
+        self._asking = Asking(gateway, chat, accounts, drawing)
         settings = gateway.settings
         first_content_s = settings.first_content_timeout_s
         self._silence = Silence(
@@ -158,7 +165,12 @@ class Reply:
         self._files = ask.files
         if ask.files is not None:
             await self._files_in_time(ask.files.fetch())
-        rotation = self._gateway.rotation(candidates, self._call.caller, until=self._silence.stop_at)
+        rotation = self._gateway.rotation(
+            candidates,
+            self._call.caller,
+            until=self._silence.stop_at,
+            conversation_id=self._asking.conversation_id,
+        )
         while True:
             leased = await self._leased(rotation)
             try:

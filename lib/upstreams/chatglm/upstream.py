@@ -30,7 +30,7 @@ class ChatGLMUpstream:
 
     async def models(self, call: Call) -> tuple[str, ...]:
         """Return its models, each also with the suffixes that switch its mode."""
-        accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
+        accounts = await self._gateway.roster.known() if call.caller.is_owner else accounts_of(call.caller)
         return offered_names(await self._gateway.models.offered(accounts))
 
     def serves(self, name: str) -> bool:

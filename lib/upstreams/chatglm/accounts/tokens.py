@@ -152,6 +152,11 @@ class AccessTokens:
         place = _place(account)
         return self.state.copy(place) is not None or await self._recall(account) is not None
 
+    def is_guest(self, account: Account) -> bool:
+        """Tell if the last refresh, as far as this process knows it, gave a visitor's token."""
+        chain = CHAINS.decode(self.state.copy(_place(account)))
+        return chain is not None and not chain.access_token
+
     async def peek(self, account: Account) -> float | None:
         """Return the end of the chain's current refresh token; None if the token does not say."""
         chain = await self._recall(account)

@@ -27,7 +27,6 @@ from lib.store.seal import Place
 from lib.store.shared import SharedState
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
@@ -112,6 +111,7 @@ class Order:
         gateway: Gateway,
         request: VideoRequest,
         call: Call,
+        accounts: tuple[Account, ...],
         first_frame: IO[bytes] | None,
     ) -> None:
         self._gateway = gateway
@@ -119,7 +119,8 @@ class Order:
         self._call = call
         self._caller = call.caller
         self._file = first_frame
-        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(call.caller))
+        self._accounts = accounts
+        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts)
         if self._conversation_id and not is_id(self._conversation_id):
             raise InvalidRequest("This is no conversation's id.", param="conversation_id")
         self._order_by = None if call.deadline_at is None else _order_by(call.deadline_at)
@@ -148,7 +149,7 @@ class Order:
         return self.placed
 
     def _found(self, video_id: str) -> tuple[VideoJob, Account]:
-        earlier = unseal(video_id, self._caller, accounts_of(self._caller))
+        earlier = unseal(video_id, self._caller, self._accounts)
         if earlier is None:
             raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
         return earlier
@@ -188,7 +189,9 @@ class Order:
 
     async def _order(self, frame: UploadedFile | None, record: _Record) -> None:
         """Order on one account after another, until one does not refuse."""
-        rotation = self._gateway.rotation(self._candidates, self._caller, tries=1)
+        rotation = self._gateway.rotation(
+            self._candidates, self._caller, tries=1, conversation_id=self._request.conversation_id
+        )
         while True:
             async with self._in_time():
                 leased = await rotation.lease()
