@@ -220,7 +220,8 @@ function match(text, at, depth) {
     // An underscore, or an address, within a word is a part of the word.
     if ((text[at] === "_" || text[at] === "h") && /[A-Za-z0-9_]/.test(before)) return null;
     const found = pattern.exec(text);
-    if (found) return { node: make(found, depth), end: pattern.lastIndex };
+    // Not `lastIndex`: what is inside uses the same patterns.
+    if (found) return { node: make(found, depth), end: at + found[0].length };
   }
   return null;
 }

@@ -262,7 +262,8 @@ function keptVideos() {
 
 function keepVideos(videos) {
   try {
-    sessionStorage.setItem(KEPT_AS, JSON.stringify(videos.slice(-MAX_KEPT)));
+    if (videos.length) sessionStorage.setItem(KEPT_AS, JSON.stringify(videos.slice(-MAX_KEPT)));
+    else sessionStorage.removeItem(KEPT_AS);
   } catch { /* They last until the page is closed. */ }
 }
 
