@@ -40,7 +40,7 @@ def open_browser() -> Iterator[Browser]:
 
 
 class Tab:
-    """One page in a context of its own. It records foreign requests, script errors and breaches of the policy."""
+    """One page in a context of its own. It records foreign requests and script errors."""
 
     def __init__(self, browser: Browser, url: str, **context: Any) -> None:
         self.url = url

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, Route
 
-from tests.conftest import SimulatedAccount
+from lib.web.page_files import HEADERS, File, read_page
+from tests.conftest import SimulatedAccount, Upstream
 from tests.page.browsing import Tab, open_browser
 from tests.support.client import KEY
 from tests.support.live import LiveGateway
@@ -24,10 +26,33 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="session")
+def paper(browser: Browser) -> Iterator[Page]:
+    """Give a page with all files of the page and their headers, without a gateway behind it."""
+    files = read_page()
+    context = browser.new_context()
+
+    def serve(route: Route) -> None:
+        name = urlsplit(route.request.url).path.removeprefix("/")
+        file = files.file(name) if name else File(files.document(), "text/html")
+        route.fulfill(status=200, headers={**HEADERS, "content-type": file.media_type}, body=file.body)
+
+    context.route("http://page.test/**", serve)
+    page = context.new_page()
+    page.goto("http://page.test/")
+    yield page
+    context.close()
+
+
 @pytest.fixture
-def lasting(gateway: LiveGateway, environment: pytest.MonkeyPatch, tmp_path: Path) -> LiveGateway:
+def lasting(
+    gateway: LiveGateway, environment: pytest.MonkeyPatch, tmp_path: Path, upstream: Upstream
+) -> LiveGateway:
     """Give a gateway with a key, a store that outlives the process, and no account."""
     environment.setenv("API_KEYS", KEY)
+    # The simulator serves its own pictures.
+    environment.setattr(upstream.sim, "file_base", upstream.base_url.removesuffix("/chatglm"))
+    environment.setenv("FETCH_ALLOW_HOSTS", urlsplit(upstream.base_url).netloc)
     environment.setenv("STORE_URL", f"sqlite:///{tmp_path / 'state.db'}")
     return gateway
 

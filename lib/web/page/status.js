@@ -90,6 +90,7 @@ export class Status {
     this.refreshButton.disabled = false;
     if (deep.status === "rejected") {
       this.accounts.replaceChildren();
+      this.form.hidden = true;
       say(this.streams, "");
       showError(this.error, deep.reason.status === 401 ? wordsError("owner_only") : asShown(deep.reason));
       return;
