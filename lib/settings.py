@@ -126,6 +126,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The owner can add accounts at run time: there is a key to ask with, and a store that lasts."""
         return bool(self.api_keys) and not isinstance(self.store, MemorySettings)
 
+    def invitation(self) -> list[str]:
+        """Say where to add an account if the settings have none. The store may have some, so it is no gap."""
+        if self.refresh_tokens or not self.keeps_accounts:
+            return []
+        where_to = (
+            "CHATGLM_REFRESH_TOKENS is not set: add an account at run time. Open this gateway's address in a "
+            "browser, connect with your API key and choose Status; or send the refresh token to POST /tokens."
+        )
+        return [where_to]
+
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
         open_to_all = (

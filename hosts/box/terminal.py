@@ -16,7 +16,8 @@ def shown_host(host: str) -> str:
 
 
 def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
-    gaps = [f"note: {gap}" for gap in (*notes, *settings.gaps(), *settings.openness())]
+    said = (*notes, *settings.gaps(), *settings.invitation(), *settings.openness())
+    gaps = [f"note: {one}" for one in said]
     return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
 
 

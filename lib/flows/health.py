@@ -97,12 +97,8 @@ def _locked(added: AddedAccounts) -> Iterator[str]:
 
 def _invitation(settings: Settings, added: AddedAccounts) -> Iterator[str]:
     """Say where to add the first account. A gateway that waits for it is in order."""
-    if settings.keeps_accounts and not settings.refresh_tokens and not added.count:
-        yield (
-            "There is no account yet. Add one: open this gateway's address in a browser, connect with your "
-            "API key and choose Status; or send the refresh token to POST /tokens; or set "
-            "CHATGLM_REFRESH_TOKENS."
-        )
+    if not added.count:
+        yield from settings.invitation()
 
 
 async def look_deep(

@@ -217,3 +217,76 @@ def test_no_answer_holds_a_token(lasting: Client, account: SimulatedAccount, ups
     known = upstream.sim.account(other.uid)
     for secret in (account.token, other.token, other.uid, KEY, known.refresh_token, *known.access_tokens):
         assert not [text for text in texts if secret in text]
+
+
+def test_a_list_that_no_key_opens_counts_as_absent_and_health_says_so(
+    empty: Client, account: SimulatedAccount, upstream: Upstream, environment: pytest.MonkeyPatch
+) -> None:
+    add(empty, account.token)
+    environment.setenv("API_KEYS", "sk-another-one")
+    empty.credential = "sk-another-one"
+    for path in ("/health", "/health?deep=1"):
+        health = empty.get(path).json()
+        assert health["status"] == "degraded"
+        assert [note for note in health["notes"] if "STORE_SECRET" in note]
+    assert listed(empty) == []
+    assert empty.chat().status_code == 503
+    add(empty, upstream.sim.log_in(account.uid))
+    assert empty.text("Hello!")
+    assert empty.get("/health").json()["status"] == "ok"
+
+
+def test_an_account_survives_a_change_of_the_key_one_at_a_time(
+    empty: Client, account: SimulatedAccount, environment: pytest.MonkeyPatch
+) -> None:
+    add(empty, account.token)
+    for keys in (f"{KEY},sk-new", "sk-new"):
+        environment.setenv("API_KEYS", keys)
+        empty.credential = "sk-new"
+        assert listed(empty) == [(account.label, "store", "ready")]
+    assert empty.text("Hello!")
+
+
+def test_a_store_that_fails_keeps_no_account_and_the_token_is_not_used_up(
+    client: Client, upstream: Upstream, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "no").touch()
+    environment.setenv("STORE_URL", f"sqlite:///{tmp_path / 'no' / 'state.db'}")
+    other = upstream.add_account()
+    assert refusal(client, other.token) == (503, "store_unavailable")
+    answer = client.get("/tokens").json()
+    assert answer["can_add"] is False
+    assert "The store takes no writes" in answer["why"]
+    assert upstream.count("user/refresh") == 0
+
+
+def test_a_body_that_is_no_json_is_a_mistake_like_any(lasting: Client) -> None:
+    response = lasting.request("POST", "/tokens", content=b"eyJ.refresh.token")
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_json")
+
+
+def test_an_added_account_makes_videos_and_continues_conversations(
+    empty: Client, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    upstream.sim.video_poll_s = 0.0
+    add(empty, account.token)
+    add(empty, upstream.add_account().token)
+    first = empty.answer("Hello!", conversation_id="none")
+    assert first["id"].endswith(tuple(label for label, _, _ in listed(empty)))
+    assert empty.answer("Go on.", conversation_id=first["id"])["id"] == first["id"]
+    made = empty.post("/v1/videos", {"prompt": "[scene:video] a cat"})
+    assert made.status_code == 200, made.text
+    assert empty.get(f"/v1/videos/{made.json()['id']}").status_code == 200
+    assert len(empty.get("/v1/models").json()["data"]) > 1
+
+
+def test_the_file_of_the_store_holds_no_token(
+    empty: Client, account: SimulatedAccount, upstream: Upstream, tmp_path: Path
+) -> None:
+    add(empty, account.token)
+    assert empty.text("Hello!")
+    known = upstream.sim.account(account.uid)
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert len(content) > 1000
+    for secret in (account.token, known.refresh_token, *known.access_tokens, KEY, "refresh_token"):
+        assert secret.encode() not in content

@@ -95,6 +95,14 @@ def test_what_is_missing_is_said_at_the_start() -> None:
     assert "secret" not in text
 
 
+def test_without_an_account_the_start_says_where_to_add_one() -> None:
+    waiting = Settings(api_keys=("sk",), allow_passthrough=False, store=SqliteSettings("x"))
+    assert "note: CHATGLM_REFRESH_TOKENS is not set: add an account" in greeting("http://h:1", waiting)
+    assert "POST /tokens" in greeting("http://h:1", waiting)
+    complete = Settings(refresh_tokens=("secret",), api_keys=("sk",), store=SqliteSettings("x"))
+    assert "POST /tokens" not in greeting("http://h:1", complete)
+
+
 # A real server, in a process of its own
 
 

@@ -17,7 +17,7 @@ from tests.system.deploy.conftest import ROOT
 
 BUFFERED = ("index", "health", "models", "token")
 STREAMING = ("chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos")
-ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
+ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_SECRET", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
 
