@@ -23,6 +23,13 @@ ARGUMENTS = (
     # A name that is no loopback name: there the browser has no secure context, as on plain http at home.
     "--host-resolver-rules=MAP gateway.test 127.0.0.1",
 )
+NOTES = (
+    # Statuses of 400 or more are a part of the tests.
+    "the server responded with a status of",
+    # On plain http the browser has no use for this header.
+    "The Cross-Origin-Opener-Policy header has been ignored",
+)
+"""The browser itself notes these."""
 WAIT_MS = 10_000
 expect.set_options(timeout=WAIT_MS)
 
@@ -66,11 +73,7 @@ class Tab:
             self.foreign.append(request.url)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        # The browser itself notes every status of 400 or more. Those are a part of the tests.
-        if (
-            message.type in ("error", "warning")
-            and "the server responded with a status of" not in message.text
-        ):
+        if message.type in ("error", "warning") and not any(note in message.text for note in NOTES):
             self.complaints.append(message.text)
 
     def go(self, path: str = "/") -> Page:
@@ -89,8 +92,8 @@ class Tab:
     def close(self) -> None:
         """Hold that the page did nothing that it must not do."""
         self.context.close()
-        assert self.foreign == []
-        assert self.complaints == []
+        assert self.foreign == [], self.foreign
+        assert self.complaints == [], self.complaints
 
 
 def choose(page: Page, name: str) -> Locator:
