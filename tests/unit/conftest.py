@@ -63,8 +63,8 @@ class Flow:
         left_s: float | None = None,
         **fields: Any,
     ) -> AbstractAsyncContextManager[ShapedReply]:
-        call = self.call_of(accounts, is_owner=is_owner, left_s=left_s)
         assert self.gateway.clean_up == self._clean_up
+        call = self.call_of(accounts, is_owner=is_owner, left_s=left_s)
         patience_s = patience_of(self.settings) if fields.pop("stream", False) else None
         return open_reply(make_request(prompt, **fields), call, patience_s=patience_s)
 
@@ -82,8 +82,6 @@ class Flow:
         self, accounts: Iterable[SimulatedAccount], *, is_owner: bool = False, left_s: float | None = None
     ) -> Call:
         tokens = tuple(account.token for account in accounts)
-        if is_owner and not set(tokens) <= set(self.settings.refresh_tokens):
-            self.configure(refresh_tokens=tokens)  # The owner's accounts are those of the settings.
         return self.calling(Caller(tokens, is_owner=is_owner), left_s=left_s)
 
     async def ask(self, accounts: Iterable[SimulatedAccount], prompt: str = "Hello!", **how: Any) -> Answer:

@@ -26,7 +26,7 @@ _ENDLESS = ("blocked",)
 
 async def list_accounts(gateway: Gateway) -> OwnAccounts:
     """Return the accounts as the store has them now. The upstream is not asked."""
-    await gateway.roster.latest()
+    await gateway.roster.read()
     found = [await _described(gateway, member) for member in gateway.roster.members]
     why = await _why_not(gateway)
     return OwnAccounts(tuple(found), can_add=why is None, why=why)
@@ -42,7 +42,7 @@ async def add_account(gateway: Gateway, refresh_token: str) -> tuple[OwnAccount,
     account = _parsed(refresh_token)
     async with gateway.locks.of(f"add:{account.label}"):
         await _require_store(gateway)
-        await gateway.roster.latest()
+        await gateway.roster.read()
         gateway.roster.require_new(account)
         await remember(account, await _require_taken(gateway, account), gateway)
         member, replaced = await gateway.roster.add(account)
@@ -51,7 +51,7 @@ async def add_account(gateway: Gateway, refresh_token: str) -> tuple[OwnAccount,
 
 async def remove_account(gateway: Gateway, label: str) -> None:
     """Forget an account that was added at run time."""
-    await gateway.roster.latest()
+    await gateway.roster.read()
     member = gateway.roster.member(label)
     if member is not None and member.source == "environment":
         raise Conflict(

@@ -45,7 +45,7 @@ class AccountDesk:
 
     async def check_own(self, caller: Caller) -> list[TokenStatus]:
         tokens = caller.refresh_tokens
-        if caller.is_owner and await self._gateway.roster.known():
+        if caller.is_owner and await self._gateway.roster.known(tokens):
             tokens = self._gateway.roster.tokens
         return await check_tokens(tokens, self._gateway)
 
@@ -102,7 +102,7 @@ class AccountDesk:
     async def accounts(self, until: float, *, is_fresh: bool) -> list[AccountHealth]:
         """Check one account after the other until then (loop time)."""
         found: list[AccountHealth] = []
-        await self._gateway.roster.latest()
+        await self._gateway.roster.read()
         for number, token in self._tokens():
             pauses = bool(found) and not found[-1].is_remembered and found[-1].state != "not_checked"
             await asyncio.sleep(self._pause_s if pauses else 0)

@@ -83,9 +83,12 @@ class Gateway:
 
         An account that a conversation's id names, and that this process does not know, may be in the store.
         """
-        accounts = await self.roster.known() if caller.is_owner else ()
-        if accounts and (label := label_in(conversation_id)) and self.roster.member(label) is None:
-            accounts = await self.roster.latest()
+        tokens = caller.refresh_tokens
+        accounts = await self.roster.known(tokens) if caller.is_owner else ()
+        label = label_in(conversation_id)
+        if accounts and label and label not in {account.label for account in accounts}:
+            await self.roster.read()
+            accounts = self.roster.of(tokens)
         return accounts or accounts_of(caller, none=self.roster.none())
 
     def rotation(
@@ -107,8 +110,13 @@ class Gateway:
             self.upstream,
             until=wait_until if until is None else min(wait_until, until),
             tries=tries,
-            news=News(self.roster, label_in(conversation_id)) if caller.is_owner else None,
+            news=self._news(caller, conversation_id),
         )
+
+    def _news(self, caller: Caller, conversation_id: str) -> News | None:
+        if not caller.is_owner:
+            return None
+        return News(self.roster, caller.refresh_tokens, label_in(conversation_id))
 
     async def aclose(self) -> None:
         await self.roster.settle()

@@ -18,8 +18,7 @@ NEWER = {"status": 0, "result": {"models": [{"selected_model": "glm-6"}]}}
 
 
 def caller(*accounts: SimulatedAccount) -> Caller:
-    """Each caller brings accounts of its own."""
-    return Caller(tuple(account.token for account in accounts), is_owner=not accounts)
+    return Caller(tuple(account.token for account in accounts), is_owner=True)
 
 
 async def test_the_list_is_the_accounts_and_is_asked_for_once(

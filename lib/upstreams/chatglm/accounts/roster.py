@@ -65,10 +65,6 @@ class Roster:
         return tuple(_merged(self._tokens, self._added))
 
     @property
-    def accounts(self) -> tuple[Account, ...]:
-        return tuple(member.account for member in self.members)
-
-    @property
     def tokens(self) -> tuple[str, ...]:
         """The token in use of each entry of the settings, even of one that is no token; then the others."""
         own = tuple(self.in_use(token) for token in self._tokens)
@@ -99,12 +95,16 @@ class Roster:
         added = (account.refresh_token for account in self._added)
         return refresh_token in self._tokens or refresh_token in added
 
-    async def known(self) -> tuple[Account, ...]:
+    def of(self, tokens: tuple[str, ...]) -> tuple[Account, ...]:
+        """Return the accounts of a caller that brings these tokens: of the owner, those of the settings."""
+        return tuple(member.account for member in _merged(tokens, self._added))
+
+    async def known(self, tokens: tuple[str, ...]) -> tuple[Account, ...]:
         """Return the accounts. Read the list if it is due: beside the request, or first if it may be all."""
         self.refresh()
-        if not self.accounts and not self.has_read:
+        if not self.has_read and not self.of(tokens):
             await self.settle()
-        return self.accounts
+        return self.of(tokens)
 
     def refresh(self) -> None:
         """Begin to read the list if that is due."""
@@ -112,18 +112,16 @@ class Roster:
         if is_due and self._stored is not None:
             self._begin()
 
-    async def caught_up(self) -> tuple[Account, ...]:
-        """Return the accounts after a reading that is under way, if that ends soon."""
+    async def catch_up(self) -> None:
+        """Wait for a reading that is under way, if it ends soon."""
         if self._under_way is not None and not self._under_way.done():
             await asyncio.wait({self._under_way}, timeout=PATIENCE_S)
-        return self.accounts
 
-    async def latest(self) -> tuple[Account, ...]:
-        """Read the list now, and return the accounts."""
+    async def read(self) -> None:
+        """Read the list now."""
         if self._stored is not None:
             self._begin()
             await self.settle()
-        return self.accounts
 
     async def settle(self) -> None:
         """Wait for a reading that is under way. It bounds its own time."""
@@ -201,9 +199,10 @@ class Roster:
 class News:
     """The owner's accounts as one request may learn of them on its way."""
 
-    def __init__(self, roster: Roster, label: str = "") -> None:
+    def __init__(self, roster: Roster, tokens: tuple[str, ...], label: str = "") -> None:
         """With `label` the request continues a conversation of that account, and needs no other."""
         self._roster = roster
+        self._tokens = tokens
         self._label = label
         self._has_read = False
 
@@ -218,16 +217,18 @@ class News:
 
     async def arrived(self) -> tuple[Account, ...]:
         """Return the accounts; wait a moment for a reading that is under way."""
-        return self._mine(await self._roster.caught_up())
+        await self._roster.catch_up()
+        return self._mine()
 
     async def asked_for(self) -> tuple[Account, ...]:
         """Read the list, once in a request: no account that the request knows could be used."""
-        if self._has_read:
-            return self._mine(self._roster.accounts)
-        self._has_read = True
-        return self._mine(await self._roster.latest())
+        if not self._has_read:
+            self._has_read = True
+            await self._roster.read()
+        return self._mine()
 
-    def _mine(self, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+    def _mine(self) -> tuple[Account, ...]:
+        accounts = self._roster.of(self._tokens)
         return tuple(account for account in accounts if self._label in ("", account.label))
 
 

@@ -135,7 +135,8 @@ async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
 async def _videos(gateway: Gateway, call: Call, video_id: str) -> Videos:
     accounts = await gateway.accounts(call.caller)
     if call.caller.is_owner and unseal(video_id, call.caller, accounts) is None:
-        accounts = await gateway.roster.latest()  # Its account may have been added a moment ago.
+        await gateway.roster.read()  # Its account may have been added a moment ago.
+        accounts = gateway.roster.of(call.caller.refresh_tokens)
     return Videos(gateway, call, accounts)
 
 

@@ -731,7 +731,6 @@ async def test_a_blocked_account_is_found_out_and_left_alone(
     flow: Flow, accounts: Accounts, upstream: Upstream
 ) -> None:
     first, second, _ = accounts
-    flow.configure(refresh_tokens=(first.token,))
     upstream.sim.block(first.uid)
     with pytest.raises(AccountRefused) as caught:
         await flow.ask([first])

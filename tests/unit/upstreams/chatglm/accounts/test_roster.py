@@ -55,6 +55,19 @@ def make_roster(store: FaultyStore, *own: Account | str) -> Roster:
     return Roster(tokens, stored, now=loop_time)
 
 
+def own(roster: Roster) -> tuple[str, ...]:
+    return roster._tokens
+
+
+async def known(roster: Roster) -> tuple[Account, ...]:
+    return await roster.known(own(roster))
+
+
+async def latest(roster: Roster) -> tuple[Account, ...]:
+    await roster.read()
+    return roster.of(own(roster))
+
+
 async def pass_time(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
@@ -65,7 +78,7 @@ async def pass_time(seconds: float) -> None:
 async def test_a_new_process_without_an_account_reads_the_list_first(store: FaultyStore) -> None:
     await make_roster(store).add(A)
     store.take_asked()
-    assert await make_roster(store).known() == (A,)
+    assert await known(make_roster(store)) == (A,)
     assert store.take_asked() == ["get accounts"]
 
 
@@ -73,26 +86,26 @@ async def test_a_new_process_with_an_account_reads_the_list_beside_the_request(s
     await make_roster(store).add(B)
     store.delay = lambda: 1.0
     roster = make_roster(store, A)
-    assert await roster.known() == (A,), "it did not wait"
+    assert await known(roster) == (A,), "it did not wait"
     await roster.settle()
-    assert roster.accounts == (A, B)
+    assert roster.of(own(roster)) == (A, B)
 
 
 async def test_a_warm_process_reads_the_list_every_30_s_at_most(store: FaultyStore) -> None:
     here, there = make_roster(store, A), make_roster(store)
-    await here.known()
+    await known(here)
     await here.settle()
     await there.add(B)
     store.take_asked()
     await pass_time(EVERY_S - 1)
     for _ in range(3):
-        assert await here.known() == (A,)
+        assert await known(here) == (A,)
         await here.settle()
     assert store.take_asked() == []
     await pass_time(1)
-    await here.known()
+    await known(here)
     await here.settle()
-    assert await here.known() == (A, B)
+    assert await known(here) == (A, B)
     assert store.take_asked() == ["get accounts"]
 
 
@@ -100,17 +113,17 @@ async def test_requests_at_once_read_the_list_once(store: FaultyStore) -> None:
     await make_roster(store).add(A)
     store.take_asked()
     roster = make_roster(store)
-    assert await asyncio.gather(*(roster.known() for _ in range(5))) == [(A,)] * 5
+    assert await asyncio.gather(*(known(roster) for _ in range(5))) == [(A,)] * 5
     assert store.take_asked() == ["get accounts"]
 
 
 async def test_a_process_knows_its_own_change_at_once(store: FaultyStore) -> None:
     roster = make_roster(store)
-    assert await roster.known() == ()
+    assert await known(roster) == ()
     await roster.add(A)
-    assert await roster.known() == (A,)
+    assert await known(roster) == (A,)
     await roster.remove(A.label)
-    assert await roster.known() == ()
+    assert await known(roster) == ()
 
 
 async def test_a_change_counts_although_an_older_reading_ends_after_it(store: FaultyStore) -> None:
@@ -122,12 +135,12 @@ async def test_a_change_counts_although_an_older_reading_ends_after_it(store: Fa
     await roster.add(A)
     assert roster.is_reading
     await roster.settle()
-    assert roster.accounts == (B, A)
+    assert roster.of(own(roster)) == (B, A)
 
 
 async def test_without_a_store_that_lasts_nothing_is_read() -> None:
     roster = Roster((A.refresh_token,), None, now=loop_time)
-    assert await roster.known() == await roster.latest() == await roster.caught_up() == (A,)
+    assert await known(roster) == await latest(roster) == roster.of(own(roster)) == (A,)
     assert roster.has_read
     assert not roster.is_reading
 
@@ -140,20 +153,20 @@ async def test_a_store_that_fails_takes_no_account_away(store: FaultyStore) -> N
     await roster.add(A)
     store.is_lost = True
     await pass_time(EVERY_S)
-    assert await roster.known() == (A,)
+    assert await known(roster) == (A,)
     await roster.settle()
-    assert await roster.known() == (A,)
+    assert await known(roster) == (A,)
 
 
 async def test_a_new_process_whose_store_fails_says_that_and_looks_again(store: FaultyStore) -> None:
     await make_roster(store).add(A)
     roster = make_roster(store)
     store.is_lost = True
-    assert await roster.known() == ()
+    assert await known(roster) == ()
     assert (roster.none().code, roster.none().retry_after_s) == ("store_unavailable", 10.0)
     store.is_lost = False
     await pass_time(10.0)
-    assert await roster.known() == (A,)
+    assert await known(roster) == (A,)
 
 
 async def test_a_store_that_was_emptied_gets_the_list_back(store: FaultyStore) -> None:
@@ -162,22 +175,22 @@ async def test_a_store_that_was_emptied_gets_the_list_back(store: FaultyStore) -
     written = await store.get(PLACE.name)
     assert written is not None
     await store.remove(PLACE.name, written)
-    assert await roster.latest() == (A,)
-    assert await make_roster(store).known() == (A,)
+    assert await latest(roster) == (A,)
+    assert await known(make_roster(store)) == (A,)
 
 
 async def test_a_list_that_was_emptied_stays_empty(store: FaultyStore) -> None:
     here, there = make_roster(store), make_roster(store)
     await here.add(A)
-    assert await there.known() == (A,)
+    assert await known(there) == (A,)
     await here.remove(A.label)
-    assert await there.latest() == ()
-    assert await make_roster(store).known() == ()
+    assert await latest(there) == ()
+    assert await known(make_roster(store)) == ()
 
 
 async def test_without_an_account_it_says_where_to_add_one(store: FaultyStore) -> None:
     roster = make_roster(store)
-    await roster.known()
+    await known(roster)
     assert "POST /tokens" in roster.none().message
     forgetful = Roster((), None).none()
     assert "STORE_URL" in forgetful.message
@@ -191,7 +204,7 @@ async def test_an_account_is_listed_once_and_its_newer_login_is_used(store: Faul
     roster = make_roster(store, A, B)
     member, replaced = await roster.add(A_AGAIN)
     assert (member.account, member.source, replaced) == (A_AGAIN, "environment", False)
-    assert roster.accounts == (A_AGAIN, B)
+    assert roster.of(own(roster)) == (A_AGAIN, B)
     assert [member.source for member in roster.members] == ["environment"] * 2
     assert roster.owns(A.refresh_token)
     assert roster.owns(A_AGAIN.refresh_token)
@@ -220,13 +233,13 @@ async def test_which_of_two_logins_is_the_newer_one(
     *, store: FaultyStore, before: Account | None, added: Account, after: Account, used: Account
 ) -> None:
     await make_roster(store, *filter(None, [before])).add(added)
-    assert await make_roster(store, after).latest() == (used,)
+    assert await latest(make_roster(store, after)) == (used,)
 
 
 async def test_a_wrong_token_of_the_settings_spoils_nothing(store: FaultyStore) -> None:
     roster = make_roster(store, make_jwt(type="access", uid="x"), B)
     await roster.add(A)
-    assert roster.accounts == (B, A)
+    assert roster.of(own(roster)) == (B, A)
     assert len(roster.tokens) == 3
 
 
@@ -248,12 +261,12 @@ class Way:
             AccessTokens(shared(MemoryStore(now=loop_time), loop_time), refresh),
             cast(ChatGLM, None),
             until=until,
-            news=News(roster, label),
+            news=News(roster, own(roster), label),
         )
         self._roster = roster
 
     async def begin(self, wait_s: float = 30.0) -> Rotation:
-        return self._make(await self._roster.known(), asyncio.get_running_loop().time() + wait_s)
+        return self._make(await known(self._roster), asyncio.get_running_loop().time() + wait_s)
 
 
 async def asked(rotation: Rotation, refusal: AccountRefused = DEAD) -> list[Account]:
@@ -273,7 +286,7 @@ async def asked(rotation: Rotation, refusal: AccountRefused = DEAD) -> list[Acco
 async def test_a_refused_account_sends_the_request_to_the_list(store: FaultyStore) -> None:
     """Another instance has got a newer login a second ago."""
     roster = make_roster(store, A)
-    await roster.latest()
+    await latest(roster)
     await make_roster(store, A).add(A_AGAIN)
     way = Way(store, roster)
     assert await asked(await way.begin()) == [A, A_AGAIN]
@@ -282,7 +295,7 @@ async def test_a_refused_account_sends_the_request_to_the_list(store: FaultyStor
 
 async def test_a_request_that_all_accounts_refuse_reads_the_list_once(store: FaultyStore) -> None:
     roster = make_roster(store, A, B)
-    await roster.latest()
+    await latest(roster)
     store.take_asked()
     assert len(await asked(await Way(store, roster).begin())) == 2
     assert store.take_asked().count("get accounts") == 1
@@ -316,7 +329,7 @@ async def test_a_busy_account_of_the_settings_makes_no_request_wait_while_anothe
 async def test_a_removed_account_answers_no_request_that_begins_30_s_later(store: FaultyStore) -> None:
     here, there = make_roster(store, A), make_roster(store, A)
     await there.add(B)
-    assert await here.latest() == (A, B)
+    assert await latest(here) == (A, B)
     way = Way(store, here)
     kept = await way.pool.acquire((A,), wait_s=0.0)
     await there.remove(B.label)
@@ -346,10 +359,10 @@ async def test_a_request_of_one_conversation_takes_no_other_account(store: Fault
 async def test_a_request_finds_no_account_if_the_last_one_is_removed_on_its_way(store: FaultyStore) -> None:
     here, there = make_roster(store), make_roster(store)
     await there.add(A)
-    await here.latest()
+    await latest(here)
     rotation = await Way(store, here).begin()
     await there.remove(A.label)
     await pass_time(EVERY_S)
-    await here.latest()
+    await latest(here)
     with pytest.raises(NoAccountAvailable, match="POST /tokens"):
         await rotation.lease()

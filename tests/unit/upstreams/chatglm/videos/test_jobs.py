@@ -217,7 +217,6 @@ async def test_polls_that_are_refused_end_the_waiting_with_what_is_known(
         sim.revoke(account.uid)
         sim.expire_access_tokens(account.uid)
 
-    flow.configure(refresh_tokens=(account.token,))
     revoking = asyncio.ensure_future(revoke())
     made = await make(flow, caller_of(account, key="sk"), "[scene:video queue=9999] a cat")
     await revoking
