@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lib.web.index import DEMO_KEY
 from tests.page.browsing import Tab, choose, say, wait_for_answer
 from tests.page.conftest import OpenTab
 from tests.support.client import KEY
@@ -144,3 +146,24 @@ def test_it_works_on_plain_http_without_a_secure_context(open_tab: OpenTab, serv
     videos.get_by_label("Prompt").fill("a ship")
     videos.get_by_role("button", name="Create").click()
     expect(videos.get_by_role("link", name="Open the video")).to_be_visible(timeout=20_000)
+
+
+class Demo:
+    """The demo's server, as hosts/box puts it in front of the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, DEMO_KEY: KEY}, receive, send)
+
+
+def test_the_demo_says_that_it_is_one_and_fills_its_key_in(browser: Browser, served: LiveGateway) -> None:
+    with LiveGateway(Demo) as demo:
+        tab = Tab(browser, demo.url)
+        page = tab.go()
+        expect(page.get_by_text("This is the demo")).to_be_visible()
+        page.get_by_role("button", name="Connect").click()
+        expect(page.get_by_role("tab", name="Chat", exact=True)).to_be_visible()
+        expect(page.get_by_text("Demo", exact=True)).to_be_visible()
+        tab.close()
