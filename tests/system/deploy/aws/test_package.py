@@ -178,6 +178,7 @@ def test_the_functions_may_do_what_they_do_and_nothing_else(package: Package) ->
     assert {action for action in allowed if not action.startswith("logs:")} == {
         "dynamodb:GetItem",
         "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
         "dynamodb:DeleteItem",
     }
     assert "logs:*" not in allowed
