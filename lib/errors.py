@@ -134,7 +134,7 @@ class Conflict(InvalidRequest):
     """The present state does not allow the request; `code` names the reason."""
 
     status = 409
-    code = "conflict"
+    code = "token_exists"
 
 
 class IdempotencyKeyReused(Conflict):

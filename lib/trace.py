@@ -31,6 +31,26 @@ class Failure(msgspec.Struct, frozen=True):
     status: int = 0
 
 
+class LastError(msgspec.Struct, frozen=True):
+    """The last failure of this process: of the upstream, the store or the gateway itself."""
+
+    at: str
+    """Its time, in UTC."""
+    status: int
+    code: str
+    route: str
+    request_id: str
+
+
+class Recent:
+    """The memory of one process. A cold start loses it."""
+
+    last_error: LastError | None = None
+
+
+RECENT = Recent()
+
+
 class Trace:
     """The facts about one request. Each layer writes its own facts; the edge reads them at the end."""
 

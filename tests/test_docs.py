@@ -190,7 +190,8 @@ def test_every_route_is_in_the_table_of_endpoints_and_no_other_is() -> None:
         for route in routes
         for method in (route.methods or set()) - {"HEAD"}
         if not route.path.startswith("/api")
-        and route.path not in ("/index", "/robots.txt")  # the other spellings
+        and route.path
+        not in ("/index", "/robots.txt", "/{name:page_file}")  # other spellings; the page's files
     }
     described = [cell.strip("`") for (cell,) in coded_rows("README.md") if re.match(r"`[A-Z]+ /", cell)]
     assert sorted(described) == sorted(served)
@@ -243,7 +244,7 @@ TRANSLATED = [path for path in DOCUMENTS if path.name.endswith(".zh-CN.md") and 
 
 def test_the_pages_that_a_newcomer_needs_are_chinese_too() -> None:
     names = {path.name.removesuffix(".zh-CN.md") for path in TRANSLATED}
-    assert names == {"deploy-vercel", "deploy-box", "clients", "errors", "tools"}
+    assert names >= {"deploy-vercel", "deploy-box", "clients", "errors", "tools"}
 
 
 @pytest.mark.parametrize("chinese", TRANSLATED, ids=lambda path: path.name)

@@ -32,6 +32,8 @@ PACKAGES = {
         (*PACKAGE, "hosts/aws/run.sh", "hosts/aws/stream_server.py", "api", "lib"),
     ),
 }
+SUFFIXES = (".py", ".json", ".html", ".css", ".js", ".svg")
+"""The packages hold the files with these endings, and no others."""
 MAX_BYTES = 250 * 1024 * 1024
 """Lambda's limit for an unpacked function."""
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
@@ -91,10 +93,10 @@ def copy(sources: tuple[str, ...], stage: Path) -> None:
 
 
 def _sources(source: Path) -> list[Path]:
-    """Return the file itself, or a folder's code and JSON documents."""
+    """Return the file itself, or a folder's code, JSON documents and files of the page."""
     if source.is_file():
         return [source]
-    return sorted(file for file in source.rglob("*") if file.suffix in (".py", ".json"))
+    return sorted(file for file in source.rglob("*") if file.suffix in SUFFIXES)
 
 
 def compile_all(stage: Path) -> None:

@@ -11,6 +11,13 @@ from mangum import Mangum
 
 from hosts.routes import ENDPOINTS
 
+TEXT_TYPES = [
+    "text/",
+    "application/json",
+    # The page's pictures are text, too: API Gateway hands base64 on as it is (binaryMediaTypes).
+    "image/svg+xml",
+]
+"""Mangum sends answers of these types as text, and all others as base64."""
 MODULES = {endpoint.function: endpoint.module for endpoint in ENDPOINTS if not endpoint.streams}
 
 
@@ -19,6 +26,6 @@ def __getattr__(name: str) -> Mangum:
     if name not in MODULES:
         raise AttributeError(f"expected a handler of {', '.join(MODULES)}, got {name!r}")
     # With a lifespan, Mangum would run its start and its end around every single request.
-    made = Mangum(import_module(MODULES[name]).app, lifespan="off")
+    made = Mangum(import_module(MODULES[name]).app, lifespan="off", text_mime_types=TEXT_TYPES)
     globals()[name] = made
     return made

@@ -19,6 +19,7 @@ from hosts.box.mounting import mount
 from lib.settings import current
 from lib.upstreams.choose import close_services
 from lib.web.ending import cut_short, unanswered
+from lib.web.index import DEMO_KEY
 from lib.web.logs import configure_logging
 
 TELL_S = 1.0
@@ -35,9 +36,10 @@ class EndsInTime:
     could be returned, and no client would get an error. A supervisor pickles this object for its workers.
     """
 
-    def __init__(self, api_folder: Path, grace_s: float) -> None:
+    def __init__(self, api_folder: Path, grace_s: float, demo_key: str = "") -> None:
         self._api_folder = api_folder
         self._grace_s = grace_s
+        self._demo_key = demo_key
         self._app: ASGIApp | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -50,6 +52,8 @@ class EndsInTime:
             await self._live(scope, receive, send)
         else:
             assert self._app is not None, "uvicorn starts the lifespan first"
+            if self._demo_key:
+                scope[DEMO_KEY] = self._demo_key
             await self._app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:

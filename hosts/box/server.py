@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from hosts.box.arguments import GRACE_S, Options, parse
 from hosts.box.bounded_http import BoundedHttp
-from hosts.box.demo import start_demo
+from hosts.box.demo import DEMO_KEY, start_demo
 from hosts.box.ending import EndsInTime
 from hosts.box.environment import require_shared_store, require_workers, use_local_store
 from hosts.box.listening import CanNotListen, allow_open_files, listen
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) 
             listener = stack.enter_context(listen(options.host, options.port))
             url = f"http://{shown_host(options.host)}:{listener.getsockname()[1]}"
             announcement = _prepare(os.environ, options, url, stack)
-            config = config_of(EndsInTime(api_folder, options.grace_s), options.grace_s, options.workers)
+            app = EndsInTime(api_folder, options.grace_s, DEMO_KEY if options.is_demo else "")
+            config = config_of(app, options.grace_s, options.workers)
             if options.workers > 1:
                 return _supervise(config, listener, announcement, options.grace_s)
             Server(config, announcement).run(sockets=[listener])

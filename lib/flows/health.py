@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from lib.settings import Settings
+from lib.trace import RECENT, LastError
 from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
 from lib.version import VERSION
@@ -53,6 +54,8 @@ class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     settings: Health
     seconds: float
+    last_error: LastError | None = None
+    """The last one of this process."""
 
 
 async def look(services: Services) -> Health:
@@ -138,6 +141,7 @@ async def look_deep(
         },
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
+        last_error=RECENT.last_error,
     )
 
 

@@ -12,10 +12,15 @@ def own_address(request: Request) -> str:
     return f"{_scheme(request)}://{host}{_stage(request)}"
 
 
+def outer_path(request: Request) -> str:
+    """Return the path with API Gateway's prefix (`/prod`), if there is one."""
+    outside = request.scope.get("aws.event", {}).get("requestContext", {}).get("path")
+    return str(outside or request.scope["path"])
+
+
 def _stage(request: Request) -> str:
-    """Return API Gateway's prefix of our paths (`/prod`). It removes the prefix before we see the path."""
-    outside = request.scope.get("aws.event", {}).get("requestContext", {}).get("path") or ""
-    return str(outside).removesuffix(request.scope["path"]).rstrip("/")
+    """Return API Gateway's prefix of our paths. It removes the prefix before we see the path."""
+    return outer_path(request).removesuffix(request.scope["path"]).rstrip("/")
 
 
 def _scheme(request: Request) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -61,7 +62,7 @@ def create_app(
         load=LOAD,
         open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
     )
-    all_routes = [_to_the_end(route) for route in (*routes, *map(_below_api, routes))]
+    all_routes = [_to_the_end(route) for route in (*routes, *chain.from_iterable(map(_below_api, routes)))]
     app = Starlette(
         routes=all_routes,
         middleware=[
@@ -107,8 +108,11 @@ def _to_the_end(route: Route) -> Route:
     return route
 
 
-def _below_api(route: Route) -> Route:
-    return Route("/api" + route.path.rstrip("/"), route.endpoint, methods=list(route.methods or ()))
+def _below_api(route: Route) -> Iterator[Route]:
+    """Make the routes below the file's own path. `/api` and `/api/` are two spellings of the first."""
+    paths = ("/api", "/api/") if route.path == "/" else (f"/api{route.path}",)
+    for path in paths:
+        yield Route(path, route.endpoint, methods=list(route.methods or ()))
 
 
 def _allowed(request: Request) -> str:

@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lib.errors import ConfigurationError, GatewayError, ShuttingDown
 from lib.settings import LogFormat, current
 from lib.tasks import start
-from lib.trace import traced
+from lib.trace import RECENT, LastError, traced
 from lib.web.ending import told_as_error, under_way
 from lib.web.headers import printable_model, server_timing
 from lib.web.logs import configure_logging
@@ -46,6 +47,10 @@ QUIET_ROUTES = ("/ping", "/health")
 """Monitors ask these all the time. Their successes are logged at DEBUG only."""
 MILLISECONDS = ("wait", "token", "files", "first")
 
+MIN_REMEMBERED_STATUS = 429
+"""`/health?deep=1` tells the last error from this status on. Lower ones are a client's mistakes."""
+
+_CONVERTOR = re.compile(r":\w+}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger("glm_gateway")
@@ -184,10 +189,21 @@ class _Exchange:
 
     def _log(self) -> None:
         outcome = self._trace.failure.status or self._sent.status
+        if outcome >= MIN_REMEMBERED_STATUS:
+            RECENT.last_error = self._last_error(outcome)
         line = self._line()
         is_check = line.get("route") in QUIET_ROUTES and outcome < 400
         level = logging.WARNING if outcome >= 500 else logging.DEBUG if is_check else logging.INFO
         log.log(level, "request", extra=line)
+
+    def _last_error(self, status: int) -> LastError:
+        return LastError(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            status=status,
+            code=self._trace.failure.code,
+            route=_place(self._scope).get("route", ""),
+            request_id=self._request_id,
+        )
 
     def _line(self) -> dict[str, Any]:
         """Describe the request and its result. docs/observability.md lists the fields."""
@@ -224,7 +240,7 @@ def _place(scope: Scope) -> dict[str, str]:
     for route in routes:
         if route.matches(scope)[0] is not Match.NONE:
             path = route.path.removeprefix("/api") or "/"
-            return {"route": path.replace("{name:model}", "{name}")}
+            return {"route": _CONVERTOR.sub("}", path)}
     return {"path": scope["path"][:MAX_PATH_CHARS]}
 
 

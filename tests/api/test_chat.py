@@ -227,7 +227,8 @@ def test_the_default_answer_speaks_of_what_was_said(client: Client) -> None:
         ({"model": "gpt-4o"}, {"selected_model": "glm-5.3-flash"}),
         ({"model": "glm-5.3-think-search"}, {"chat_mode": "thinking", "is_networking": True}),
         ({"model": "glm-5.3-deepresearch"}, {"chat_mode": "deep_research"}),
-        ({"model": "x-search", "reasoning_effort": "none"}, {"is_networking": True, "chat_mode": ""}),
+        ({"model": "glm-search", "reasoning_effort": "none"}, {"is_networking": True, "chat_mode": ""}),
+        ({"model": "o3-search"}, {"is_networking": False}),
     ],
 )
 def test_what_is_asked_for_reaches_the_upstream(

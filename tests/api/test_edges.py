@@ -47,7 +47,7 @@ def ask(client: Client, method: str, path: str, **options: Any) -> Any:
 def test_every_endpoint_answers_at_its_path_and_below_api(
     client: Client, method: str, path: str, prefix: str
 ) -> None:
-    response = ask(client, method, prefix + path if prefix + path != "/api/" else "/api")
+    response = ask(client, method, prefix + path)
     assert response.status_code == 200, response.text
     assert response.headers["x-request-id"]
 
@@ -365,14 +365,13 @@ def test_health_tells_what_is_configured_and_no_secret(
     assert client.get("/health").json()["status"] == "ok"
 
 
-def test_the_page_names_the_address_that_it_was_asked_at(client: Client) -> None:
+def test_the_page_repeats_no_host(client: Client) -> None:
     page = client.get("/", headers={"host": "glm.example", "x-forwarded-proto": "https"})
     assert page.headers["content-type"].startswith("text/html")
-    assert "https://glm.example/v1" in page.text
+    assert "glm.example" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     hostile = client.get("/", headers={"host": 'x"><script>', "x-forwarded-proto": "javascript"})
-    assert "<script>" not in hostile.text
-    assert "javascript:" not in hostile.text
+    assert hostile.text == page.text
 
 
 def test_the_models_are_listed_and_told_one_by_one(client: Client) -> None:

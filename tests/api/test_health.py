@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from lib.upstreams.choose import close_services
 from lib.version import VERSION
 from tests.conftest import SimulatedAccount, Upstream
-from tests.support.client import KEY, Client, error_of
+from tests.support.client import CHAT, KEY, Client, chat_body, error_of
 from tests.support.live import LiveGateway
 from tests.support.wire import RawClient, head
 
@@ -102,6 +102,23 @@ def test_one_look_tells_all_and_no_secret(
     known = upstream.sim.account(account.uid)
     for secret in (account.token, guest.token, KEY, known.refresh_token, *known.access_tokens, known.uid):
         assert secret not in response.text
+
+
+def test_the_last_error_of_the_instance_is_told_without_anything_of_the_caller(
+    client: Client, upstream: Upstream
+) -> None:
+    upstream.sim.fail("assistant/stream", status=500, times=9)
+    refused = client.post(CHAT, chat_body("my secret words"))
+    assert refused.status_code == 502
+    client.get("/v1/nothing")  # A client's mistake is none of the gateway's errors.
+    error = client.get("/health?deep=1").json()["last_error"]
+    assert error.pop("at").endswith("+00:00")
+    assert error == {
+        "status": 502,
+        "code": "upstream_error",
+        "route": CHAT,
+        "request_id": refused.headers["x-request-id"],
+    }
 
 
 def test_it_is_asked_again_only_where_that_is_wanted(client: Client, upstream: Upstream) -> None:

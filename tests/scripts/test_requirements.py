@@ -43,7 +43,7 @@ def test_every_file_comes_from_the_index_of_whoever_installs_and_from_nowhere_el
 
 def test_every_target_has_its_pins_and_the_lock_makes_all_of_them() -> None:
     # Vercel; AWS Lambda; a laptop, a box and the image. Then what never leaves this machine.
-    names = {"deployed", "aws", "box", "dev", "conformance", "sbom", "lock"}
+    names = {"deployed", "aws", "box", "dev", "conformance", "page", "sbom", "lock"}
     names |= {f"clients-{file.parent.name}" for file in ROOT.glob("tests/clients/*/test_*.py")}
     assert {source_of(file).stem for file in FILES} == names
     assert {file.stem for file in (ROOT / "requirements").glob("*.in")} == names

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from hosts.box.listening import listen
 from hosts.box.mounting import API_FOLDER, mount
@@ -21,10 +22,14 @@ STOP_TIMEOUT_S = 15.0
 
 
 class LiveGateway:
-    """`with LiveGateway() as live:` serves api/ as scripts/serve does, until the block ends."""
+    """`with LiveGateway() as live:` serves api/ as scripts/serve does, until the block ends.
 
-    def __init__(self) -> None:
-        config = config_of(mount(API_FOLDER, close_services))
+    `wrap` puts a layer in front of the app, as a host would.
+    """
+
+    def __init__(self, wrap: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+        app = mount(API_FOLDER, close_services)
+        config = config_of(wrap(app) if wrap else app)
         self._listener = listen("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

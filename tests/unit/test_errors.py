@@ -17,7 +17,7 @@ TABLE = {
     "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),
     "MethodNotAllowed": (405, "invalid_request_error", "method_not_allowed", "never"),
     "RequestTimeout": (408, "invalid_request_error", "request_timeout", "never"),
-    "Conflict": (409, "invalid_request_error", "conflict", "never"),
+    "Conflict": (409, "invalid_request_error", "token_exists", "never"),
     "IdempotencyKeyReused": (409, "invalid_request_error", "idempotency_key_reused", "never"),
     "UnsupportedEncoding": (415, "invalid_request_error", "unsupported_encoding", "never"),
     "AuthenticationFailed": (401, "authentication_error", "invalid_api_key", "never"),

@@ -62,6 +62,39 @@ def test_a_handler_imports_its_own_endpoint_and_answers_again_and_again() -> Non
     assert [(answer["statusCode"], answer["body"]) for answer in answers] == [(200, "pong")] * 2
 
 
+READ_THE_PAGE = f"""
+import json
+from hosts.aws import handlers
+from lib.web.page_files import read_page
+
+def invoke(path):
+    http = {{"method": "GET", "path": path, "sourceIp": "192.0.2.1"}}
+    return handlers.index({{**{EVENT!r}, "rawPath": path, "requestContext": {{"http": http}}}}, None)
+
+page = invoke("/")
+assert (page["statusCode"], page["isBase64Encoded"]) == (200, False), page
+for name, file in read_page().files.items():
+    answer = invoke(f"/{{name}}")
+    assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False), name
+    assert answer["body"] == file.body.decode(), name
+    print(name)
+"""
+
+
+def test_every_file_of_the_page_is_sent_as_text() -> None:
+    """API Gateway would hand base64 on as it is."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ_THE_PAGE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"app.js", "style.css", "icon.svg"} <= set(done.stdout.split())
+
+
 def test_a_handler_that_there_is_not_is_named() -> None:
     with pytest.raises(AttributeError, match=r"expected a handler of index, health, .*, got 'chat'"):
         handlers.__getattr__("chat")

@@ -131,6 +131,6 @@ def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() ->
     for path in function_files(API_FOLDER):
         name = path.relative_to(API_FOLDER).with_suffix("").as_posix()
         first = {"index": "/", "token": "/token/check"}.get(name, f"/{name}")
-        for url_path in (first, f"/api{first}".rstrip("/")):
+        for url_path in (first, f"/api{first}", f"/api{first}".rstrip("/")):
             answering = mounted._find("ANY", url_path)
             assert answering is sys.modules[f"api:{path}"].app, f"{path} does not answer {url_path}"

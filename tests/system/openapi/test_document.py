@@ -12,7 +12,7 @@ import pytest
 from starlette.routing import Route
 
 from hosts.box.mounting import API_FOLDER, function_files, load
-from lib import errors
+from lib import errors, trace
 from lib.dialects import (
     anthropic,
     anthropic_content,
@@ -159,11 +159,16 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "AccountCheck": TokenStatus,
     "Health": health.Health,
     "DeepHealth": health.DeepHealth,
+    "LastError": trace.LastError,
     "DeepHealth store": condition.StoreHealth,
     "DeepHealth clock": condition.ClockHealth,
     "AccountHealth": condition.AccountHealth,
 }
 """What a schema, or a property of it, describes: in the code that reads or writes it."""
+
+
+BESIDE_THE_API = ("/index", "/robots.txt", "/{name:page_file}")
+"""These are the page's, not a program's."""
 
 
 def routes() -> set[tuple[str, str]]:
@@ -172,7 +177,7 @@ def routes() -> set[tuple[str, str]]:
     for file in function_files(API_FOLDER):
         for route in load(file).router.routes:
             assert isinstance(route, Route)
-            if not route.path.startswith("/api") and route.path not in ("/index", "/robots.txt"):
+            if not route.path.startswith("/api") and route.path not in BESIDE_THE_API:
                 path = route.path.replace("{name:model}", "{name}")
                 found |= {(method.lower(), path) for method in (route.methods or set()) - {"HEAD"}}
     return found

@@ -22,7 +22,7 @@ def test_the_document_is_served_beside_the_page(client: Client, gateway: LiveGat
             "servers": [{"url": gateway.url}],
         }
     assert client.get("/openapi.json", headers={"authorization": ""}).status_code == 200
-    assert 'href="openapi.json"' in client.get("/").text
+    assert 'page("openapi.json")' in client.get("/status.js").text
 
 
 def test_the_page_is_hardened_on_the_wire(client: Client) -> None:

@@ -53,7 +53,15 @@ ROUTES = [
     ("GET", "/health?deep=1"),
     ("GET", "/health?stream=1"),
 ]
-OPEN = {"GET /", "GET /index", "GET /ping", "GET /robots.txt", "GET /health", "GET /openapi.json"}
+OPEN = {
+    "GET /",
+    "GET /index",
+    "GET /{name:page_file}",
+    "GET /ping",
+    "GET /robots.txt",
+    "GET /health",
+    "GET /openapi.json",
+}
 WRONG = f"{KEY}-but-wrong"
 
 

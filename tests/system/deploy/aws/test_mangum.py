@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,11 @@ def test_ping_and_the_page_answer(world: World, event: MakeEvent) -> None:
     with world.emulator("index") as index:
         answer = index.invoke(event(Asked("GET", "/")))
         assert answer["statusCode"] == 200
-        assert b"<h1>glm-gateway</h1>" in body_of(answer)
-        assert b"https://" in body_of(answer)
+        scripts = re.findall(rb'<script type="module" src="(app\.js\?v=\w+)">', body_of(answer))
+        assert len(scripts) == 1
+        for name in ("app.js", "style.css", "icon.svg"):
+            file = index.invoke(event(Asked("GET", f"/{name}", query="v=1")))
+            assert (file["statusCode"], file.get("isBase64Encoded", False)) == (200, False), name
         for method, path in (("GET", "/nowhere"), ("POST", "/v1/a%20b"), ("GET", "//v1//x")):
             answer = index.invoke(event(Asked(method, path)))
             assert answer["statusCode"] == 404

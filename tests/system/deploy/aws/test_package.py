@@ -256,6 +256,8 @@ def test_a_zip_holds_the_gateway_and_what_it_needs(package: Package, name: str) 
     assert {path.relative_to(folder).as_posix() for path in (folder / "api").rglob("*.py")} == set(API_FILES)
     document = (folder / "lib/dialects/openapi.json").read_bytes()
     assert document == (ROOT / "lib/dialects/openapi.json").read_bytes()
+    for file in (ROOT / "lib/web/page").iterdir():
+        assert (folder / "lib/web/page" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_only_the_streaming_functions_carry_a_server(package: Package) -> None:

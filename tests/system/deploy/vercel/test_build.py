@@ -55,9 +55,10 @@ def test_each_function_has_its_limits_and_streams(output: Output) -> None:
 
 
 def test_each_bundle_holds_what_runs_and_nothing_of_ours_beside_it(output: Output) -> None:
-    sources = (file for kind in ("*.py", "*.json") for file in (output.project / "lib").rglob(kind))
+    kinds = ("*.py", "*.json", "*.html", "*.css", "*.js", "*.svg")
+    sources = (file for kind in kinds for file in (output.project / "lib").rglob(kind))
     library = {file.relative_to(output.project).as_posix() for file in sources}
-    assert "lib/dialects/openapi.json" in library
+    assert {"lib/dialects/openapi.json", "lib/web/page/index.html", "lib/web/page/app.js"} <= library
     for name, bundle in output.bundles.items():
         files = set(bundle.files)
         assert library <= files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire import RawClient
 from tests.system.deploy.vercel import init_time
 from tests.system.deploy.vercel.build import Output
-from tests.system.deploy.vercel.deployment import HOST, OIDC_TOKEN, Deployment, proxy_headers
+from tests.system.deploy.vercel.deployment import OIDC_TOKEN, Deployment, proxy_headers
 from tests.system.deploy.vercel.instance import Instance
 from tests.unit.store.redis_server import NOT_INSTALLED, find_redis, running_redis
 from tests.unit.store.upstash_double import UpstashDouble, running_upstash
@@ -88,12 +89,17 @@ def test_every_function_starts_and_says_what_it_is(deployment: Deployment, outpu
         assert deployment.instance(endpoint.module.replace(".", "/")).is_alive()
 
 
-def test_the_page_names_the_deployments_own_address(deployment: Deployment) -> None:
-    page = deployment.get("/")
+@pytest.mark.parametrize("folder", ["/", "/api/"])
+def test_the_page_and_its_files_are_served(deployment: Deployment, folder: str) -> None:
+    page = deployment.get(folder)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    assert f"https://{HOST}/v1" in page.text
     assert page.headers["x-robots-tag"] == "noindex"
+    named = re.findall(r'(?:href|src)="([^"]*)"', page.text)
+    assert [name for name in named if name.startswith("app.js?v=")]
+    for name in named:
+        file = deployment.get(folder + name)
+        assert (file.status_code, "immutable" in file.headers["cache-control"]) == (200, True), name
 
 
 def test_a_file_of_public_is_published(deployment: Deployment) -> None:
