@@ -28,6 +28,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     def all_paths(self) -> tuple[str, ...]:
         return (*self.paths, *(f"/api{path}".removesuffix("/") for path in self.paths))
 
+    @property
+    def bare_paths(self) -> tuple[str, ...]:
+        """The paths without /v1, as clients ask if their base URL lacks it."""
+        return tuple(path.removeprefix("/v1") for path in self.paths if path.startswith("/v1/"))
+
 
 ENDPOINTS = (
     # This file has the page, /ping, and the 404 of all other paths.

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.jwt import mistake_in
 from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
@@ -21,6 +22,15 @@ VERCEL_MAX_DURATION_S = 300.0
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
 """An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
+
+
+MIN_KEY_CHARS = 16
+"""A shorter key gets a warning, and no refusal: the owner may know better."""
+_IMITATION = "http://127.0.0.1:"
+"""The upstream of the demo and of the tests."""
+
+LogFormat = Literal["auto", "text", "json"]
+"""`auto`: lines for people if stderr is a terminal, JSON if not."""
 
 
 ToolSyntax = Literal["blocks", "calls", "dsml"]
@@ -62,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_allow_hosts: tuple[str, ...] = ()
     capture_dir: str | None = None
     log_level: str = "INFO"
+    log_format: LogFormat = "auto"
 
     def __repr__(self) -> str:
         return f"Settings(accounts={len(self.refresh_tokens)}, api_keys={len(self.api_keys)}, …)"
@@ -98,7 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def gaps(self) -> list[str]:
         """Describe each setting that the owner probably does not want, in one sentence each."""
-        found: list[str] = []
+        found = self._odd_entries()
         if self.refresh_tokens and not self.api_keys:
             found.append(
                 "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
@@ -120,6 +131,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    def _odd_entries(self) -> list[str]:
+        """Name the entries with a wrong form by their place, never by their value."""
+        found = [
+            f"Entry {place} of CHATGLM_REFRESH_TOKENS {mistake}. Copy the cookie chatglm_refresh_token."
+            for place, token in enumerate(self.refresh_tokens, 1)
+            if (mistake := mistake_in(token)) is not None
+        ]
+        if self.base_url.startswith(_IMITATION):  # The demo's own key is short. No account is behind it.
+            return found
+        return found + [
+            f"Entry {place} of API_KEYS has fewer than {MIN_KEY_CHARS} characters: it can be guessed. Use a "
+            "random one, such as openssl rand -hex 24 makes."
+            for place, key in enumerate(self.api_keys, 1)
+            if len(key) < MIN_KEY_CHARS
+        ]
 
     @property
     def keeps_accounts(self) -> bool:
@@ -256,6 +283,13 @@ def _tool_syntax(text: str) -> ToolSyntax:
     raise ValueError("must be blocks, calls or dsml")
 
 
+def _log_format(text: str) -> LogFormat:
+    for known in get_args(LogFormat):
+        if text.lower() == known:
+            return cast("LogFormat", known)
+    raise ValueError("must be auto, text or json")
+
+
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
@@ -288,6 +322,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "fetch_allow_hosts": ("FETCH_ALLOW_HOSTS", _names),
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
+    "log_format": ("LOG_FORMAT", _log_format),
 }
 _NAMES = (
     *(name for name, _ in _FIELDS.values()),

@@ -13,6 +13,7 @@ from lib.settings import Settings
 from lib.trace import RECENT, LastError
 from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
+from lib.version import VERSION
 
 PROBE_TIMEOUT_S = 2.0
 """The short answer waits so long for the store."""
@@ -29,6 +30,7 @@ class Health(msgspec.Struct, frozen=True):
     """The public part of the health. `notes` are sentences for the owner."""
 
     status: Literal["ok", "degraded"]
+    version: str
     accounts: int
     api_keys: int
     passthrough: bool
@@ -67,6 +69,7 @@ async def look(services: Services) -> Health:
         notes.append(_store_note(scheme, problem))
     return Health(
         status="degraded" if notes else "ok",
+        version=VERSION,
         accounts=len(settings.refresh_tokens) + added.count,
         api_keys=len(settings.api_keys),
         passthrough=settings.allow_passthrough,
@@ -122,7 +125,8 @@ async def look_deep(
     accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
     settings = services.settings
     added = await _added(services, store.problem)
-    notes = [*settings.gaps(), *_locked(added), *_notes(accounts, store, clock)]
+    gaps = settings.gaps()
+    notes = [*gaps, *_locked(added), *_notes(accounts, store, clock, gaps)]
     return DeepHealth(
         status="degraded" if notes else "ok",
         notes=[*notes, *_invitation(settings, added), *settings.openness()],
@@ -130,7 +134,11 @@ async def look_deep(
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
-        versions={"python": sys.version.split()[0], "platform": _platform(settings)},
+        versions={
+            "gateway": VERSION,
+            "python": sys.version.split()[0],
+            "platform": _platform(settings),
+        },
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
         last_error=RECENT.last_error,
@@ -143,7 +151,7 @@ _ABOUT_STREAMING = (
 )
 _BUFFERED = (
     "This endpoint is answered in one piece here (AWS Lambda behind Mangum). Chat is another function, which "
-    "streams: ask it with stream: true, or run scripts/check-deployment with --chat."
+    "streams: ask it with stream: true, or run scripts/doctor with --chat."
 )
 _TO_DO: dict[State, str] = {
     "guest": "is a visitor's, not logged in: log in at chatglm.cn and take the refresh token then",
@@ -154,7 +162,9 @@ _TO_DO: dict[State, str] = {
 }
 
 
-def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth) -> Iterator[str]:
+def _notes(
+    accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth, gaps: list[str]
+) -> Iterator[str]:
     if store.problem is not None:
         yield _store_note(store.scheme, store.problem)
     if clock.problem is not None:
@@ -164,6 +174,8 @@ def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth
     for account in accounts:
         entry = f"Entry {account.token} of CHATGLM_REFRESH_TOKENS"
         name = f"Account {account.label}" if account.label else entry
+        if any(gap.startswith(entry) for gap in gaps):  # Its form is wrong, and that is said already.
+            continue
         if account.state in _TO_DO:
             problem = f" ({account.problem})" if account.problem else ""
             yield f"{name} {_TO_DO[account.state]}{problem}."

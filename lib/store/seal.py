@@ -28,6 +28,10 @@ class Place(msgspec.Struct, frozen=True):
 
     name: str
     secret: str = ""
+    record: str = ""
+    """The entry is a field of this record. If it is empty, the entry stands alone."""
+    key: bytes = b""
+    """The key that was derived from the secret. A place that is remembered has it instead."""
 
     def __repr__(self) -> str:
         return f"Place({self.name!r})"
@@ -37,6 +41,10 @@ class Seal(Protocol):
     """A way to write a value down. One text at one place is always written alike, since stores compare."""
 
     def close(self, place: Place, text: str) -> str: ...
+
+    def without_secret(self, place: Place) -> Place:
+        """Return the place as it may be remembered: it opens the entry, and does not tell the token."""
+        ...
 
     def open(self, place: Place, sealed: str) -> str | None:
         """Return the text; None if the value was tampered with, is foreign, or is of another version."""
@@ -48,6 +56,9 @@ class Unsealed:
 
     def close(self, _place: Place, text: str) -> str:
         return text
+
+    def without_secret(self, place: Place) -> Place:
+        return Place(place.name, record=place.record)
 
     def open(self, _place: Place, sealed: str) -> str | None:
         return sealed
@@ -63,6 +74,9 @@ class AesSivSeal:
     def close(self, place: Place, text: str) -> str:
         sealed = _cipher(place).encrypt(_bytes(text), _bound_to(place))
         return base64.b64encode(VERSION + sealed).decode()
+
+    def without_secret(self, place: Place) -> Place:
+        return place if place.key else Place(place.name, record=place.record, key=_key_of(place.secret))
 
     def open(self, place: Place, sealed: str) -> str | None:
         from cryptography.exceptions import InvalidTag
@@ -110,11 +124,15 @@ class _Cipher(Protocol):
 def _cipher(place: Place) -> _Cipher:
     # Imported here: this costs a cold start 12 ms, and a store within the machine does not need it.
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+    return AESSIV(place.key or _key_of(place.secret))
+
+
+def _key_of(secret: str) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    derivation = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE)
-    return AESSIV(derivation.derive(_bytes(place.secret)))
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=PURPOSE).derive(_bytes(secret))
 
 
 def _bound_to(place: Place) -> list[bytes]:

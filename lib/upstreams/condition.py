@@ -9,12 +9,14 @@ import msgspec
 State = Literal["alive", "guest", "blocked", "refused", "unusable", "unknown", "not_checked"]
 
 
-class TokenStatus(msgspec.Struct, frozen=True):
+class TokenStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     live: bool
     expires_at: int | None
     """The account's current refresh token ends then (Unix time), if the token says so."""
     guest: bool
     blocked: bool
+    reason: str | None = None
+    """It says why the token is not live, and the next step."""
 
 
 Source = Literal["environment", "store"]

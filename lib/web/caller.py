@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from lib.chat.caller import MAX_TOKEN_CHARS, Caller
 from lib.errors import AuthenticationFailed
+from lib.jwt import claims_of
 from lib.settings import Settings, key_digest, key_digests
 from lib.web.guessing import WrongCredential
 
@@ -36,6 +37,12 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     tokens = split_tokens(credential)
     if settings.allow_passthrough and tokens and all(map(_has_form, tokens)):
         return Caller(tokens, is_owner=False)
+    if tokens and not settings.allow_passthrough and all(map(claims_of, tokens)):
+        raise WrongCredential(
+            "This is a refresh token, and pass-through is off here. Send a key of API_KEYS. The owner may "
+            "set ALLOW_PASSTHROUGH=true.",
+            credential,
+        )
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
         expected += ", and not one or more refresh tokens with commas between them"

@@ -34,7 +34,7 @@ async def post_check(request: Request) -> Response:
     """Check the tokens of `{"token"}`, or the caller's own."""
     if credential_of(request):
         call_of(request)  # A wrong credential is refused before its body is read.
-    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
+    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES, setting=""))
     call = call_of(request, brought=token)
     desk = call.services.accounts
     checks = await (desk.check(_tokens_in(token)) if token else desk.check_own(call.caller))

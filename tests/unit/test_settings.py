@@ -84,6 +84,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("FETCH_ALLOW_HOSTS", "nas.lan:8080,10.0.0.2", "fetch_allow_hosts", ("nas.lan:8080", "10.0.0.2")),
         ("CAPTURE_DIR", "/tmp/captures", "capture_dir", "/tmp/captures"),
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("LOG_FORMAT", "Text", "log_format", "text"),
     ],
 )
 def test_every_setting_is_read_from_its_name(name: str, text: str, field: str, value: Any) -> None:
@@ -267,14 +268,47 @@ def test_a_gap_is_told_in_a_sentence(environ: dict[str, str], said: str) -> None
     assert sum(said in gap for gap in Settings.from_env(environ).gaps()) == 1
 
 
+KEY = "sk-0123456789abcdef"
+REFRESH, ACCESS = (
+    f"eyJh.{claims}.c2ln" for claims in ("eyJ0eXBlIjoicmVmcmVzaCJ9", "eyJ0eXBlIjoiYWNjZXNzIn0")
+)
+COMPLETE = {"CHATGLM_REFRESH_TOKENS": REFRESH, "API_KEYS": KEY, "STORE_URL": "sqlite:///x.db"}
+
+
 def test_a_complete_configuration_has_no_gaps() -> None:
-    complete = {"CHATGLM_REFRESH_TOKENS": "a.b.c", "API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
-    assert Settings.from_env(complete).gaps() == []
+    assert Settings.from_env(COMPLETE).gaps() == []
+    assert read(**COMPLETE | {"API_KEYS": f"sha256:{DIGEST}"}).gaps() == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"CHATGLM_REFRESH_TOKENS": f"{REFRESH},{ACCESS}"},
+            "Entry 2 of CHATGLM_REFRESH_TOKENS is an access token",
+        ),
+        ({"CHATGLM_REFRESH_TOKENS": "rubbish"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
+        ({"CHATGLM_REFRESH_TOKENS": "a.b.c"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
+        ({"API_KEYS": f"{KEY},sk-short"}, "Entry 2 of API_KEYS has fewer than 16 characters"),
+    ],
+)
+def test_an_entry_of_the_wrong_form_is_named_by_its_place_and_never_by_its_value(
+    environ: dict[str, str], said: str
+) -> None:
+    [gap] = read(**COMPLETE | environ).gaps()
+    assert gap.startswith(said)
+    assert not any(value in gap for entries in environ.values() for value in entries.split(","))
+
+
+def test_the_demos_own_key_may_be_short() -> None:
+    assert read(**COMPLETE, CHATGLM_BASE_URL="http://127.0.0.1:1/x").gaps() == []
+    demo = {"API_KEYS": "sk-demo", "CHATGLM_BASE_URL": "http://127.0.0.1:1/x"}
+    assert read(**COMPLETE | demo).gaps() == []
 
 
 def test_a_gateway_that_waits_for_its_first_account_has_no_gap() -> None:
     """The owner adds one at run time."""
-    waiting = {"API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
+    waiting = {"API_KEYS": KEY, "STORE_URL": "sqlite:///x.db"}
     assert Settings.from_env(waiting).gaps() == []
 
 

@@ -6,7 +6,7 @@ from time import time
 
 from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused, Conflict, GatewayError, InvalidRequest, NoAccountAvailable, NotFound
-from lib.store.shared import REST_S
+from lib.store.circuit import REST_S
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, require_form
 from lib.upstreams.chatglm.accounts.roster import Member
 from lib.upstreams.chatglm.check import ask_about, remember, remembered

@@ -15,7 +15,16 @@ CHECK_TTL_S = 600.0
 
 
 CHECKS = Records(TokenStatus)
-DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
+WRONG_FORM = (
+    "This is not a refresh token: it has three parts with dots between them. Copy the cookie "
+    "chatglm_refresh_token."
+)
+REFUSED = (
+    "chatglm.cn refuses this token. It expired, a newer one replaced it, or its login has ended. Log in "
+    "again, and take the new token."
+)
+GUEST = "This token is a guest's. Log in at chatglm.cn first, then copy the token."
+BLOCKED = "chatglm.cn has blocked this account. See what it says when you log in."
 
 
 async def check_tokens(
@@ -31,11 +40,11 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
     """Say whether the token's account can be used; raise if the upstream does not tell."""
     # No token, but perhaps an API key, which the upstream must not see.
     if len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2:
-        return DEAD
+        return _dead(WRONG_FORM)
     try:
         account = parse_account(refresh_token)
-    except AccountRefused:
-        return DEAD
+    except AccountRefused as error:
+        return _dead(error.message)
     async with gateway.locks.of(f"check:{account.key}"):  # Two checks at once ask the upstream once.
         known = None if is_fresh else await remembered(account, gateway)
         if known is not None:
@@ -43,8 +52,8 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
         if not gateway.roster.owns(refresh_token):
             try:
                 await gateway.proofs.admit(account)
-            except AccountRefused:
-                return DEAD
+            except AccountRefused as error:
+                return _dead(REFUSED if error.code == AccountRefused.code else error.message)
         status = await _ask(account, gateway)
         await remember(account, status, gateway)
         return status
@@ -54,7 +63,7 @@ async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     try:
         return await ask_about(account, gateway)
     except AccountRefused as error:
-        return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
+        return _dead(GUEST, is_guest=True) if error.code == "guest_account" else _dead(REFUSED)
 
 
 async def remembered(account: Account, gateway: Gateway) -> TokenStatus | None:
@@ -79,4 +88,9 @@ async def ask_about(account: Account, gateway: Gateway) -> TokenStatus:
         expires_at=None if expires_at is None else int(expires_at),
         guest=info.is_guest,
         blocked=info.is_blocked,
+        reason=BLOCKED if info.is_blocked else GUEST if info.is_guest else None,
     )
+
+
+def _dead(reason: str, *, is_guest: bool = False) -> TokenStatus:
+    return TokenStatus(live=False, expires_at=None, guest=is_guest, blocked=False, reason=reason)

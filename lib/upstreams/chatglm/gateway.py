@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from lib.chat.caller import Caller
 from lib.settings import Settings
-from lib.store import open_store
+from lib.store import Store, open_store
+from lib.store.processes import LocalProcesses
 from lib.store.seal import seal_for
 from lib.store.settings import MemorySettings
-from lib.store.shared import SharedState
+from lib.store.shared import Altered, SharedState
 from lib.tasks import Locks
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.chain import chain_place, learn_chain
 from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.accounts.pool import Pool
 from lib.upstreams.chatglm.accounts.proofs import Proofs
@@ -26,7 +28,7 @@ from lib.upstreams.chatglm.accounts.roster import News, Roster
 from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.accounts.stored import StoredAccounts
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
-from lib.upstreams.chatglm.catalogue import ModelLists, Styles
+from lib.upstreams.chatglm.catalogue import ModelLists, Styles, models_place
 from lib.upstreams.chatglm.clean_up import CleanUpLimits
 from lib.upstreams.chatglm.conversations import label_in
 from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
@@ -41,19 +43,26 @@ FETCH_IDLE_TIMEOUT_S = 30.0
 class Gateway:
     """The services of one event loop, under one set of settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
+        """`store`: another one than the settings name. A test passes its own."""
         self.settings = settings
         self.upstream = ChatGLM(_config(settings), tls=tls_context())
         self.memory = SharedState(
-            open_store(settings.store, tls=tls_context()),
+            open_store(settings.store, tls=tls_context()) if store is None else store,
             now=time,
             seal=seal_for(settings.store.scheme),
+            processes=LocalProcesses() if settings.store.is_local else None,
         )
         self.tokens = AccessTokens(self.memory, self._refresh, must_be_kept=self._must_be_kept)
-        self.pool = Pool(self.memory, has_chain=self.tokens.has_chain)
+        self.pool = Pool(
+            self.memory,
+            link=self.tokens.link,
+            reads=lambda account: (chain_place(account), models_place(account)),
+            learn=self._learn,
+        )
         self.roster = Roster(settings.refresh_tokens, self._stored_accounts())
         self.proofs = Proofs(self.tokens, self.pool.cool_downs)
-        self.models = ModelLists(self.client)
+        self.models = ModelLists(self.client, self.memory)
         self.styles = Styles(self.client)
         self.locks = Locks()
         self.clean_up = CleanUpLimits()
@@ -125,6 +134,11 @@ class Gateway:
         await self.upstream.aclose()
         if self._fetcher is not None:
             await self._fetcher.aclose()
+
+    def _learn(self, account: Account, altered: Altered) -> None:
+        """Take the fields that the step of a lease has read along."""
+        learn_chain(self.memory, account, altered)
+        self.models.learn(account, altered)
 
     def _must_be_kept(self, account: Account) -> bool:
         """The owner's login is worth more than one answer, if a store was chosen to keep it."""

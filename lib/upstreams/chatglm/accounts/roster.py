@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from lib.errors import AccountRefused, NoAccountAvailable
-from lib.store.shared import REST_S
+from lib.store.circuit import REST_S
 from lib.tasks import Tasks
-from lib.upstreams.chatglm.accounts.account import Account, parse_account
+from lib.upstreams.chatglm.accounts.account import Account, owners_account
 from lib.upstreams.chatglm.accounts.stored import (
     Accounts,
     Reading,
@@ -251,7 +251,7 @@ def _own(tokens: Sequence[str]) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
     for token in tokens:
         try:
-            account = parse_account(token)
+            account = owners_account(token)
         except AccountRefused:  # One wrong token must not shut the door to the others.
             continue
         accounts.setdefault(account.label, account)
@@ -265,12 +265,12 @@ def _merged(tokens: Sequence[str], added: Accounts) -> Iterator[Member]:
         yield Member(account if stored is None else _newer(account, stored), "environment")
     for stored in added:
         if stored.label not in own:
-            yield Member(parse_account(stored.refresh_token), "store")
+            yield Member(owners_account(stored.refresh_token), "store")
 
 
 def _newer(own: Account, stored: StoredAccount) -> Account:
     """Return the newer login of one account: the one that was chosen over the other, or that ends later."""
-    other = parse_account(stored.refresh_token)
+    other = owners_account(stored.refresh_token)
     if own.key == stored.instead_of or own.expires_at is None:
         return other
     return own if own.expires_at > (other.expires_at or 0.0) else other

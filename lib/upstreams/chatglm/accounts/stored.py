@@ -10,10 +10,12 @@ import msgspec
 
 from lib.errors import Conflict, NoAccountAvailable
 from lib.settings import Settings, key_digests
+from lib.store.circuit import REST_S
 from lib.store.envelope import Envelope, Secret, enclose
 from lib.store.records import Records
 from lib.store.seal import Place
-from lib.store.shared import REST_S, Seen, SharedState
+from lib.store.seen import Seen
+from lib.store.shared import SharedState
 
 PLACE = Place("accounts")
 """The record seals itself, for several secrets. The seal of the place has none."""
@@ -175,7 +177,7 @@ def without_account(label: str) -> Callable[[Accounts], Accounts]:
 
 
 def token_exists(label: str) -> Conflict:
-    return Conflict(f"This token is here already: account {label}.", param="token")
+    return Conflict(f"This token is here already: account {label}.", code="token_exists", param="token")
 
 
 def find(accounts: Sequence[StoredAccount], label: str) -> StoredAccount | None:

@@ -126,12 +126,23 @@ async def test_a_process_knows_its_own_change_at_once(store: FaultyStore) -> Non
     assert await known(roster) == ()
 
 
-async def test_a_change_counts_although_an_older_reading_ends_after_it(store: FaultyStore) -> None:
-    roster = make_roster(store, B)
-    slow = iter((5.0,))
-    store.delay = lambda: next(slow, 0.0)
+class Late(FaultyStore):
+    """A store whose first answer is on its way for two seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slow = iter((2.0,))
+
+    async def get(self, key: str) -> str | None:
+        value = await super().get(key)
+        await asyncio.sleep(next(self._slow, 0.0))
+        return value
+
+
+async def test_a_change_counts_although_an_older_reading_ends_after_it() -> None:
+    roster = make_roster(Late(), B)
     roster.refresh()
-    await asyncio.sleep(0)  # The reading is under way, and slow.
+    await asyncio.sleep(0)  # The reading is under way, and has found no list.
     await roster.add(A)
     assert roster.is_reading
     await roster.settle()
@@ -337,6 +348,18 @@ async def test_a_removed_account_answers_no_request_that_begins_30_s_later(store
     with pytest.raises(AccountBusy):
         await (await way.begin(wait_s=1.0)).lease()
     await kept.release()
+
+
+async def test_a_request_does_not_ask_with_a_token_that_was_replaced_30_s_ago(store: FaultyStore) -> None:
+    here, there = make_roster(store, A), make_roster(store, A)
+    assert await latest(here) == (A,)
+    await there.add(A_AGAIN)
+    await pass_time(EVERY_S)
+    store.delay = lambda: 0.1
+    rotation = await Way(store, here).begin()
+    leased = await rotation.lease()
+    assert leased.account == A_AGAIN
+    await leased.lease.release()
 
 
 async def test_a_list_that_comes_late_does_not_hold_up_a_request(store: FaultyStore) -> None:
