@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from lib import settings
+from lib.trace import RECENT
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.web.guessing import GUESSES
 from simulator.app import Simulator
@@ -105,6 +106,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, upstream: Upstream) -> pytest.M
     monkeypatch.setenv("CHATGLM_BASE_URL", upstream.base_url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     GUESSES.failures.clear()
+    RECENT.last_error = None
     return monkeypatch
 
 

@@ -20,7 +20,7 @@ def add(page: Page, text: str) -> None:
 
 
 def row(page: Page, label: str) -> str:
-    return page.get_by_role("row").filter(has_text=label).inner_text()
+    return str(page.get_by_role("row").filter(has_text=label).inner_text())
 
 
 def test_everything_is_told_in_one_look(tab: Tab, account: SimulatedAccount) -> None:

@@ -78,9 +78,10 @@ def test_the_demo_runs_beside_its_own_upstream(api_folder: Path) -> None:
 
 def test_the_demo_runs_with_workers() -> None:
     with Served(API_FOLDER, "--demo", "--workers", "2") as server:
-        page = httpx.get(f"{server.url()}/", trust_env=False).text
+        base = server.url()
+        page = httpx.get(f"{base}/", trust_env=False).text
         assert '<meta name="glm-gateway-demo-key" content="sk-demo">' in page
-        url = f"{server.url()}{CHAT}"
+        url = f"{base}{CHAT}"
         headers = {"authorization": f"Bearer {DEMO_KEY}"}
         with ThreadPoolExecutor(4) as pool:
             answers = pool.map(

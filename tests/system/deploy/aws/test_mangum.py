@@ -33,12 +33,12 @@ def test_ping_and_the_page_answer(world: World, event: MakeEvent) -> None:
         answer = ping.invoke(event(Asked("GET", "/ping", {"X-Request-Id": "mine"})))
         assert (answer["statusCode"], body_of(answer)) == (200, b"pong")
         assert answer["headers"]["x-request-id"] == "mine"
-        assert '"route":"/ping"' in ping.logged
     with world.emulator("index") as index:
         answer = index.invoke(event(Asked("GET", "/")))
         assert answer["statusCode"] == 200
         scripts = re.findall(rb'<script type="module" src="(app\.js\?v=\w+)">', body_of(answer))
         assert len(scripts) == 1
+        assert '"route":"/"' in index.logged
         for name in ("app.js", "style.css", "icon.svg"):
             file = index.invoke(event(Asked("GET", f"/{name}", query="v=1")))
             assert (file["statusCode"], file.get("isBase64Encoded", False)) == (200, False), name
