@@ -55,7 +55,7 @@ ROOMS = {
     "dialects": _room("chat errors sse tools", "msgspec"),
     "files": _room("connections errors tasks", "httpx msgspec", "PIL"),
     "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
-    "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
+    "upstreams": _room("chat chatglm errors files settings trace", "msgspec"),
     "chatglm": _room(
         "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
     ),

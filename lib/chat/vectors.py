@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from lib.chat.events import Started
+
 VectorForm = Literal["float", "base64"]
 
 
@@ -25,6 +27,7 @@ class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
     the memory."""
     prompt_tokens: int
     total_tokens: int
+    started: Started
 
 
 class RankingRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,3 +50,4 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     """The best one first."""
     prompt_tokens: int
     total_tokens: int
+    started: Started

@@ -27,6 +27,7 @@ MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MAX_VOLUME = 10.0
 
 SOUND_TYPES: Mapping[SoundForm, str] = {"wav": "audio/wav", "pcm": "audio/pcm"}
+TRANSCRIPT_TYPES: Mapping[TranscriptForm, str] = {"json": "application/json", "text": "text/plain"}
 _TRANSCRIPTS: Mapping[str, TranscriptForm] = {"json": "json", "text": "text"}
 _SOUNDS: Mapping[str, SoundForm] = {"wav": "wav", "pcm": "pcm"}
 _TIMED = ("verbose_json", "srt", "vtt", "diarized_json")

@@ -30,9 +30,6 @@ from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
 if TYPE_CHECKING:
     from lib.files.fetcher import Fetcher
 
-FETCH_IDLE_TIMEOUT_S = 30.0
-"""A server of files that says nothing for so long is stuck; a model that says nothing may be thinking."""
-
 
 class Gateway:
     """The services of one event loop, under one set of settings."""
@@ -58,16 +55,9 @@ class Gateway:
     def fetcher(self) -> Fetcher:
         """The reader of the files that callers name. Most requests name no file, and need no import."""
         if self._fetcher is None:
-            from lib.files.fetcher import Fetcher, FetchLimits
+            from lib.upstreams.fetching import make_fetcher
 
-            self._fetcher = Fetcher(
-                allow_hosts=self.settings.fetch_allow_hosts,
-                limits=FetchLimits(
-                    connect_s=self.settings.connect_timeout_s,
-                    idle_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
-                ),
-                ssl_context=tls_context(),
-            )
+            self._fetcher = make_fetcher(self.settings, tls=tls_context())
         return self._fetcher
 
     def client(self, account: Account) -> AccountClient:

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from lib.chat.events import Started
 from lib.chat.vectors import EmbeddingRequest, Embeddings
 from lib.dialects.openai_embeddings import MAX_INPUTS, parse_embedding_request, render_embeddings
 from lib.errors import InvalidRequest
+
+STARTED = Started("id", model="embedding-3", account="0badcafe")
 
 
 def parse(**fields: Any) -> EmbeddingRequest:
@@ -65,7 +68,7 @@ def test_the_refusal_of_tokens_names_langchains_switch() -> None:
 
 def made(kind: str, *vectors: list[float]) -> Embeddings:
     packed = tuple(array(kind, vector) for vector in vectors)
-    return Embeddings(vectors=packed, prompt_tokens=3, total_tokens=4)
+    return Embeddings(vectors=packed, prompt_tokens=3, total_tokens=4, started=STARTED)
 
 
 def test_numbers_come_back_as_the_upstream_wrote_them() -> None:

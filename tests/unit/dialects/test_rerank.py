@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from lib.chat.events import Started
 from lib.chat.vectors import Ranked, Ranking, RankingRequest
 from lib.dialects.rerank import MAX_DOCUMENTS, parse_ranking_request, render_ranking
 from lib.errors import InvalidRequest
+
+STARTED = Started("id", model="embedding-3", account="0badcafe")
 
 
 def parse(**fields: Any) -> RankingRequest:
@@ -51,7 +54,7 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
     assert (caught.value.param or "").startswith(param)
 
 
-RANKING = Ranking(results=(Ranked(1, 0.9), Ranked(0, 0.25)), prompt_tokens=5, total_tokens=6)
+RANKING = Ranking(results=(Ranked(1, 0.9), Ranked(0, 0.25)), prompt_tokens=5, total_tokens=6, started=STARTED)
 
 
 def test_results_come_with_their_documents_only_if_asked_for() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
@@ -23,8 +22,8 @@ from lib.errors import (
 )
 from lib.files.frame_queue import fit_in_turn
 from lib.files.frames import MAX_HEIGHT, WIDTH
+from lib.store.orders import OrderRecord, order_place, read_into
 from lib.store.seal import Place
-from lib.store.shared import SharedState
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
@@ -45,63 +44,13 @@ from lib.upstreams.chatglm.wire.videos import (
 )
 from lib.upstreams.interface import Call
 
-ORDER_TTL_S = 900.0
-"""A repeated order is recognised so long; the SDKs repeat within seconds, or after their ten minutes."""
 REPEATED_WAIT_S = 20.0
 """A repeated order waits so long for the first one's id: another instance may be about to get it."""
-REPEATED_LOOK_S = 0.5
 
 _LOST = (
     "It is not known whether a video was begun, so it was not ordered again; "
     "repeat the request only if a second video does no harm."
 )
-
-_BEGUN, _IS_LOST = "begun", "lost"
-"""An order's record holds one of these words while there is no id yet, or if there will never be one."""
-
-
-class _Record:
-    """The store's record of one order: by it, a repetition finds the video of an earlier attempt."""
-
-    def __init__(self, memory: SharedState, place: Place) -> None:
-        self._memory = memory
-        self._place = place
-        self._before: str | None = None
-
-    async def begin(self) -> None:
-        """Note that the order is under way. If nothing comes of it, the older record counts again."""
-        self._before = await self._memory.recall(self._place)
-        await self._write(_BEGUN)
-
-    async def claim(self, patience_s: float) -> str | None:
-        """Make the order ours and return None, or return the last word of an earlier attempt."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + patience_s
-        while True:
-            found = await self._memory.recall(self._place)
-            if found is None and await self._memory.add(self._place, _BEGUN, ttl_s=ORDER_TTL_S):
-                await self._write(_BEGUN)
-                return None
-            if found not in (None, _BEGUN) or clock() >= until:
-                return found or _BEGUN
-            await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
-
-    async def place(self, video_id: str) -> None:
-        await self._write(video_id)
-
-    async def withdraw(self, *, is_lost: bool) -> None:
-        """End an order that failed, unless its video is known after all."""
-        if await self._memory.recall(self._place) != _BEGUN:
-            return
-        if is_lost:
-            await self._write(_IS_LOST)
-        elif self._before is not None:
-            await self._write(self._before)
-        else:
-            await self._memory.drop(self._place)
-
-    async def _write(self, value: str) -> None:
-        await self._memory.keep(self._place, value, ttl_s=ORDER_TTL_S)
 
 
 class Order:
@@ -130,7 +79,7 @@ class Order:
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
         self._candidates = await self._gateway.proofs.proven(self._candidates, self._caller)
-        record = _Record(self._gateway.memory, await self._place_of(attempt))
+        record = OrderRecord(self._gateway.memory, await self._place_of(attempt))
         if attempt.is_repeated or attempt.idempotency_key:
             if (earlier := await record.claim(patience_s)) is not None:
                 self.placed = self._found(earlier)
@@ -157,10 +106,8 @@ class Order:
         """Name the order: by the caller's own key, or by all that it asks for."""
         asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
         if self._file is not None:
-            await asyncio.to_thread(_read_into, asked, self._file)
-        secret = self._caller.key or ",".join(self._caller.refresh_tokens)
-        name = hmac.new(secret.encode("utf-8", "surrogatepass"), asked.digest(), "sha256").hexdigest()
-        return Place(f"video-order:{name}", secret)
+            await asyncio.to_thread(read_into, asked, self._file)
+        return order_place(asked.digest(), self._caller.key or ",".join(self._caller.refresh_tokens))
 
     async def _first_frame(self) -> UploadedFile | None:
         request = self._request
@@ -186,7 +133,7 @@ class Order:
         async with open_files(gateway, images[:1]) as files:
             return await _fitted(files[0].file, request.image_param)
 
-    async def _order(self, frame: UploadedFile | None, record: _Record) -> None:
+    async def _order(self, frame: UploadedFile | None, record: OrderRecord) -> None:
         """Order on one account after another, until one does not refuse."""
         rotation = self._gateway.rotation(self._candidates, self._caller, tries=1)
         while True:
@@ -206,7 +153,7 @@ class Order:
             finally:
                 await leased.release()
 
-    async def _begin(self, leased: LeasedAccount, source_id: str, record: _Record) -> None:
+    async def _begin(self, leased: LeasedAccount, source_id: str, record: OrderRecord) -> None:
         try:
             begun = await leased.begin(self._begin_once, self._wire_order(source_id))
         except GatewayError as error:
@@ -264,12 +211,6 @@ def _order_by(deadline_at: float) -> float:
     stop_at = stop_time(deadline_at)
     left_s = stop_at - asyncio.get_running_loop().time()
     return stop_at - min(CALL_TIMEOUT_S, left_s / 2)
-
-
-def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
-    while piece := file.read(1024 * 1024):
-        digest.update(piece)
-    file.seek(0)
 
 
 async def _fitted(file: IO[bytes], param: str) -> UploadedFile:
