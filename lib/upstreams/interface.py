@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -19,6 +19,10 @@ from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
 from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
+
+if TYPE_CHECKING:  # A chat does not import them.
+    from lib.chat.audio import SpeechRequest, TranscriptEvent, TranscriptionRequest
+    from lib.chat.vectors import EmbeddingRequest, Embeddings, Ranking, RankingRequest
 
 Batch = Sequence[ReplyEvent]
 """The events of one read of the upstream's stream."""
@@ -141,6 +145,42 @@ class VideoMaker(Protocol):
         ...
 
 
+class VectorMaker(Protocol):
+    """A service that measures texts. Only the official API has it."""
+
+    async def embed(self, request: EmbeddingRequest, call: Call) -> Embeddings:
+        """Return a vector for each text, in the order of the texts."""
+        ...
+
+    async def rank(self, request: RankingRequest, call: Call) -> Ranking: ...
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    started: Started
+    events: AsyncIterator[TranscriptEvent]
+    """Deltas, and one `TranscriptDone` at the end. They may raise GatewayError instead of it."""
+
+
+class Speech(msgspec.Struct, frozen=True):
+    started: Started
+    pieces: AsyncIterator[bytes]
+    """A sound in the form that the request names. They may raise GatewayError."""
+
+
+class SoundMaker(Protocol):
+    """A service that hears and speaks. Only the official API has it."""
+
+    def open_transcript(
+        self, request: TranscriptionRequest, recording: IO[bytes], call: Call
+    ) -> AbstractAsyncContextManager[Transcript]:
+        """Enter when the first words are there."""
+        ...
+
+    def open_speech(self, request: SpeechRequest, call: Call) -> AbstractAsyncContextManager[Speech]:
+        """Enter when the first sound is there."""
+        ...
+
+
 class AccountDesk(Protocol):
     """Looks after the owner's accounts, and checks any refresh token."""
 
@@ -179,6 +219,12 @@ class Services(Protocol):
 
     @property
     def videos(self) -> VideoMaker: ...
+
+    @property
+    def vectors(self) -> VectorMaker: ...
+
+    @property
+    def sounds(self) -> SoundMaker: ...
 
     @property
     def accounts(self) -> AccountDesk: ...
