@@ -32,7 +32,6 @@ from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.images import open_files, open_images
-from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S, ChatGLM, Session, UploadedFile
 from lib.upstreams.chatglm.wire.videos import (
@@ -44,6 +43,7 @@ from lib.upstreams.chatglm.wire.videos import (
     upload_first_frame,
 )
 from lib.upstreams.interface import Call
+from lib.upstreams.silence import stop_time
 
 ORDER_TTL_S = 900.0
 """A repeated order is recognised so long; the SDKs repeat within seconds, or after their ten minutes."""
