@@ -13,6 +13,7 @@ from lib.upstreams.interface import AccountDesk, ImageMaker, Upstream, VideoMake
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.gateway import Gateway
     from lib.upstreams.chatglm.media import ChatGLMMedia
+    from lib.upstreams.official.gateway import OfficialGateway
 
 
 class ProcessServices:
@@ -30,6 +31,13 @@ class ProcessServices:
         from lib.upstreams.chatglm.gateway import Gateway
 
         return Gateway(self.settings)
+
+    @cached_property
+    def official(self) -> OfficialGateway:
+        """The parts that all services of the official API share."""
+        from lib.upstreams.official.gateway import OfficialGateway
+
+        return OfficialGateway(self.settings)
 
     @cached_property
     def upstreams(self) -> tuple[Upstream, ...]:
@@ -60,6 +68,8 @@ class ProcessServices:
     async def aclose(self) -> None:
         if "gateway" in self.__dict__:
             await self.gateway.aclose()
+        if "official" in self.__dict__:
+            await self.official.aclose()
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

@@ -11,6 +11,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from lib.chat.caller import Caller
+from lib.connections import tls_context
 from lib.settings import Settings
 from lib.store import open_store
 from lib.store.seal import AesSivSeal, Unsealed
@@ -25,7 +26,7 @@ from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 from lib.upstreams.chatglm.catalogue import ModelLists, Styles
 from lib.upstreams.chatglm.clean_up import CleanUpLimits
-from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
+from lib.upstreams.chatglm.wire.client import ChatGLM, Config
 
 if TYPE_CHECKING:
     from lib.files.fetcher import Fetcher

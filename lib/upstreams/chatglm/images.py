@@ -20,7 +20,7 @@ from lib.files.made import open_made
 from lib.files.spool import FetchedFile
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
+from lib.upstreams.chatglm.reply import Reply, open_reply
 from lib.upstreams.chatglm.wire.drawing import (
     NO_STYLE,
     Drawing,
@@ -30,6 +30,7 @@ from lib.upstreams.chatglm.wire.drawing import (
 )
 from lib.upstreams.chatglm.wire.models import is_agent_id
 from lib.upstreams.interface import Call, MadeImages
+from lib.upstreams.silence import stop_time
 
 ROUND_PAUSE_S = (0.5, 1.5)
 """The pause between two rounds of one request: a person does not draw again in the same second."""

@@ -29,7 +29,6 @@ from lib.upstreams.chatglm.accounts.callers import accounts_of, for_caller
 from lib.upstreams.chatglm.accounts.client import Operation
 from lib.upstreams.chatglm.conversations import labelled
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
 from lib.upstreams.chatglm.wire.videos import (
@@ -40,6 +39,7 @@ from lib.upstreams.chatglm.wire.videos import (
     video_status,
 )
 from lib.upstreams.interface import Call
+from lib.upstreams.silence import stop_time
 
 POLL_EVERY_S = 2.0
 """The upstream is asked for one video once in this time, also if several clients ask us."""

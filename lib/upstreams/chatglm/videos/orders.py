@@ -31,7 +31,6 @@ from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.images import open_files, open_images
-from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S, ChatGLM, Session, UploadedFile
 from lib.upstreams.chatglm.wire.videos import (
@@ -43,6 +42,7 @@ from lib.upstreams.chatglm.wire.videos import (
     upload_first_frame,
 )
 from lib.upstreams.interface import Call
+from lib.upstreams.silence import stop_time
 
 REPEATED_WAIT_S = 20.0
 """A repeated order waits so long for the first one's id: another instance may be about to get it."""
