@@ -16,6 +16,8 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     """The caller's own spelling."""
     prompt: str = ""
+    file_name: str = ""
+    """The recording's name in the form."""
     form: TranscriptForm = "json"
     stream: bool = False
 

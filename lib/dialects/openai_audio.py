@@ -54,13 +54,17 @@ class _Speech(msgspec.Struct):
 _speech_decoder = msgspec.json.Decoder(_Speech)
 
 
-def parse_transcription(texts: Mapping[str, str], *, has_file: bool) -> TranscriptionRequest:
-    """Read the fields of the form. `language`, `temperature` and the like change nothing upstream."""
-    if not has_file:
+def parse_transcription(texts: Mapping[str, str], *, file_name: str | None) -> TranscriptionRequest:
+    """Read the fields of the form. `language`, `temperature` and the like change nothing upstream.
+
+    Without a file its name is None.
+    """
+    if file_name is None:
         raise missing_field("file")
     return TranscriptionRequest(
         model=read_model(texts.get("model")),
         prompt=texts.get("prompt", ""),
+        file_name=file_name,
         form=_transcript_form(texts.get("response_format")),
         stream=_flag("stream", texts.get("stream", "")),
     )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from lib.settings import Settings
-from lib.upstreams.interface import AccountDesk, ImageMaker, Upstream, VideoMaker
+from lib.upstreams.interface import AccountDesk, ImageMaker, SoundMaker, Upstream, VectorMaker, VideoMaker
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.gateway import Gateway
     from lib.upstreams.chatglm.media import ChatGLMMedia
     from lib.upstreams.official.gateway import OfficialGateway
+    from lib.upstreams.official.media import OfficialMedia
 
 
 class ProcessServices:
@@ -46,12 +47,24 @@ class ProcessServices:
         return (ChatGLMUpstream(self.gateway),)
 
     @property
-    def images(self) -> ImageMaker:
-        return self._media
+    def images(self) -> tuple[ImageMaker, ...]:
+        return self._official_media, self._media
 
     @property
-    def videos(self) -> VideoMaker:
-        return self._media
+    def videos(self) -> tuple[VideoMaker, ...]:
+        return self._official_media, self._media
+
+    @cached_property
+    def vectors(self) -> VectorMaker:
+        from lib.upstreams.official.vectors import OfficialVectors
+
+        return OfficialVectors(self.official)
+
+    @cached_property
+    def sounds(self) -> SoundMaker:
+        from lib.upstreams.official.sounds import OfficialSounds
+
+        return OfficialSounds(self.official)
 
     @cached_property
     def accounts(self) -> AccountDesk:
@@ -64,6 +77,14 @@ class ProcessServices:
         from lib.upstreams.chatglm.media import ChatGLMMedia
 
         return ChatGLMMedia(self.gateway)
+
+    @cached_property
+    def _official_media(self) -> OfficialMedia:
+        from lib.upstreams.official.media import OfficialMedia
+
+        return OfficialMedia(
+            self.official, fetcher=lambda: self.gateway.fetcher, memory=lambda: self.gateway.memory
+        )
 
     async def aclose(self) -> None:
         if "gateway" in self.__dict__:

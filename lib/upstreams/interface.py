@@ -116,6 +116,10 @@ class MadeFile(Protocol):
 class ImageMaker(Protocol):
     """A service that draws."""
 
+    def draws(self, request: ImageRequest, call: Call) -> bool:
+        """Tell whether the model's name means this service."""
+        ...
+
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
         """Enter when the images are made; leaving cleans up. Raise if not a single one was made."""
         ...
@@ -127,6 +131,14 @@ class ImageMaker(Protocol):
 
 class VideoMaker(Protocol):
     """A service that makes videos. Each video has an id that only its caller can use."""
+
+    def films(self, request: VideoRequest, call: Call) -> bool:
+        """Tell whether the model's name means this service."""
+        ...
+
+    def knows(self, video_id: str, call: Call) -> bool:
+        """Tell whether this service made the id for this caller."""
+        ...
 
     async def make(
         self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
@@ -215,10 +227,14 @@ class Services(Protocol):
         ...
 
     @property
-    def images(self) -> ImageMaker: ...
+    def images(self) -> Sequence[ImageMaker]:
+        """The last one takes every name."""
+        ...
 
     @property
-    def videos(self) -> VideoMaker: ...
+    def videos(self) -> Sequence[VideoMaker]:
+        """The last one takes every name."""
+        ...
 
     @property
     def vectors(self) -> VectorMaker: ...

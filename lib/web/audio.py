@@ -47,10 +47,8 @@ async def create_transcription(request: Request) -> Response:
     async with AsyncExitStack() as resources:
         form = resources.enter_context(await read_form(request, limit=await body_limit(request, call)))
         refuse_json(form.json)
-        recording = form.files.get("file")
-        asked = parse_transcription(form.texts, has_file=recording is not None)
-        assert recording is not None  # The dialect refuses a form without it.
-        opened = call.services.sounds.open_transcript(asked, recording, call)
+        asked = parse_transcription(form.texts, file_name=form.file_names.get("file"))
+        opened = call.services.sounds.open_transcript(asked, form.files["file"], call)
         transcript = await resources.enter_async_context(opened)
         headers = reply_headers(transcript.started)
         if asked.stream:

@@ -19,6 +19,15 @@ class ChatGLMMedia:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
+    def draws(self, request: ImageRequest, call: Call) -> bool:  # noqa: ARG002
+        return True
+
+    def films(self, request: VideoRequest, call: Call) -> bool:  # noqa: ARG002
+        return True
+
+    def knows(self, video_id: str, call: Call) -> bool:
+        return jobs.is_known(video_id, call.caller)
+
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
         return images.open_images(self._gateway, request, call)
 

@@ -20,7 +20,7 @@ from lib.errors import InvalidRequest
 
 
 def transcription(**texts: str) -> TranscriptionRequest:
-    return parse_transcription(texts, has_file=True)
+    return parse_transcription(texts, file_name="a.wav")
 
 
 def speech(**fields: Any) -> SpeechRequest:
@@ -28,12 +28,12 @@ def speech(**fields: Any) -> SpeechRequest:
 
 
 def test_a_recording_is_enough() -> None:
-    assert transcription() == TranscriptionRequest()
+    assert transcription() == TranscriptionRequest(file_name="a.wav")
 
 
 def test_all_that_changes_a_transcript_is_read() -> None:
     texts = {"model": "whisper-1", "prompt": "GLM", "response_format": "text", "language": "zh"}
-    wanted = TranscriptionRequest(model="whisper-1", prompt="GLM", form="text")
+    wanted = TranscriptionRequest(model="whisper-1", prompt="GLM", file_name="a.wav", form="text")
     assert transcription(**texts) == wanted
 
 
@@ -62,7 +62,7 @@ def test_a_mistake_in_the_form_is_named(texts: dict[str, str], code: str, param:
 
 def test_a_form_without_a_recording_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        parse_transcription({}, has_file=False)
+        parse_transcription({}, file_name=None)
     assert (caught.value.code, caught.value.param) == ("missing_field", "file")
 
 

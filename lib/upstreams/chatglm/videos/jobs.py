@@ -12,6 +12,7 @@ from typing import IO, ParamSpec, TypeVar
 
 import msgspec
 
+from lib.chat.caller import Caller
 from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import (
     AccountRefused,
@@ -30,7 +31,7 @@ from lib.upstreams.chatglm.accounts.client import Operation
 from lib.upstreams.chatglm.conversations import labelled
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
-from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
+from lib.upstreams.chatglm.videos.orders import Order
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
     add_sound,
@@ -39,16 +40,8 @@ from lib.upstreams.chatglm.wire.videos import (
     video_status,
 )
 from lib.upstreams.interface import Call
-from lib.upstreams.silence import stop_time
+from lib.upstreams.video_waits import POLL_EVERY_S, REPEATED_WAIT_S, WAIT_JITTER, wait_end
 
-POLL_EVERY_S = 2.0
-"""The upstream is asked for one video once in this time, also if several clients ask us."""
-WAIT_JITTER = (1.01, 1.3)
-"""POLL_EVERY_S is multiplied by a number in between: requests that wait together drift apart."""
-MAX_WAIT_S = 1800.0
-"""A request waits this long if no host ends it. A video for a free account takes minutes."""
-MAX_LAMBDA_WAIT_S = 240.0
-"""API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 SOUND_TTL_S = 180.0
@@ -111,13 +104,18 @@ async def make_video(
             raise
         (job, account), wait_s = order.placed, 0.0
     jobs = Videos(gateway, call, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(wait_s, call))
+    return await jobs.wait(job, account, until=wait_end(wait_s, call))
 
 
 async def look_at_video(gateway: Gateway, video_id: str, call: Call) -> VideoState:
     """Return the state of a video. Raise NotFound for an id that this caller never got."""
     jobs = Videos(gateway, call)
     return await jobs.look(*jobs.find(video_id))
+
+
+def is_known(video_id: str, caller: Caller) -> bool:
+    """Tell whether the id was made for this caller, on one of its accounts."""
+    return bool(caller.refresh_tokens) and unseal(video_id, caller, accounts_of(caller)) is not None
 
 
 async def remove_video(gateway: Gateway, video_id: str, call: Call) -> None:
@@ -129,13 +127,6 @@ async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
     """A completed answer was sent. After the second one the upstream's record is deleted."""
     jobs = Videos(gateway, call)
     await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
-
-
-def _wait_until(wait_s: float | None, call: Call) -> float:
-    max_s = MAX_LAMBDA_WAIT_S if call.settings.on_lambda else MAX_WAIT_S
-    wait_s = max_s if wait_s is None else min(wait_s, max_s)
-    until = asyncio.get_running_loop().time() + wait_s
-    return until if call.deadline_at is None else min(until, stop_time(call.deadline_at))
 
 
 class Videos:

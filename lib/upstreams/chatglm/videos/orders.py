@@ -44,9 +44,6 @@ from lib.upstreams.chatglm.wire.videos import (
 from lib.upstreams.interface import Call
 from lib.upstreams.silence import stop_time
 
-REPEATED_WAIT_S = 20.0
-"""A repeated order waits so long for the first one's id: another instance may be about to get it."""
-
 _LOST = (
     "It is not known whether a video was begun, so it was not ordered again; "
     "repeat the request only if a second video does no harm."
