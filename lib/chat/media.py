@@ -61,7 +61,7 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def draws_first_frame(self) -> bool:
         """The upstream first makes an image from the prompt, and then the video from the image."""
-        return self.model.lower() == "cogvideox-pro"
+        return self.model.lower().removeprefix("web/") == "cogvideox-pro"
 
 
 class VideoState(msgspec.Struct, frozen=True, kw_only=True):

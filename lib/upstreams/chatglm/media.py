@@ -5,12 +5,18 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import IO
 
+import msgspec
+
 from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
+from lib.errors import NotFound
 from lib.files.fetcher import FetchedFile
 from lib.upstreams.chatglm import images
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.videos import jobs
 from lib.upstreams.interface import Call, MadeImages
+
+WEB = "web/"
+"""A caller chooses the account by this before a model's name."""
 
 
 class ChatGLMMedia:
@@ -29,7 +35,8 @@ class ChatGLMMedia:
         return jobs.is_known(video_id, call.caller)
 
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
-        return images.open_images(self._gateway, request, call)
+        name = _own_name(request.model, call)
+        return images.open_images(self._gateway, msgspec.structs.replace(request, model=name), call)
 
     def open_files(self, made: MadeImages, call: Call) -> AbstractAsyncContextManager[list[FetchedFile]]:
         return images.open_files(self._gateway, made.images, deadline_at=call.deadline_at)
@@ -37,6 +44,7 @@ class ChatGLMMedia:
     async def make(
         self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
     ) -> VideoState:
+        _own_name(request.model, call)
         return await jobs.make_video(self._gateway, request, call, frame=frame, attempt=attempt)
 
     async def look(self, video_id: str, call: Call) -> VideoState:
@@ -47,3 +55,18 @@ class ChatGLMMedia:
 
     async def note_handed_out(self, video_id: str, call: Call) -> None:
         await jobs.note_handed_out(self._gateway, video_id, call)
+
+
+def _own_name(name: str, call: Call) -> str:
+    """Take `web/` off a model's name. Raise NotFound if the caller has no account for it."""
+    bare = name.strip()
+    if not bare.lower().startswith(WEB):
+        return name
+    if not call.caller.refresh_tokens:
+        raise NotFound(
+            f"The model {name!r} is not known: no account of chatglm.cn is here. The gateway's owner sets "
+            "CHATGLM_REFRESH_TOKENS.",
+            code="model_not_found",
+            param="model",
+        )
+    return bare[len(WEB) :]
