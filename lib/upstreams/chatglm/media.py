@@ -8,7 +8,7 @@ from typing import IO
 import msgspec
 
 from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
-from lib.errors import NotFound
+from lib.errors import InvalidRequest, NotFound
 from lib.files.fetcher import FetchedFile
 from lib.upstreams.chatglm import images
 from lib.upstreams.chatglm.gateway import Gateway
@@ -45,6 +45,12 @@ class ChatGLMMedia:
         self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
     ) -> VideoState:
         _own_name(request.model, call)
+        if request.last_image_url is not None:
+            raise InvalidRequest(
+                "Unsupported 'image_url': chatglm.cn's videos have a first frame, and no last one.",
+                code="unsupported_parameter",
+                param="image_url",
+            )
         return await jobs.make_video(self._gateway, request, call, frame=frame, attempt=attempt)
 
     async def look(self, video_id: str, call: Call) -> VideoState:

@@ -1,4 +1,4 @@
-"""A gateway that may be asked anything: accounts behind its key, little patience, and no way out."""
+"""A gateway that may be asked anything: accounts and a key of the official API, little patience, no way out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator.official.server import OfficialServer
 from tests.conftest import Upstream
 from tests.support.client import KEY
 from tests.support.files import FileServer
@@ -36,15 +37,24 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def official() -> Iterator[OfficialServer]:
+    with OfficialServer() as server:
+        yield server
+
+
+@pytest.fixture
 def asked_gateway(
     gateway: LiveGateway,
     upstream: Upstream,
     environment: pytest.MonkeyPatch,
     files: FileServer,
+    official: OfficialServer,
     loopback_only: None,
 ) -> LiveGateway:
     accounts = [upstream.add_account() for _ in range(2)]
     environment.setenv("CHATGLM_REFRESH_TOKENS", ",".join(account.token for account in accounts))
+    environment.setenv("GLM_API_KEYS", official.official.add_key())
+    environment.setenv("GLM_API_BASE_URL", official.base_url)
     environment.setenv("API_KEYS", KEY)
     environment.setenv("ALLOW_PASSTHROUGH", "true")
     simulator = upstream.base_url.removesuffix("/chatglm")
