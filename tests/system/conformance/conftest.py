@@ -1,4 +1,4 @@
-"""A gateway that may be asked anything: accounts and a key of the official API, little patience, no way out."""
+"""A gateway that may be asked anything: accounts, a key of the official API, little patience, no way out."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def official() -> Iterator[OfficialServer]:
+def official_api(environment: pytest.MonkeyPatch, loopback_only: None) -> Iterator[None]:
+    """Give the gateway a key of the official API, too."""
     with OfficialServer() as server:
-        yield server
+        environment.setenv("GLM_API_KEYS", server.official.add_key())
+        environment.setenv("GLM_API_BASE_URL", server.base_url)
+        yield
 
 
 @pytest.fixture
@@ -48,13 +51,10 @@ def asked_gateway(
     upstream: Upstream,
     environment: pytest.MonkeyPatch,
     files: FileServer,
-    official: OfficialServer,
-    loopback_only: None,
+    official_api: None,
 ) -> LiveGateway:
     accounts = [upstream.add_account() for _ in range(2)]
     environment.setenv("CHATGLM_REFRESH_TOKENS", ",".join(account.token for account in accounts))
-    environment.setenv("GLM_API_KEYS", official.official.add_key())
-    environment.setenv("GLM_API_BASE_URL", official.base_url)
     environment.setenv("API_KEYS", KEY)
     environment.setenv("ALLOW_PASSTHROUGH", "true")
     simulator = upstream.base_url.removesuffix("/chatglm")
