@@ -1,19 +1,26 @@
-"""Facts about the vendor's models that no upstream tells."""
+"""Names of models: the words in them, and the facts about the vendor's models that no upstream tells."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
+Mode = Literal["fast", "thinking", "deep_thinking", "deep_research"]
+
+_AGENT_ID = re.compile(r"[a-z0-9]{24,64}")
 _SEPARATOR = re.compile(r"[-_:/ ]+")
-_SWITCHES = frozenset(
-    (
-        *("think", "thinking", "zero", "deepthink", "deep", "max", "deepresearch", "research"),
-        *("search", "nosearch", "silent"),
-    )
-)
-"""These words in a name choose a mode of the model (docs/models.md)."""
+_MODE_WORDS: dict[str, Mode] = {
+    "think": "thinking",
+    "thinking": "thinking",
+    "zero": "thinking",
+    "deepthink": "deep_thinking",
+    "max": "deep_thinking",
+    "deepresearch": "deep_research",
+}
+_SEARCH_WORDS = {"search": True, "nosearch": False}
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -43,7 +50,53 @@ FACTS = {
 
 def facts_of(name: str) -> ModelFacts | None:
     """Return the facts about the model that a caller's name means, or None if they are not known."""
-    name = name.strip().lower().removeprefix("api/").removeprefix("web/")
-    if name in FACTS:
-        return FACTS[name]
-    return FACTS.get("-".join(word for word in _SEPARATOR.split(name) if word not in _SWITCHES))
+    base = name.strip().lower().removeprefix("api/").removeprefix("web/")
+    return FACTS.get(base) or FACTS.get(ModelWords(base, ()).base)
+
+
+def is_agent_id(name: str) -> bool:
+    return _AGENT_ID.fullmatch(name) is not None
+
+
+class ModelWords:
+    """A caller's name of a model, read word by word. The words that are not switches are the base name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.model: str | None = None
+        self.agent_id: str | None = None
+        self.mode: Mode = "fast"
+        self.web_search: bool | None = None
+        self.silent = False
+        self._by_lower_name = {model.lower(): model for model in known}
+        self.base = name = name.strip().lower()
+        if name in self._by_lower_name:  # Even if a word in it is a switch elsewhere.
+            self.model = self._by_lower_name[name]
+            return
+        words = [word for word in self._joined(_SEPARATOR.split(name)) if not self._is_switch(word)]
+        self.base = "-".join(words)
+        if words and is_agent_id(words[0]):
+            self.agent_id = words[0]
+        else:
+            self.model = self._by_lower_name.get(self.base)
+
+    @staticmethod
+    def _joined(words: list[str]) -> list[str]:
+        """Write `deep-research` and `deep-think` as one word."""
+        joined: list[str] = []
+        for word in words:
+            if joined and joined[-1] == "deep" and f"deep{word}" in _MODE_WORDS:
+                joined[-1] = f"deep{word}"
+            else:
+                joined.append(word)
+        return joined
+
+    def _is_switch(self, word: str) -> bool:
+        if word in _MODE_WORDS:
+            self.mode = _MODE_WORDS[word]
+        elif word in _SEARCH_WORDS:
+            self.web_search = _SEARCH_WORDS[word]
+        elif word == "silent":
+            self.silent = True
+        else:
+            return False
+        return True

@@ -14,6 +14,7 @@ from lib.chat.answer import Answer
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
+from lib.chat.models import is_agent_id
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
 from lib.files.made import open_made
@@ -28,7 +29,6 @@ from lib.upstreams.chatglm.wire.drawing import (
     linked_images,
     nearest_aspect_ratio,
 )
-from lib.upstreams.chatglm.wire.models import is_agent_id
 from lib.upstreams.interface import Call, MadeImages
 from lib.upstreams.silence import stop_time
 

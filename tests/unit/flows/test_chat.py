@@ -98,8 +98,9 @@ async def test_a_missing_ability_is_made_up_for_and_a_present_one_is_left_alone(
     limited = ChatRequest(model="glm", messages=CHAT.messages, stop=("lo",), max_tokens=9)
     events = await ask(FakeUpstream(HELLO), chat=limited)
     assert (text(events), events[-1]) == ("Hel", Finished("stop", Usage(5, 1), "lo"))
-    able = FakeUpstream(HELLO, stop=4, max_tokens=True, usage=True)
-    assert await ask(able, chat=limited) == [event for batch in HELLO for event in batch]
+    counted = Finished("stop", Usage(100, 20))
+    able = FakeUpstream([HELLO[0], [TextDelta("!"), counted]], stop=4, max_tokens=True, usage=True)
+    assert await ask(able, chat=limited) == [*HELLO[0], TextDelta("!"), counted]
 
 
 @pytest.mark.parametrize("patience_s", [None, 0.01], ids=["refused at once", "refused after it began"])

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
+from lib.chat.models import is_agent_id
 from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.wire.models import (
     BUILT_IN_MODELS,
     Target,
-    is_agent_id,
     names_unknown_model,
     offered_names,
     resolve,
