@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from lib.settings import Settings
-from lib.upstreams.interface import AccountDesk, ImageMaker, SoundMaker, Upstream, VectorMaker, VideoMaker
+from lib.upstreams.interface import (
+    AccountDesk,
+    ImageMaker,
+    SoundMaker,
+    TokenCounter,
+    Upstream,
+    VectorMaker,
+    VideoMaker,
+)
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.gateway import Gateway
@@ -53,6 +61,12 @@ class ProcessServices:
     @property
     def videos(self) -> tuple[VideoMaker, ...]:
         return self._official_media, self._media
+
+    @cached_property
+    def tokenizer(self) -> TokenCounter:
+        from lib.upstreams.official.tokenizer import Tokenizer
+
+        return Tokenizer(self.official)
 
     @cached_property
     def vectors(self) -> VectorMaker:

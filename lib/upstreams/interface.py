@@ -157,6 +157,14 @@ class VideoMaker(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """A service that counts a prompt's tokens."""
+
+    async def count(self, chat: ChatRequest, call: Call) -> int | None:
+        """Return None if it cannot tell. It never raises GatewayError."""
+        ...
+
+
 class VectorMaker(Protocol):
     """A service that measures texts. Only the official API has it."""
 
@@ -235,6 +243,9 @@ class Services(Protocol):
     def videos(self) -> Sequence[VideoMaker]:
         """The last one takes every name."""
         ...
+
+    @property
+    def tokenizer(self) -> TokenCounter: ...
 
     @property
     def vectors(self) -> VectorMaker: ...

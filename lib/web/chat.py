@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
+from lib.chat.request import ChatRequest
 from lib.chat.size import require_room
+from lib.chat.usage import count_prompt
 from lib.dialects.interface import (
     Address,
     AskedT,
@@ -27,6 +29,7 @@ from lib.dialects.interface import (
 )
 from lib.errors import Overloaded
 from lib.flows.chat import open_reply
+from lib.flows.counting import reported_tokens
 from lib.settings import Settings
 from lib.tasks import Crowded, Threads
 from lib.upstreams.interface import Call
@@ -75,19 +78,25 @@ def chat_endpoint(dialect: Dialect[AskedT], **params: str) -> Endpoint:
 
 
 def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
-    """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
+    """Make an endpoint that counts a prompt's tokens, or estimates them."""
 
     async def count_tokens(request: Request) -> Response:
-        _, asked = await read_asked(request, dialect, params)
+        call, asked = await read_asked(request, dialect, params)
         require_room(asked.chat)
-        # In a thread: a long prompt takes a second, and the count is made in small steps.
-        try:
-            counted = await COUNTING.run(lambda: dialect.count(asked))
-        except Crowded:
-            raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
-        return Response(counted, media_type="application/json")
+        reported = await reported_tokens(asked.chat, call)
+        tokens = await _estimated_tokens(asked.chat) if reported is None else reported
+        headers = {"x-glm-usage": "estimated" if reported is None else "reported"}
+        return Response(dialect.count(tokens), headers=headers, media_type="application/json")
 
     return count_tokens
+
+
+async def _estimated_tokens(chat: ChatRequest) -> int:
+    """Count in a thread: a long prompt takes a second, and the count is made in small steps."""
+    try:
+        return await COUNTING.run(lambda: count_prompt(chat))
+    except Crowded:
+        raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
 
 
 async def read_asked(
