@@ -66,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     capture_dir: str | None = None
     log_level: str = "INFO"
 
+    @property
+    def first_default_model(self) -> str:
+        """The model of a request that names none: the account's comes first."""
+        only_official = bool(self.official_keys) and not self.refresh_tokens
+        return self.official_default_model if only_official else self.default_model
+
     def __repr__(self) -> str:
         counts = f"accounts={len(self.refresh_tokens)}, official_keys={len(self.official_keys)}"
         return f"Settings({counts}, api_keys={len(self.api_keys)}, …)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,14 @@ _MODE_WORDS: dict[str, Mode] = {
     "deepresearch": "deep_research",
 }
 _SEARCH_WORDS = {"search": True, "nosearch": False}
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A model that can be asked for."""
+
+    name: str
+    owner: str = "chatglm"
+    """The service that answers with it: `chatglm`, or the vendor's official API, `z-ai`."""
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -54,8 +62,22 @@ def facts_of(name: str) -> ModelFacts | None:
     return FACTS.get(base) or FACTS.get(ModelWords(base, ()).base)
 
 
+def names_agent(name: str) -> bool:
+    """Tell whether a caller's name is the id of an agent, with or without words behind it."""
+    return ModelWords(name, ()).agent_id is not None
+
+
 def is_agent_id(name: str) -> bool:
     return _AGENT_ID.fullmatch(name) is not None
+
+
+def find_name(wanted: str, known: Collection[str]) -> str | None:
+    """Return the model that a caller's name means, as a whole or without the words that are switches."""
+    whole = wanted.strip().lower()
+    if whole in known:
+        return whole
+    base = ModelWords(whole, ()).base
+    return base if base in known else None
 
 
 class ModelWords:

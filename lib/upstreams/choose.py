@@ -1,4 +1,4 @@
-"""The services of a process: which upstreams there are, under which settings."""
+"""The services of a process, and the rule that chooses the upstreams of a chat (docs/official.md)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import msgspec
+
+from lib.chat.caller import Caller
+from lib.chat.request import ChatRequest
+from lib.errors import NotFound
 from lib.settings import Settings
 from lib.upstreams.interface import (
     AccountDesk,
+    Candidate,
     ImageMaker,
     SoundMaker,
     TokenCounter,
@@ -21,8 +27,10 @@ from lib.upstreams.interface import (
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.gateway import Gateway
     from lib.upstreams.chatglm.media import ChatGLMMedia
+    from lib.upstreams.chatglm.upstream import ChatGLMUpstream
     from lib.upstreams.official.gateway import OfficialGateway
     from lib.upstreams.official.media import OfficialMedia
+    from lib.upstreams.official.upstream import OfficialUpstream
 
 
 class ProcessServices:
@@ -49,10 +57,59 @@ class ProcessServices:
         return OfficialGateway(self.settings)
 
     @cached_property
-    def upstreams(self) -> tuple[Upstream, ...]:
+    def web(self) -> ChatGLMUpstream:
         from lib.upstreams.chatglm.upstream import ChatGLMUpstream
 
-        return (ChatGLMUpstream(self.gateway),)
+        return ChatGLMUpstream(self.gateway)
+
+    @cached_property
+    def api(self) -> OfficialUpstream:
+        from lib.upstreams.official.upstream import OfficialUpstream
+
+        return OfficialUpstream(self.official)
+
+    def upstreams_of(self, caller: Caller) -> tuple[Upstream, ...]:
+        if not caller.official_keys:
+            return (self.web,)
+        return (self.web, self.api) if caller.refresh_tokens else (self.api,)
+
+    def candidates(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
+        prefix, _, rest = chat.model.strip().partition("/")
+        match prefix.lower() if rest else "":
+            case "api":
+                _require(caller.official_keys, chat, "a key of the official API: set GLM_API_KEYS")
+                return (Candidate(self.api, chat),)
+            case "web":
+                _require(caller.refresh_tokens, chat, "an account: set CHATGLM_REFRESH_TOKENS")
+                return self._of_account(msgspec.structs.replace(chat, model=rest), caller)
+        if not caller.official_keys:
+            return (Candidate(self.web, chat),)
+        if self._is_of_account(chat, caller):
+            return self._of_account(chat, caller)
+        return (Candidate(self.api, chat),)
+
+    def _is_of_account(self, chat: ChatRequest, caller: Caller) -> bool:
+        """Apply the rule to a name without a prefix, for a caller with a key of the official API."""
+        if not caller.refresh_tokens:
+            return False
+        return self.web.offers(chat.model, caller) or not self.api.offers(chat.model, caller)
+
+    def _of_account(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
+        """Return the account, and behind it FALLBACK_MODEL for the owner.
+
+        No other upstream can continue a conversation that the account keeps.
+        """
+        first, model = Candidate(self.web, chat), self.settings.fallback_model
+        if not (model and caller.is_owner and caller.official_keys) or chat.conversation_id:
+            return (first,)
+        other = msgspec.structs.replace(chat, model=f"api/{model}")
+        return (first, Candidate(self.api, other, is_fallback=True))
+
+    async def prove(self, caller: Caller) -> None:
+        if caller.refresh_tokens or not caller.official_keys:
+            await self.accounts.prove(caller)
+        else:
+            await self.official.prove(caller)
 
     @property
     def images(self) -> tuple[ImageMaker, ...]:
@@ -105,6 +162,13 @@ class ProcessServices:
             await self.gateway.aclose()
         if "official" in self.__dict__:
             await self.official.aclose()
+
+
+def _require(credentials: tuple[str, ...], chat: ChatRequest, need: str) -> None:
+    if not credentials:
+        raise NotFound(
+            f"The model {chat.model.strip()!r} needs {need}.", code="model_not_found", param="model"
+        )
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

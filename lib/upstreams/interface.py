@@ -68,6 +68,15 @@ class Reply(Protocol):
         ...
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """An upstream that may answer a chat, and the chat with the model's name in that upstream's words."""
+
+    upstream: Upstream
+    chat: ChatRequest
+    is_fallback: bool = False
+    """It answers only if the upstream before it cannot."""
+
+
 class Upstream(Protocol):
     """A service that answers chats."""
 
@@ -101,6 +110,8 @@ class Upstream(Protocol):
 class MadeImages(msgspec.Struct, frozen=True):
     images: tuple[ImageMade, ...]
     started: Started
+    upstream: str
+    """Its name, as in `x-glm-upstream`."""
 
 
 class MadeFile(Protocol):
@@ -229,9 +240,16 @@ class Services(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    @property
-    def upstreams(self) -> Sequence[Upstream]:
-        """In the order in which a chat asks them."""
+    def upstreams_of(self, caller: Caller) -> Sequence[Upstream]:
+        """Return the upstreams that serve the caller, in the order of their lists of models."""
+        ...
+
+    def candidates(self, chat: ChatRequest, caller: Caller) -> Sequence[Candidate]:
+        """Return the upstreams for a chat, in the order of asking. Raise NotFound if none has the model."""
+        ...
+
+    async def prove(self, caller: Caller) -> None:
+        """Raise the refusal if no upstream has taken a token or key of the caller's, or takes one now."""
         ...
 
     @property

@@ -50,7 +50,7 @@ async def create_transcription(request: Request) -> Response:
         asked = parse_transcription(form.texts, file_name=form.file_names.get("file"))
         opened = call.services.sounds.open_transcript(asked, form.files["file"], call)
         transcript = await resources.enter_async_context(opened)
-        headers = reply_headers(transcript.started)
+        headers = reply_headers(transcript.started, upstream="api")
         if asked.stream:
             return EventStreamResponse(
                 _frames(transcript),
@@ -70,7 +70,7 @@ async def create_speech(request: Request) -> Response:
         speech = await resources.enter_async_context(call.services.sounds.open_speech(asked, call))
         return PiecesResponse(
             speech.pieces,
-            reply_headers(speech.started),
+            reply_headers(speech.started, upstream="api"),
             media_type=SOUND_TYPES[asked.form],
             resources=resources.pop_all(),
         )

@@ -46,12 +46,15 @@ A refusal comes within milliseconds after acceptance and becomes a real HTTP sta
 longer, the client still gets its headers.
 """
 
+FALLBACK_PATIENCE_S = 5.0
+"""The same if another model may answer: its headers tell that only before the stream has begun."""
+
 COUNTING = Threads("count", threads=1, max_waiting=64)
 
 
 def patience_of(settings: Settings) -> float:
     """Return the patience of a stream: a heartbeat is due no later than its interval after acceptance."""
-    return min(PATIENCE_S, settings.heartbeat_s)
+    return min(FALLBACK_PATIENCE_S if settings.fallback_model else PATIENCE_S, settings.heartbeat_s)
 
 
 @overload
@@ -117,7 +120,7 @@ async def answer_chat(
     settings = call.settings
     how = Rendering(
         created=_unix_time(),
-        model=asked.chat.model or settings.default_model,
+        model=asked.chat.model or settings.first_default_model,
         request_id=call.trace.request_id,
         answer_id=answer_id,
         clock=_unix_time,
@@ -130,7 +133,7 @@ async def answer_chat(
             form: StreamForm = getattr(asked, "stream_form", StreamForm(EVENTS_TYPE, dialect.HEARTBEAT))
             return EventStreamResponse(
                 render_stream(reply, dialect.renderer(asked, how)),
-                reply_headers(reply.started),
+                reply_headers(reply.started, upstream=reply.upstream, fallback=reply.fallback),
                 resources=resources.pop_all(),
                 heartbeat_s=settings.heartbeat_s,
                 heartbeat=form.heartbeat,
@@ -138,7 +141,8 @@ async def answer_chat(
             )
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
-        return OwningResponse(content, reply_headers(reply.started), resources=resources.pop_all())
+        headers = reply_headers(reply.started, upstream=reply.upstream, fallback=reply.fallback)
+        return OwningResponse(content, headers, resources=resources.pop_all())
 
 
 def _unix_time() -> int:

@@ -32,7 +32,7 @@ async def create_embeddings(request: Request) -> Response:
     call = call_of(request)
     asked = parse_embedding_request(await read_body(request, limit=await body_limit(request, call)))
     made = await call.services.vectors.embed(asked, call)
-    headers = reply_headers(made.started)
+    headers = reply_headers(made.started, upstream="api")
     return PiecesResponse(_pieces(made, asked), headers, media_type="application/json")
 
 
@@ -42,7 +42,7 @@ async def create_ranking(request: Request) -> Response:
     ranking = await call.services.vectors.rank(asked, call)
     started = ranking.started
     content = render_ranking(ranking, asked, answer_id=started.id, model=asked.model or started.model)
-    return Response(content, headers=reply_headers(started), media_type="application/json")
+    return Response(content, headers=reply_headers(started, upstream="api"), media_type="application/json")
 
 
 async def _pieces(made: Embeddings, asked: EmbeddingRequest) -> AsyncIterator[bytes]:

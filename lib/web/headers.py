@@ -11,12 +11,14 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 MAX_MODEL_CHARS = 64
 
 
-def reply_headers(started: Started) -> dict[str, str]:
-    """Name the model and its account. The usage is always an estimate."""
+def reply_headers(started: Started, *, upstream: str = "web", fallback: str = "") -> dict[str, str]:
+    """Name the upstream, the model and its account, and the reason if it is the fallback's answer."""
     headers = {
+        "x-glm-upstream": upstream,
         "x-glm-model": printable_model(started.model),
         "x-glm-account": started.account,
-        "x-glm-usage": "estimated",
+        "x-glm-fallback": fallback,
+        "x-glm-usage": "reported" if upstream == "api" else "estimated",
     }
     return {name: value for name, value in headers.items() if value}
 

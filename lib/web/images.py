@@ -31,7 +31,7 @@ async def create_images(request: Request) -> Response:
     created = int(time.time())
     async with AsyncExitStack() as resources:
         made = await resources.enter_async_context(open_images(asked, call))
-        headers = reply_headers(made.started)
+        headers = reply_headers(made.started, upstream=made.upstream)
         if asked.form == "url":
             answer = render_images(made.images, created=created)
             return OwningResponse(answer, headers, resources=resources.pop_all())

@@ -77,7 +77,7 @@ async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> As
                 break
             await resources.aclose()
             await asyncio.sleep(uniform(*ROUND_PAUSE_S))
-        yield MadeImages(tuple(made.values())[: request.n], reply.started)
+        yield MadeImages(tuple(made.values())[: request.n], reply.started, "web")
 
 
 def open_files(

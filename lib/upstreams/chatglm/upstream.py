@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from lib.chat.caller import Caller
+from lib.chat.models import find_name, names_agent
 from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
@@ -32,6 +34,11 @@ class ChatGLMUpstream:
         """Return its models, each also with the suffixes that switch its mode."""
         accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
         return offered_names(await self._gateway.models.offered(accounts))
+
+    def offers(self, name: str, caller: Caller) -> bool:
+        """Tell whether a name is known to be the account's: a model of its list, or an agent's id."""
+        known = self._gateway.models.known(accounts_of(caller))
+        return find_name(name, known) is not None or names_agent(name)
 
     def serves(self, name: str) -> bool:
         """Take every name, an agent's id or the default model's, but those of the official API."""

@@ -107,7 +107,7 @@ def decode(answer: Answer, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def started(told: Told | Opened, call: Call, *, model: str, answer_id: str = "") -> Started:
-    call.trace.model = model
+    call.trace.upstream, call.trace.model = "api", model
     return Started(answer_id, model, told.key.label)
 
 

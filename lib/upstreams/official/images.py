@@ -69,7 +69,7 @@ async def open_images(
         raise failures[0]
     if failures:
         log.warning("fewer images than asked for", extra={"error": failures[0].summary, "made": len(made)})
-    yield MadeImages(tuple(ImageMade(image.url) for image in made), made[0].started)
+    yield MadeImages(tuple(ImageMade(image.url) for image in made), made[0].started, "api")
 
 
 def _body(request: ImageRequest, model: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from lib.chat.caller import Caller
+from lib.chat.models import find_name
 from lib.chat.request import ChatRequest
 from lib.upstreams.interface import Abilities, Call
 from lib.upstreams.official.gateway import OfficialGateway, keys_of
@@ -43,6 +45,10 @@ class OfficialUpstream:
     async def models(self, call: Call) -> tuple[str, ...]:
         keys = keys_of(call.caller)
         return await self._gateway.models.offered(keys) if keys else ()
+
+    def offers(self, name: str, caller: Caller) -> bool:
+        """Tell whether a name is of the table or of the vendor's list, with or without words in it."""
+        return find_name(name, self._gateway.models.known(keys_of(caller))) is not None
 
     def serves(self, name: str) -> bool:
         """Take every name that says `api/`: the API itself knows whether it has the model."""

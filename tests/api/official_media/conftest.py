@@ -1,4 +1,4 @@
-"""The simulated official API on a real socket, and a gateway that has a key of it, and no account."""
+"""A gateway that has a key of the official API, and no account."""
 
 from __future__ import annotations
 
@@ -13,26 +13,6 @@ from simulator.official.app import Official
 from simulator.official.server import OfficialServer
 from tests.support.client import KEY, Client
 from tests.support.live import LiveGateway
-
-
-@pytest.fixture(scope="session")
-def official_server() -> Iterator[OfficialServer]:
-    with OfficialServer() as server:
-        yield server
-
-
-@pytest.fixture
-def official(official_server: OfficialServer) -> Iterator[Official]:
-    """Give a clean official API; hold at the end that nothing odd was sent to it."""
-    official = official_server.official
-    official.reset(keys=True)
-    yield official
-    try:
-        assert official.violations == []
-        assert official.active() == 0
-    finally:
-        official.region = "bigmodel"
-        official.reset(keys=True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from lib.chat.models import FACTS, ModelWords, facts_of
+from lib.chat.models import FACTS, ModelWords, facts_of, find_name
 from lib.chat.request import ChatRequest, Effort
 
 Thinking = Literal["always", "effort", "type", "never"]
@@ -78,15 +78,6 @@ def model_named(name: str) -> Model:
 def is_offered(name: str) -> bool:
     """Tell whether a name of the vendor's list is for the general API."""
     return name not in PLAN_ONLY and not name.endswith("-highspeed")
-
-
-def find_name(wanted: str, known: frozenset[str]) -> str | None:
-    """Return the model that a caller's name means, as a whole or without the words that are switches."""
-    whole = wanted.strip().lower()
-    if whole in known:
-        return whole
-    base = ModelWords(whole, ()).base
-    return base if base in known else None
 
 
 def resolve(chat: ChatRequest, *, known: frozenset[str], default_model: str) -> Target:
