@@ -19,7 +19,7 @@ from lib.flows.plan import Planned
 from lib.settings import Settings
 from lib.tasks import beside
 from lib.trace import Trace
-from lib.upstreams.interface import Abilities, Batch, Call
+from lib.upstreams.interface import Abilities, Batch, Call, Candidate
 
 STARTED = Started("id", "glm", "label")
 HELLO: list[Batch] = [[STARTED, TextDelta("Hello")], [TextDelta("!"), Finished("stop")]]
@@ -71,8 +71,12 @@ class FakeReply:
             yield batch
 
 
-def call(*upstreams: FakeUpstream) -> Call:
-    services = SimpleNamespace(settings=Settings(), upstreams=upstreams)
+def call(*upstreams: FakeUpstream, fallback: FakeUpstream | None = None) -> Call:
+    def candidates(chat: ChatRequest, _caller: Caller) -> list[Candidate]:
+        spare = [] if fallback is None else [Candidate(fallback, chat, is_fallback=True)]
+        return [*[Candidate(upstream, chat) for upstream in upstreams], *spare]
+
+    services: Any = SimpleNamespace(settings=Settings(), candidates=candidates)
     return Call(services=services, caller=Caller((), is_owner=True), trace=Trace())
 
 

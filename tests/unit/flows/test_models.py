@@ -10,6 +10,7 @@ from lib.flows.models import find_model, list_models
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.catalogue import ModelLists
 from lib.upstreams.chatglm.wire.models import offered_names
+from lib.upstreams.interface import Call
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 
@@ -21,12 +22,16 @@ def caller(*accounts: SimulatedAccount) -> Caller:
     return Caller(tuple(account.token for account in accounts), is_owner=True)
 
 
+async def names_of(call: Call) -> tuple[str, ...]:
+    return tuple(model.name for model in await list_models(call))
+
+
 async def test_the_list_is_the_accounts_and_is_asked_for_once(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=NEWER)
     for _ in range(3):
-        assert await list_models(flow.calling(caller(account))) == offered_names(("glm-6",))
+        assert await names_of(flow.calling(caller(account))) == offered_names(("glm-6",))
     assert upstream.count("operation/detail") == 1
 
 
@@ -34,9 +39,9 @@ async def test_whoever_asks_meanwhile_takes_what_is_known(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=NEWER, delay_s=0.1)
-    first = asyncio.ensure_future(list_models(flow.calling(caller(account))))
+    first = asyncio.ensure_future(names_of(flow.calling(caller(account))))
     await asyncio.sleep(0)
-    assert await list_models(flow.calling(caller(account))) == BUILT_IN
+    assert await names_of(flow.calling(caller(account))) == BUILT_IN
     assert await first == offered_names(("glm-6",))
 
 
@@ -46,12 +51,12 @@ async def test_where_the_upstream_cannot_say_the_built_in_list_serves(
 ) -> None:
     upstream.sim.fail("operation/detail", status=200, body=body, times=5)
     for _ in range(2):
-        assert await list_models(flow.calling(caller(account))) == BUILT_IN
+        assert await names_of(flow.calling(caller(account))) == BUILT_IN
     assert upstream.count("operation/detail") == 1, "a failure is not repeated at once"
 
 
 async def test_without_an_account_the_built_in_list_serves(flow: Flow, upstream: Upstream) -> None:
-    assert await list_models(flow.calling(caller())) == BUILT_IN
+    assert await names_of(flow.calling(caller())) == BUILT_IN
     assert upstream.sim.calls == []
 
 
@@ -88,14 +93,14 @@ async def test_a_strangers_dead_token_decides_nobody_elses_list(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
     stranger = Caller(("a.b.c",), is_owner=False)
-    assert await list_models(flow.calling(stranger)) == BUILT_IN
+    assert await names_of(flow.calling(stranger)) == BUILT_IN
     upstream.sim.fail("operation/detail", body=NEWER, status=200)
-    assert await list_models(flow.calling(caller(account))) == offered_names(("glm-6",))
+    assert await names_of(flow.calling(caller(account))) == offered_names(("glm-6",))
 
 
 async def test_the_lists_of_many_callers_are_forgotten_in_time(flow: Flow, account: SimulatedAccount) -> None:
     gateway = flow.gateway
     gateway.models = ModelLists(gateway.client, max_lists=1)
-    await list_models(flow.calling(Caller(("a.b.c",), is_owner=False)))
-    await list_models(flow.calling(caller(account)))
+    await names_of(flow.calling(Caller(("a.b.c",), is_owner=False)))
+    await names_of(flow.calling(caller(account)))
     assert list(gateway.models._lists) == [parse_account(account.token).key]
