@@ -64,9 +64,9 @@ def render_embeddings(made: Embeddings, form: VectorForm, model: str) -> Iterato
     yield b"]," + msgspec.json.encode(tail)[1:]
 
 
-def _base64(vector: array[float]) -> bytes:
-    """Encode float32, the lowest byte first: OpenAI's SDKs read it with numpy on any machine."""
-    if sys.byteorder == "big":
+def _base64(vector: array[float], byte_order: str = sys.byteorder) -> bytes:
+    """Encode float32, the lowest byte first: OpenAI's SDKs read it so."""
+    if byte_order == "big":
         vector = vector[:]
         vector.byteswap()
     return b'"%b"' % b64encode(vector.tobytes())

@@ -12,7 +12,7 @@ import pytest
 
 from lib.chat.events import Started
 from lib.chat.vectors import EmbeddingRequest, Embeddings
-from lib.dialects.openai_embeddings import MAX_INPUTS, parse_embedding_request, render_embeddings
+from lib.dialects.openai_embeddings import MAX_INPUTS, _base64, parse_embedding_request, render_embeddings
 from lib.errors import InvalidRequest
 
 STARTED = Started("id", model="embedding-3", account="0badcafe")
@@ -93,3 +93,9 @@ def test_base64_is_float32_with_the_lowest_byte_first() -> None:
 def test_each_vector_is_a_piece_of_its_own() -> None:
     pieces = list(render_embeddings(made("d", [1.0], [2.0], [3.0]), "float", "m"))
     assert len(pieces) == 5
+
+
+def test_a_machine_with_the_highest_byte_first_swaps_them() -> None:
+    vector = array("f", [0.5])
+    assert b64decode(_base64(vector, "big")[1:-1]) == array("f", [0.5]).tobytes()[::-1]
+    assert vector == array("f", [0.5])
