@@ -42,6 +42,7 @@ def test_a_recording_becomes_text(official_client: Client, official: Official) -
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"text": SAID}
     assert answer.headers["x-glm-model"] == "glm-asr-2512"
+    assert answer.headers["x-glm-upstream"] == "api"
     form = sent(official, "audio/transcriptions")
     assert (form["model"], form["prompt"], form["stream"]) == ("glm-asr-2512", "names", "false")
     assert form["file"]["content_type"] == "audio/wav"
@@ -157,6 +158,7 @@ def test_words_become_a_wav(official_client: Client, official: Official) -> None
     assert answer.content == wav_of(make_sound("Hello"))
     assert answer.headers["content-type"] == "audio/wav"
     assert answer.headers["x-glm-model"] == "glm-tts"
+    assert answer.headers["x-glm-upstream"] == "api"
     assert sent(official, "audio/speech") == {
         "model": "glm-tts",
         "input": "Hello",

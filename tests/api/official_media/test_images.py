@@ -125,7 +125,9 @@ def both(official_client: Client, account: SimulatedAccount, environment: pytest
 def test_with_both_the_name_chooses(
     both: Client, official: Official, upstream: Upstream, model: str, *, is_official: bool
 ) -> None:
-    assert draw(both, model).status_code == 200
+    answer = draw(both, model)
+    assert answer.status_code == 200
+    assert answer.headers["x-glm-upstream"] == ("api" if is_official else "web")
     assert (len(bodies(official)), len(upstream.chats())) == ((1, 0) if is_official else (0, 1))
 
 

@@ -39,6 +39,7 @@ def test_a_text_becomes_its_vector(official_client: Client, official: Official, 
     }
     assert bodies(official, "embeddings") == [{"model": "embedding-3", "input": ["hello"], "dimensions": 256}]
     assert answer.headers["x-glm-model"] == "embedding-3"
+    assert (answer.headers["x-glm-upstream"], answer.headers["x-glm-usage"]) == ("api", "reported")
     assert answer.headers["x-glm-account"] == Key(official_key).label
 
 
