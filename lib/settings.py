@@ -46,8 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The owner's keys of the vendor's official API."""
     official_base_url: str = "https://open.bigmodel.cn/api/paas/v4"
     official_default_model: str = "glm-4.5-flash"
-    fallback_model: str = ""
-    """A model of the official API that answers when the account cannot. Empty means none."""
+    fallback_model: str | None = None
+    """A model of the official API that answers when the account cannot."""
     web_search: bool = False
     tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()

@@ -13,6 +13,7 @@ from lib.chat.caller import Caller
 from lib.chat.request import ChatRequest
 from lib.errors import NotFound
 from lib.settings import Settings
+from lib.upstreams.condition import KeyHealth
 from lib.upstreams.interface import (
     AccountDesk,
     Candidate,
@@ -110,6 +111,13 @@ class ProcessServices:
             await self.accounts.prove(caller)
         else:
             await self.official.prove(caller)
+
+    async def keys(self, until: float) -> list[KeyHealth]:
+        if not self.settings.official_keys:
+            return []
+        from lib.upstreams.official.check import check_keys
+
+        return await check_keys(self.official, until)
 
     @property
     def images(self) -> tuple[ImageMaker, ...]:

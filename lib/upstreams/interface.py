@@ -18,7 +18,7 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
-from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
+from lib.upstreams.condition import AccountHealth, ClockHealth, KeyHealth, StoreHealth, TokenStatus
 
 if TYPE_CHECKING:  # A chat does not import them.
     from lib.chat.audio import SpeechRequest, TranscriptEvent, TranscriptionRequest
@@ -250,6 +250,10 @@ class Services(Protocol):
 
     async def prove(self, caller: Caller) -> None:
         """Raise the refusal if no upstream has taken a token or key of the caller's, or takes one now."""
+        ...
+
+    async def keys(self, until: float) -> list[KeyHealth]:
+        """Check each of the owner's keys of the official API, at the latest until then."""
         ...
 
     @property

@@ -46,7 +46,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.drawing_assistant_id == "65a232c082ff90a2ad2f15e2"
     assert settings.default_model == "glm-5.3-flash"
     assert settings.web_search is False
-    assert (settings.official_keys, settings.fallback_model) == ((), "")
+    assert (settings.official_keys, settings.fallback_model) == ((), None)
     assert settings.official_base_url == "https://open.bigmodel.cn/api/paas/v4"
     assert settings.official_default_model == "glm-4.5-flash"
     assert settings.store == MemorySettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +12,19 @@ import pytest
 
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, Finished, ReplyEvent, Started, TextDelta, Usage
-from lib.chat.request import ChatRequest, Message, TextPart
-from lib.errors import GatewayError, InvalidRequest, NoAccountAvailable, Throttled, UpstreamTimeout
+from lib.chat.request import ChatRequest, ImagePart, Message, TextPart
+from lib.errors import (
+    AccountBusy,
+    AccountRefused,
+    ConversationNotFound,
+    GatewayError,
+    InvalidRequest,
+    NoAccountAvailable,
+    ShuttingDown,
+    Throttled,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from lib.flows.chat import open_reply
 from lib.flows.plan import Planned
 from lib.settings import Settings
@@ -73,8 +84,10 @@ class FakeReply:
 
 def call(*upstreams: FakeUpstream, fallback: FakeUpstream | None = None) -> Call:
     def candidates(chat: ChatRequest, _caller: Caller) -> list[Candidate]:
-        spare = [] if fallback is None else [Candidate(fallback, chat, is_fallback=True)]
-        return [*[Candidate(upstream, chat) for upstream in upstreams], *spare]
+        served: list[Any] = list(upstreams)
+        other: Any = fallback
+        spare = [] if fallback is None else [Candidate(other, chat, is_fallback=True)]
+        return [*[Candidate(upstream, chat) for upstream in served], *spare]
 
     services: Any = SimpleNamespace(settings=Settings(), candidates=candidates)
     return Call(services=services, caller=Caller((), is_owner=True), trace=Trace())
@@ -127,6 +140,47 @@ async def test_the_last_refusal_is_raised_if_no_upstream_is_left() -> None:
         await ask(FakeUpstream([Throttled("first")]), FakeUpstream([Throttled("second")]))
     with pytest.raises(NoAccountAvailable, match="No upstream"):
         await ask(FakeUpstream(serves=False))
+
+
+@pytest.mark.parametrize("patience_s", [None, 0.01])
+@pytest.mark.parametrize(
+    "refusal",
+    [Throttled("x"), AccountBusy("x"), AccountRefused("x"), UpstreamTimeout("x"), UpstreamError("x")],
+)
+async def test_the_fallback_answers_if_the_upstream_cannot(
+    refusal: GatewayError, patience_s: float | None
+) -> None:
+    asked = call(FakeUpstream([refusal]), fallback=FakeUpstream(HELLO))
+    async with open_reply(CHAT, asked, patience_s=patience_s) as reply:
+        assert text([event async for batch in reply for event in batch]) == "Hello!"
+        assert reply.fallback == refusal.code == asked.trace.fallback
+
+
+@pytest.mark.parametrize("refusal", [InvalidRequest("x"), ConversationNotFound("x"), ShuttingDown("x")])
+async def test_the_fallback_does_not_answer_for_another_reason(refusal: GatewayError) -> None:
+    spare = FakeUpstream(HELLO)
+    with pytest.raises(type(refusal)):
+        async with open_reply(CHAT, call(FakeUpstream([refusal]), fallback=spare)):
+            pass
+    assert spare.asked == []
+
+
+@pytest.mark.parametrize(("able", "answers"), [({}, False), ({"images": True}, True)])
+async def test_the_fallback_must_take_the_images_of_the_chat(able: dict[str, Any], *, answers: bool) -> None:
+    seen = ChatRequest(model="glm", messages=(Message("user", (ImagePart("data:,x"),)),))
+    spare = FakeUpstream(HELLO, **able)
+    asked = call(FakeUpstream([Throttled("x")]), fallback=spare)
+    with nullcontext() if answers else pytest.raises(Throttled):
+        async with open_reply(seen, asked):
+            pass
+    assert bool(spare.asked) is answers
+
+
+async def test_the_first_refusal_is_raised_if_the_fallback_refuses_too() -> None:
+    asked = call(FakeUpstream([Throttled("first")]), fallback=FakeUpstream([AccountRefused("second")]))
+    with pytest.raises(Throttled, match="first"):
+        async with open_reply(CHAT, asked):
+            pass
 
 
 async def test_nothing_is_tried_again_after_the_first_content() -> None:
