@@ -118,7 +118,7 @@ class OfficialVectors:
 
 
 def _require_dimensions(model: str, wanted: int | None) -> None:
-    """Refuse a number that the model does not make. Of a model that is not in our table, the API knows."""
+    """Refuse a number that the model does not make. The API knows about a model that is not in our table."""
     known = names.EMBEDDINGS.get(model)
     if wanted is not None and known is not None and wanted not in known:
         allowed = " or ".join(map(str, known))

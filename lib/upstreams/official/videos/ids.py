@@ -20,7 +20,7 @@ class VideoJob(msgspec.Struct, frozen=True, array_like=True):
     """The caller's own spelling."""
     seconds: int = 0
     size: str = ""
-    """Of both: as it was ordered. The API's answer does not say it."""
+    """Both are as they were ordered. The API's answer does not say them."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
