@@ -110,11 +110,6 @@ class Decoder:
         self._reason = ""
         self._usage = Usage(0, 0)
 
-    @property
-    def accepted(self) -> bool:
-        """The API has begun to answer."""
-        return bool(self.id)
-
     def feed(self, piece: bytes) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
         try:
@@ -155,7 +150,7 @@ class Decoder:
         self._read(chunk, events)
 
     def _read(self, chunk: _Chunk, events: list[ReplyEvent]) -> None:
-        self.id = self.id or chunk.id or "-"
+        self.id = self.id or chunk.id
         self.model = chunk.model or self.model
         for choice in chunk.choices or ():
             if choice.delta is not None:

@@ -49,8 +49,7 @@ async def open_reply(
 class Turn:
     """One stream of the API."""
 
-    def __init__(self, stream: UpstreamStream, key: Key, decoder: Decoder) -> None:
-        self.key = key
+    def __init__(self, stream: UpstreamStream, decoder: Decoder) -> None:
         self.decoder = decoder
         self.text: list[str] = []
         self._stream = stream
@@ -88,6 +87,8 @@ class Reply:
         )
         self._opened = AsyncExitStack()
         self._turn: Turn | None = None
+        self._key: Key | None = None
+        """The key with which the API has accepted the chat."""
         self._spent = Usage(0, 0)
         """The usage of the turns before this one."""
         self._begun: list[ReplyEvent] = []
@@ -98,10 +99,11 @@ class Reply:
     @property
     def started(self) -> Started:
         """The key and the model that answer, as far as they are known."""
+        label = self._key.label if self._key else ""
         if self._turn is None:
-            return Started("", self._target.model.id)
+            return Started("", self._target.model.id, label)
         decoder = self._turn.decoder
-        return Started(decoder.id.strip("-"), decoder.model or self._target.model.id, self._turn.key.label)
+        return Started(decoder.id, decoder.model or self._target.model.id, label)
 
     @property
     def events(self) -> Reply:
@@ -211,12 +213,14 @@ class Reply:
         body = {**self._written.body, "request_id": uuid.uuid4().hex}
         try:
             async with asyncio.timeout_at(self._silence.until):
-                stream = await self._gateway.api.open_stream(key, CHAT, body)
+                stream = await self._gateway.api.open_stream(
+                    key, CHAT, body, on_acceptance=lambda: self._note_acceptance(key)
+                )
         except TimeoutError:
             ending = self._silence.ending()
             assert isinstance(ending, Failed), "nothing was said yet"
             raise ending.error from None
-        return Turn(stream, key, Decoder(now=time(), may_box=self._target.model.sees))
+        return Turn(stream, Decoder(now=time(), may_box=self._target.model.sees))
 
     async def _read(self, turn: Turn) -> list[ReplyEvent]:
         try:
@@ -225,8 +229,6 @@ class Reply:
             events = turn.decoder.conclude_if_finished() or [self._silence.ending()]
         except GatewayError as error:
             events = turn.decoder.conclude_if_finished() or [Failed(error)]
-        if turn.decoder.accepted:
-            self._note_acceptance(turn)
         self._silence.hear(events, asyncio.get_running_loop().time())
         if events and isinstance(last := events[-1], Finished | Failed):
             self.ended = True
@@ -234,9 +236,9 @@ class Reply:
                 events[-1] = self._with_all_usage(last)
         return events
 
-    def _note_acceptance(self, turn: Turn) -> None:
+    def _note_acceptance(self, key: Key) -> None:
+        self._key = key
         if not self._accepted.done():
-            self._turn = turn  # The headers name it from now on.
             self._accepted.set_result(None)
 
     def _with_all_usage(self, ending: Finished) -> Finished:

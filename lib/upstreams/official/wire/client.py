@@ -101,14 +101,24 @@ class OfficialAPI:
         async with answered_within(timeout_s):
             return await self._answer_to(self._posting(path, key, body), max_bytes=max_bytes)
 
-    async def open_stream(self, key: Key, path: str, body: Mapping[str, Any] | Form) -> UpstreamStream:
+    async def open_stream(
+        self,
+        key: Key,
+        path: str,
+        body: Mapping[str, Any] | Form,
+        *,
+        on_acceptance: Callable[[], None] = lambda: None,
+    ) -> UpstreamStream:
         """Ask for events, and return with the first bytes. Raise the error that a refusal means.
 
-        The stream's owner closes it, and keeps the time.
+        The stream's owner closes it, and keeps the time. `on_acceptance` is called as soon as the headers
+        promise events: the first one may take minutes.
         """
         with errors_of_http():
             response = await self._http.send(self._posting(path, key, body), stream=True)
         try:
+            if response.status_code == 200 and _promises_events(response):
+                on_acceptance()
             return await self._accepted(response)
         except BaseException:
             await response.aclose()
@@ -146,6 +156,11 @@ class OfficialAPI:
         finally:
             await response.aclose()
         return refusals.check(_answer(response, body), now=self._now())
+
+
+def _promises_events(response: httpx.Response) -> bool:
+    kind: str = response.headers.get("content-type", "")
+    return kind.startswith("text/event-stream")
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:
