@@ -79,7 +79,7 @@ def refuse_json(body: bytes | None) -> None:
 
 
 def render_transcript(text: str, form: TranscriptForm) -> bytes:
-    return text.encode() + b"\n" if form == "text" else msgspec.json.encode({"text": text})
+    return text.encode() if form == "text" else msgspec.json.encode({"text": text})
 
 
 def render_transcript_event(event: TranscriptEvent) -> bytes:

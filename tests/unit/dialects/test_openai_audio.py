@@ -75,7 +75,7 @@ def test_json_is_no_form() -> None:
 
 def test_a_transcript_is_json_or_its_text() -> None:
     assert render_transcript('你好 "x"', "json") == '{"text":"你好 \\"x\\""}'.encode()
-    assert render_transcript("你好", "text") == "你好\n".encode()
+    assert render_transcript("你好", "text") == "你好".encode()
 
 
 def test_a_streamed_transcript_ends_with_its_whole_text() -> None:
