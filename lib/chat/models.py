@@ -89,6 +89,8 @@ class ModelWords:
         self.mode: Mode = "fast"
         self.web_search: bool | None = None
         self.silent = False
+        self.switches: list[str] = []
+        """The words for thinking and silence, as they can stand behind another model's name."""
         self._by_lower_name = {model.lower(): model for model in known}
         self.base = name = name.strip().lower()
         if name in self._by_lower_name:  # Even if a word in it is a switch elsewhere.
@@ -115,10 +117,12 @@ class ModelWords:
     def _is_switch(self, word: str) -> bool:
         if word in _MODE_WORDS:
             self.mode = _MODE_WORDS[word]
+            self.switches.append(word)
         elif word in _SEARCH_WORDS:
             self.web_search = _SEARCH_WORDS[word]
         elif word == "silent":
             self.silent = True
+            self.switches.append(word)
         else:
             return False
         return True

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from lib.chat.caller import Caller
+from lib.chat.models import ModelWords
 from lib.chat.request import ChatRequest
 from lib.errors import NotFound
 from lib.settings import Settings
@@ -103,7 +104,9 @@ class ProcessServices:
         first, model = Candidate(self.web, chat), self.settings.fallback_model
         if not (model and caller.is_owner and caller.official_keys) or chat.conversation_id:
             return (first,)
-        other = msgspec.structs.replace(chat, model=f"api/{model}")
+        # The name's words count there, too, but not the one for a search, which costs money there.
+        words = ModelWords(chat.model, ()).switches if self.api.offers(model, caller) else ()
+        other = msgspec.structs.replace(chat, model="-".join((f"api/{model}", *words)))
         return (first, Candidate(self.api, other, is_fallback=True))
 
     async def prove(self, caller: Caller) -> None:

@@ -178,6 +178,17 @@ def test_the_fallback_model_answers_if_the_account_cannot(
     assert official.calls_to("chat/completions")[0].json["model"] == FALLBACK
 
 
+def test_the_words_of_the_name_count_for_the_fallback_model(
+    falling_back: Client, sim: Simulator, official: Official
+) -> None:
+    sim.play("busy_429", times=3)
+    answer = asked(falling_back, "glm-5.3-think-search-silent")
+    assert "reasoning_content" not in answer.json()["choices"][0]["message"]
+    sent = official.calls_to("chat/completions")[0].json
+    assert (sent["model"], sent["thinking"]) == (FALLBACK, {"type": "enabled"})
+    assert "tools" not in sent, "a search costs money"
+
+
 def test_a_refused_account_is_no_obstacle(
     falling_back: Client, environment: pytest.MonkeyPatch, gateway: LiveGateway
 ) -> None:

@@ -22,8 +22,6 @@ class OfficialUpstream:
         self._gateway = gateway
 
     async def abilities(self, chat: ChatRequest, call: Call) -> Abilities | None:
-        if not call.caller.official_keys:
-            return None
         target = self._gateway.target(chat, keys_of(call.caller))
         return Abilities(
             tools=target.model.has_tools,

@@ -181,6 +181,8 @@ def _meaning_of_status(status: int) -> Meaning:
         return PermissionDenied
     if status == 429:
         return lambda message: Throttled(message, retry_after_s=1.0)
+    if status == 404:
+        return lambda message: UpstreamRejected(f"{message} Check GLM_API_BASE_URL.", retry="never")
     if 400 <= status < 500:
         return InvalidRequest
     return _broke_down

@@ -158,6 +158,12 @@ CASES: list[tuple[str, bytes, list[ReplyEvent]]] = [
         [TextDelta("a"), Finished("length")],
     ),
     ("a reason and no [DONE]", text("a", "stop"), [TextDelta("a"), STOP]),
+    ("no line end after the last event", text("a", "stop")[:-2], [TextDelta("a"), STOP]),
+    (
+        "a chunk without a delta",
+        b'data: {"choices":[{}]}\n\n' + text("a", "stop") + DONE,
+        [TextDelta("a"), STOP],
+    ),
     ("a [DONE] and no reason", text("a") + DONE, [TextDelta("a"), STOP]),
     ("nothing after the end", text("a", "stop") + DONE + text("b"), [TextDelta("a"), STOP]),
     (

@@ -58,6 +58,14 @@ async def test_a_reply_that_stalls_fails_in_the_middle(stand: Stand) -> None:
     assert isinstance(events[-1].error, UpstreamTimeout)
 
 
+async def test_an_answer_whose_last_line_is_late_is_complete(stand: Stand) -> None:
+    async with stand.open("[scene:late_done s=30]") as reply:
+        events = await read(reply)
+    assert text(events) == "All is said."
+    assert isinstance(events[-1], Finished)
+    assert events[-1].usage.completion_tokens > 0
+
+
 async def test_the_hosts_end_cuts_an_answer_short(stand: Stand) -> None:
     async with stand.open("[scene:slow first=0 gap=0.05 count=400]", left_s=0.5) as reply:
         events = await read(reply)
@@ -144,11 +152,10 @@ async def test_the_list_is_fetched_once_and_kept(stand: Stand, official: Officia
     keys = [Key(key) for key in stand.caller.official_keys]
     lists = ModelLists(stand.gateway.api)
     assert "glm-5" in lists.known(keys)
-    official.fail(
-        "models", status=200, body={"data": [{"id": "GLM-7"}, {"id": "glm-5.4"}, {"id": "x-highspeed"}]}
-    )
-    for _ in range(2):
-        offered = await lists.offered(keys)
+    listed = {"data": [{"id": "GLM-7"}, {"id": "glm-5.4"}, {"id": "x-highspeed"}]}
+    official.fail("models", status=200, body=listed)
+    offered = await lists.offered(keys)
+    assert await lists.offered(keys) == offered
     assert "glm-7" in offered
     assert not {"glm-5.4", "x-highspeed"} & set(offered), "only the plan has these"
     assert "glm-7" in lists.known(keys)

@@ -85,6 +85,12 @@ def test_a_success_that_holds_an_error_is_one(body: object) -> None:
     assert (error.status, error.number) == (502, 1230)
 
 
+def test_an_error_may_be_a_text_alone() -> None:
+    error = refusal(404, {"timestamp": "", "status": 404, "error": "Not Found", "path": "/x"})
+    assert (error.status, error.retry) == (502, "never"), "no request of the client's is wrong"
+    assert "Not Found. Check GLM_API_BASE_URL." in error.message
+
+
 def test_answers_without_an_error_pass() -> None:
     for content_type, body in [
         ("application/json", b'{"object":"list","data":[]}'),

@@ -102,6 +102,27 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}},
         of(a={"type": "string"}),
     ),
+    (
+        "a list of schemas is flattened",
+        of(a={"prefixItems": [{"format": "x"}, True]}),
+        of(a={"prefixItems": [{}, True]}),
+    ),
+    ("a schema that is no object allows anything", of(a=True), of(a={})),
+    ("properties make an object", of(a={"properties": {}}), of(a=of())),
+    (
+        "required names add up, and the schema's own property wins",
+        {
+            "allOf": [{**of(a=OBJECT, b=OBJECT), "required": ["b"]}],
+            **of(a={"type": "string"}),
+            "required": ["a"],
+        },
+        {**of(a={"type": "string"}, b=OBJECT), "required": ["a", "b"]},
+    ),
+    (
+        "a property of two branches is the first one's",
+        of(a={"oneOf": [of(x={"type": "string"}, y=True), of(x={"type": "integer"}, y=True)]}),
+        of(a=of(x={"type": "string"}, y={})),
+    ),
     ("another root becomes an object", {"type": "array"}, {"type": "object", "properties": {}}),
     (
         "a union of objects is one with all properties",
