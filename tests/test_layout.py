@@ -48,7 +48,9 @@ ROOMS = {
     "connections": _room("tasks", "httpx"),
     "receiving": _room("errors files patience", "httpx msgspec"),
     "sse": _room("errors", "msgspec"),
-    "settings": _room("errors store", "msgspec"),
+    "jwt": _room(),
+    "version": _room(),
+    "settings": _room("errors jwt store", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
     "tools": _room("chat errors", "msgspec"),
@@ -58,20 +60,22 @@ ROOMS = {
     "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
     "upstreams": _room("chat chatglm errors files official settings tasks trace", "msgspec"),
     "chatglm": _room(
-        "chat connections errors files patience receiving settings sse store tasks trace upstreams",
+        "chat connections errors files jwt patience receiving settings sse store tasks trace upstreams",
         "httpx msgspec",
     ),
     "official": _room(
         "chat connections errors files receiving settings sse store tasks trace upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat errors settings tasks tools trace upstreams", "msgspec"),
+    "flows": _room("chat errors settings tasks tools trace upstreams version", "msgspec"),
     "web": _room(
-        "chat dialects errors flows settings sse tasks trace upstreams", "starlette msgspec", "multipart"
+        "chat dialects errors flows jwt settings sse tasks trace upstreams version",
+        "starlette msgspec",
+        "multipart",
     ),
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
-    "hosts/box": _room("errors settings simulator store upstreams web", "starlette uvicorn msgspec"),
+    "hosts/box": _room("errors settings simulator store upstreams version web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "tools", "dialects")

@@ -62,11 +62,11 @@ def load(endpoint: str) -> ASGIApp:
     return app
 
 
-def main(endpoint: str, port: str) -> None:
-    config = uvicorn.Config(
-        WorkFirst(load(endpoint)),
+def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        WorkFirst(app),
         host="127.0.0.1",
-        port=int(port),
+        port=port,
         loop="asyncio",
         http="h11",
         ws="none",
@@ -77,7 +77,10 @@ def main(endpoint: str, port: str) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    uvicorn.Server(config).run()
+
+
+def main(endpoint: str, port: str) -> None:
+    uvicorn.Server(config_of(load(endpoint), int(port))).run()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lib.dialects.anthropic_content import Content, WireMessage, read_messages, 
 from lib.dialects.fields import (
     effort_of_budget,
     read_effort,
+    read_integer,
     read_limit,
     read_model,
     read_number,
@@ -118,7 +119,7 @@ def _chat(wire: _Body) -> ChatRequest:
         model=read_model(wire.model),
         messages=_messages(wire),
         stop=read_stops(wire.stop_sequences, "stop_sequences"),
-        max_tokens=read_limit(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens, "max_tokens"),
         effort=_effort(wire),
         temperature=read_number(wire.temperature),
         top_p=read_number(wire.top_p),
@@ -150,8 +151,9 @@ def _effort(wire: _Body) -> Effort | None:
     word = wire.output_config.effort if wire.output_config else None
     if word:
         return read_effort(word, "output_config.effort")
-    if thinking.type == "enabled" and thinking.budget_tokens is not None:
-        return effort_of_budget(thinking.budget_tokens)
+    budget = read_integer(thinking.budget_tokens, "thinking.budget_tokens")
+    if thinking.type == "enabled" and budget is not None:
+        return effort_of_budget(budget)
     return "high" if thinking.type in ("enabled", "adaptive") else None
 
 

@@ -114,7 +114,7 @@ def parse(body: bytes, _address: Address) -> AskedCompletion:
         top_p=read_number(wire.top_p),
         user=read_text(wire.user),
         stop=read_stops(wire.stop, "stop"),
-        max_tokens=read_limit(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens, "max_tokens"),
     )
     return AskedCompletion(
         chat=chat,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -34,7 +34,8 @@ async def open_reply(
         planner = planner or partial(
             plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
         )
-        reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
+        candidates = await call.services.candidates(chat, call.caller)
+        reply = ShapedReply(call, opened, candidates, patience_s=patience_s, planner=planner)
         await reply.open_next(refusal=None)
         yield reply
 
@@ -44,19 +45,18 @@ class ShapedReply:
 
     def __init__(
         self,
-        chat: ChatRequest,
         call: Call,
         opened: AsyncExitStack,
+        candidates: Sequence[Candidate],
         *,
         patience_s: float | None,
         planner: Planner,
     ) -> None:
-        self._chat = chat
         self._call = call
         self._opened = opened
         self._patience_s = patience_s
         self._planner = planner
-        self._candidates: Iterator[Candidate] = iter(call.services.candidates(chat, call.caller))
+        self._candidates: Iterator[Candidate] = iter(candidates)
         self._answering: Candidate
         self._reply: Reply
         self._stages: Stage

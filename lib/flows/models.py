@@ -16,7 +16,7 @@ OWNERS = {"web": "chatglm", "api": "z-ai"}
 
 async def list_models(call: Call) -> tuple[Listed, ...]:
     """Return the models of all upstreams, each once, in the order of the upstreams."""
-    upstreams = call.services.upstreams_of(call.caller)
+    upstreams = await call.services.upstreams_of(call.caller)
     # Together: no list waits for the other upstream's.
     async with asyncio.TaskGroup() as asking:
         lists = [asking.create_task(_names_of(upstream, call)) for upstream in upstreams]
@@ -37,7 +37,7 @@ async def find_model(name: str, call: Call) -> Listed:
         listed = {model.name: model for model in await list_models(call)}
         if name in listed:
             return listed[name]
-        for upstream in call.services.upstreams_of(call.caller):
+        for upstream in await call.services.upstreams_of(call.caller):
             if upstream.serves(name):
                 return Listed(name, OWNERS[upstream.name])
     raise NotFound(

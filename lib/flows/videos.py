@@ -18,25 +18,24 @@ async def make_video(
 
     Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
-    *others, last = call.services.videos
-    maker = next((maker for maker in others if maker.films(request, call)), last)
+    maker = await _maker_of(request, call)
     return await maker.make(request, call, frame=frame, attempt=attempt or Attempt())
 
 
 async def look_at_video(video_id: str, call: Call) -> VideoState:
     """Raise NotFound for an id that this caller never got."""
-    return await _owner_of(video_id, call).look(video_id, call)
+    return await (await _owner_of(video_id, call)).look(video_id, call)
 
 
 async def remove_video(video_id: str, call: Call) -> None:
-    await _owner_of(video_id, call).remove(video_id, call)
+    await (await _owner_of(video_id, call)).remove(video_id, call)
 
 
 def after_sending(state: VideoState, call: Call) -> Callable[[], Awaitable[None]] | None:
     """Return the work that is due once an answer with this state was sent whole, or None."""
     if state.status != "completed":
         return None
-    return partial(_owner_of(state.id, call).note_handed_out, state.id, call)
+    return partial(_note_handed_out, state.id, call)
 
 
 def address_of(state: VideoState, variant: Literal["video", "thumbnail"]) -> str:
@@ -56,9 +55,25 @@ def failure_of(state: VideoState) -> GatewayError | None:
     return UpstreamRejected(f"The upstream made no video: {state.error_message}.")
 
 
-def _owner_of(video_id: str, call: Call) -> VideoMaker:
-    """Return the upstream that has the video. If none has it, the last one refuses the id."""
+async def _note_handed_out(video_id: str, call: Call) -> None:
+    await (await _owner_of(video_id, call)).note_handed_out(video_id, call)
+
+
+async def _maker_of(request: VideoRequest, call: Call) -> VideoMaker:
+    """Return the first upstream that films it. The last one takes every name."""
     *others, last = call.services.videos
-    if not call.caller.refresh_tokens:  # The last one would ask for an account.
-        last = others[0] if others else last
-    return next((maker for maker in others if maker.knows(video_id, call)), last)
+    for maker in others:
+        if await maker.films(request, call):
+            return maker
+    return last
+
+
+async def _owner_of(video_id: str, call: Call) -> VideoMaker:
+    """Return the upstream that has the video. If none has it, an upstream of the caller's refuses the id."""
+    first, *_, last = makers = call.services.videos
+    if not call.caller.official_keys:
+        return last
+    for maker in makers:
+        if await maker.knows(video_id, call):
+            return maker
+    return first

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from typing import IO
 
+from lib.errors import IdempotencyKeyReused
 from lib.store.seal import Place
 from lib.store.shared import SharedState
 
@@ -21,9 +22,11 @@ _BEGUN, _IS_LOST = "begun", "lost"
 class OrderRecord:
     """The store's record of one order: by it, a repetition finds the video of an earlier attempt."""
 
-    def __init__(self, memory: SharedState, place: Place) -> None:
+    def __init__(self, memory: SharedState, place: Place, asked: str) -> None:
+        """`asked`: the digest of the order. One key of a client names one order only."""
         self._memory = memory
         self._place = place
+        self._asked = asked
         self._before: str | None = None
 
     async def begin(self) -> None:
@@ -36,8 +39,8 @@ class OrderRecord:
         clock = asyncio.get_running_loop().time
         until = clock() + patience_s
         while True:
-            found = await self._memory.recall(self._place)
-            if found is None and await self._memory.add(self._place, _BEGUN, ttl_s=ORDER_TTL_S):
+            found = self._read(await self._memory.recall(self._place))
+            if found is None and await self._memory.add(self._place, self._entry(_BEGUN), ttl_s=ORDER_TTL_S):
                 await self._write(_BEGUN)
                 return None
             if found not in (None, _BEGUN) or clock() >= until:
@@ -49,22 +52,36 @@ class OrderRecord:
 
     async def withdraw(self, *, is_lost: bool) -> None:
         """End an order that failed, unless its video is known after all."""
-        if await self._memory.recall(self._place) != _BEGUN:
+        if await self._memory.recall(self._place) != self._entry(_BEGUN):
             return
         if is_lost:
             await self._write(_IS_LOST)
         elif self._before is not None:
-            await self._write(self._before)
+            await self._memory.keep(self._place, self._before, ttl_s=ORDER_TTL_S)
         else:
             await self._memory.drop(self._place)
 
-    async def _write(self, value: str) -> None:
-        await self._memory.keep(self._place, value, ttl_s=ORDER_TTL_S)
+    def _entry(self, word: str) -> str:
+        return f"{self._asked} {word}"
+
+    def _read(self, entry: str | None) -> str | None:
+        """Return an entry's word. Raise IdempotencyKeyReused if the entry is of another order."""
+        if entry is None:
+            return None
+        asked, _, word = entry.rpartition(" ")
+        if asked != self._asked:
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key came with another order before. Make a new key for each order."
+            )
+        return word
+
+    async def _write(self, word: str) -> None:
+        await self._memory.keep(self._place, self._entry(word), ttl_s=ORDER_TTL_S)
 
 
-def order_place(asked: bytes, secret: str) -> Place:
-    """Name the record of an order: by the digest of all that it asks for, or of the caller's own key."""
-    name = hmac.new(secret.encode("utf-8", "surrogatepass"), asked, "sha256").hexdigest()
+def order_place(named_by: bytes, secret: str) -> Place:
+    """Name the record of an order: by the caller's own key, or by the digest of all that it asks for."""
+    name = hmac.new(secret.encode("utf-8", "surrogatepass"), named_by, "sha256").hexdigest()
     return Place(f"video-order:{name}", secret)
 
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.chat.models import ModelWords
+from lib.chat.names import Mode, read_name
 from lib.chat.request import ChatRequest
 from lib.errors import NotFound
 from lib.settings import Settings
@@ -70,31 +70,28 @@ class ProcessServices:
 
         return OfficialUpstream(self.official)
 
-    def upstreams_of(self, caller: Caller) -> tuple[Upstream, ...]:
+    async def upstreams_of(self, caller: Caller) -> tuple[Upstream, ...]:
         if not caller.official_keys:
             return (self.web,)
-        return (self.web, self.api) if caller.refresh_tokens else (self.api,)
+        return (self.web, self.api) if await self.web.has_accounts(caller) else (self.api,)
 
-    def candidates(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
-        prefix, _, rest = chat.model.strip().partition("/")
-        match prefix.lower() if rest else "":
-            case "api":
-                _require(caller.official_keys, chat, "a key of the official API: set GLM_API_KEYS")
-                return (Candidate(self.api, chat),)
-            case "web":
-                _require(caller.refresh_tokens, chat, "an account: set CHATGLM_REFRESH_TOKENS")
-                return self._of_account(msgspec.structs.replace(chat, model=rest), caller)
-        if not caller.official_keys:
-            return (Candidate(self.web, chat),)
-        if self._is_of_account(chat, caller):
-            return self._of_account(chat, caller)
-        return (Candidate(self.api, chat),)
+    async def candidates(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
+        upstream = read_name(chat.model).upstream
+        if upstream == "api":
+            _require(bool(caller.official_keys), chat, "a key of the official API: set GLM_API_KEYS")
+            return (Candidate(self.api, chat),)
+        if not caller.official_keys and upstream is None:
+            return (Candidate(self.web, chat),)  # The account says what it lacks, if there is none.
+        has_accounts = await self.web.has_accounts(caller)
+        if upstream == "web":
+            _require(has_accounts, chat, "an account: set CHATGLM_REFRESH_TOKENS")
+        elif not has_accounts or not await self._is_of_account(chat, caller):
+            return (Candidate(self.api, chat),)
+        return self._of_account(chat, caller)
 
-    def _is_of_account(self, chat: ChatRequest, caller: Caller) -> bool:
-        """Apply the rule to a name without a prefix, for a caller with a key of the official API."""
-        if not caller.refresh_tokens:
-            return False
-        return self.web.offers(chat.model, caller) or not self.api.offers(chat.model, caller)
+    async def _is_of_account(self, chat: ChatRequest, caller: Caller) -> bool:
+        """Apply the rule to a name without a prefix, for a caller with an account and a key."""
+        return await self.web.offers(chat.model, caller) or not self.api.offers(chat.model, caller)
 
     def _of_account(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
         """Return the account, and behind it FALLBACK_MODEL for the owner.
@@ -105,7 +102,7 @@ class ProcessServices:
         if not (model and caller.is_owner and caller.official_keys) or chat.conversation_id:
             return (first,)
         # The name's words count there, too, but not the one for a search, which costs money there.
-        words = ModelWords(chat.model, ()).switches if self.api.offers(model, caller) else ()
+        words = _words_of(chat.model) if self.api.offers(model, caller) else ()
         other = msgspec.structs.replace(chat, model="-".join((f"api/{model}", *words)))
         return (first, Candidate(self.api, other, is_fallback=True))
 
@@ -165,7 +162,10 @@ class ProcessServices:
         from lib.upstreams.official.media import OfficialMedia
 
         return OfficialMedia(
-            self.official, fetcher=lambda: self.gateway.fetcher, memory=lambda: self.gateway.memory
+            self.official,
+            fetcher=lambda: self.gateway.fetcher,
+            memory=lambda: self.gateway.memory,
+            has_account=self.web.has_accounts,
         )
 
     async def aclose(self) -> None:
@@ -175,8 +175,22 @@ class ProcessServices:
             await self.official.aclose()
 
 
-def _require(credentials: tuple[str, ...], chat: ChatRequest, need: str) -> None:
-    if not credentials:
+_MODES: dict[Mode, str] = {
+    "thinking": "think",
+    "deep_thinking": "deepthink",
+    "deep_research": "deepresearch",
+}
+
+
+def _words_of(name: str) -> tuple[str, ...]:
+    """Return the words for thinking and silence, as they can stand behind another model's name."""
+    read = read_name(name)
+    mode = _MODES.get(read.mode, "") if read.mode else ""
+    return tuple(filter(None, (mode, "silent" if read.is_silent else "")))
+
+
+def _require(has_it: bool, chat: ChatRequest, need: str) -> None:
+    if not has_it:
         raise NotFound(
             f"The model {chat.model.strip()!r} needs {need}.", code="model_not_found", param="model"
         )
@@ -196,6 +210,13 @@ def services_of(settings: Settings) -> ProcessServices:
 def open_services(loop: asyncio.AbstractEventLoop) -> list[ProcessServices]:
     """List the services that a loop has made and not closed."""
     return list(_services.get(loop, {}).values())
+
+
+async def try_store(settings: Settings) -> str | None:
+    """Return a note if the store fails and may work later. Raise ConfigurationError if it cannot work."""
+    from lib.upstreams.chatglm import store_trial
+
+    return await store_trial.try_store(settings.store)
 
 
 async def close_services() -> None:

@@ -18,7 +18,16 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
-from lib.upstreams.condition import AccountHealth, ClockHealth, KeyHealth, StoreHealth, TokenStatus
+from lib.upstreams.condition import (
+    AccountHealth,
+    AddedAccounts,
+    ClockHealth,
+    KeyHealth,
+    OwnAccount,
+    OwnAccounts,
+    StoreHealth,
+    TokenStatus,
+)
 
 if TYPE_CHECKING:  # A chat does not import them.
     from lib.chat.audio import SpeechRequest, TranscriptEvent, TranscriptionRequest
@@ -127,7 +136,7 @@ class MadeFile(Protocol):
 class ImageMaker(Protocol):
     """A service that draws."""
 
-    def draws(self, request: ImageRequest, call: Call) -> bool:
+    async def draws(self, request: ImageRequest, call: Call) -> bool:
         """Tell whether the model's name means this service."""
         ...
 
@@ -143,11 +152,11 @@ class ImageMaker(Protocol):
 class VideoMaker(Protocol):
     """A service that makes videos. Each video has an id that only its caller can use."""
 
-    def films(self, request: VideoRequest, call: Call) -> bool:
+    async def films(self, request: VideoRequest, call: Call) -> bool:
         """Tell whether the model's name means this service."""
         ...
 
-    def knows(self, video_id: str, call: Call) -> bool:
+    async def knows(self, video_id: str, call: Call) -> bool:
         """Tell whether this service made the id for this caller."""
         ...
 
@@ -219,6 +228,26 @@ class AccountDesk(Protocol):
         """Check each token, one after the other. No token is used up."""
         ...
 
+    async def check_own(self, caller: Caller) -> list[TokenStatus]:
+        """Check each account of the caller; of the owner also those that were added at run time."""
+        ...
+
+    async def listed(self) -> OwnAccounts:
+        """Return the owner's accounts as the store has them. No upstream is asked."""
+        ...
+
+    async def add(self, refresh_token: str) -> tuple[OwnAccount, bool]:
+        """Add an account if the upstream takes its token. Return also if an earlier token was replaced."""
+        ...
+
+    async def remove(self, label: str) -> None:
+        """Remove an account that was added at run time."""
+        ...
+
+    async def added(self, within_s: float) -> AddedAccounts:
+        """Tell about the accounts that were added at run time, as far as the store answers in time."""
+        ...
+
     async def prove(self, caller: Caller) -> None:
         """Raise the refusal if the upstream has taken none of the caller's tokens, and takes none now."""
         ...
@@ -240,11 +269,11 @@ class Services(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    def upstreams_of(self, caller: Caller) -> Sequence[Upstream]:
+    async def upstreams_of(self, caller: Caller) -> Sequence[Upstream]:
         """Return the upstreams that serve the caller, in the order of their lists of models."""
         ...
 
-    def candidates(self, chat: ChatRequest, caller: Caller) -> Sequence[Candidate]:
+    async def candidates(self, chat: ChatRequest, caller: Caller) -> Sequence[Candidate]:
         """Return the upstreams for a chat, in the order of asking. Raise NotFound if none has the model."""
         ...
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
+from lib.chat.names import read_name
 from lib.chat.request import ChatRequest
 from lib.chat.size import require_room
 from lib.chat.usage import count_prompt
@@ -28,7 +29,7 @@ from lib.dialects.interface import (
     own_id,
 )
 from lib.errors import Overloaded
-from lib.flows.chat import open_reply
+from lib.flows.chat import ShapedReply, open_reply
 from lib.flows.counting import reported_tokens
 from lib.settings import Settings
 from lib.tasks import Crowded, Threads
@@ -118,6 +119,8 @@ async def answer_chat(
     dialect: Dialect[AskedT], asked: AskedT, call: Call, *, answer_id: Callable[[Started], str] = own_id
 ) -> Response:
     settings = call.settings
+    if misspelt := read_name(asked.chat.model).misspelt:
+        call.trace.notices["misspelt_suffix"] += len(misspelt)
     how = Rendering(
         created=_unix_time(),
         model=asked.chat.model or settings.first_default_model,
@@ -133,7 +136,7 @@ async def answer_chat(
             form: StreamForm = getattr(asked, "stream_form", StreamForm(EVENTS_TYPE, dialect.HEARTBEAT))
             return EventStreamResponse(
                 render_stream(reply, dialect.renderer(asked, how)),
-                reply_headers(reply.started, upstream=reply.upstream, fallback=reply.fallback),
+                headers_of(reply, asked.chat.model),
                 resources=resources.pop_all(),
                 heartbeat_s=settings.heartbeat_s,
                 heartbeat=form.heartbeat,
@@ -141,8 +144,12 @@ async def answer_chat(
             )
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
-        headers = reply_headers(reply.started, upstream=reply.upstream, fallback=reply.fallback)
+        headers = headers_of(reply, asked.chat.model)
         return OwningResponse(content, headers, resources=resources.pop_all())
+
+
+def headers_of(reply: ShapedReply, asked_model: str) -> dict[str, str]:
+    return reply_headers(reply.started, asked_model, upstream=reply.upstream, fallback=reply.fallback)
 
 
 def _unix_time() -> int:

@@ -6,15 +6,21 @@ import re
 from collections.abc import Mapping
 
 from lib.chat.events import Started
+from lib.chat.names import read_name
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 MAX_MODEL_CHARS = 64
+MAX_NOTICE_CHARS = 200
 
 
-def reply_headers(started: Started, *, upstream: str = "web", fallback: str = "") -> dict[str, str]:
-    """Name the upstream, the model and its account, and the reason if it is the fallback's answer."""
+def reply_headers(
+    started: Started, asked_model: str = "", *, upstream: str = "web", fallback: str = ""
+) -> dict[str, str]:
+    """Name the upstream, the model and its account, the fallback's reason, and misspelt words in a name."""
+    read = [f"{part!r} was read as {word!r}" for part, word in read_name(asked_model).misspelt]
     headers = {
         "x-glm-upstream": upstream,
+        "x-glm-notice": printable("; ".join(read), MAX_NOTICE_CHARS),
         "x-glm-model": printable_model(started.model),
         "x-glm-account": started.account,
         "x-glm-fallback": fallback,
@@ -25,7 +31,11 @@ def reply_headers(started: Started, *, upstream: str = "web", fallback: str = ""
 
 def printable_model(model: str) -> str:
     """Make the upstream's name of a model safe for a header: one line, and a short one."""
-    return _UNPRINTABLE.sub("?", model[:MAX_MODEL_CHARS])
+    return printable(model, MAX_MODEL_CHARS)
+
+
+def printable(text: str, max_chars: int) -> str:
+    return _UNPRINTABLE.sub("?", text[:max_chars])
 
 
 def server_timing(timings: Mapping[str, float], *, total_s: float | None) -> str:

@@ -7,7 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.bench import cold_start, cpu_per_event, document, first_content, hundred_streams, imports, stores
+from tests.bench import (
+    cold_start,
+    cpu_per_event,
+    document,
+    first_content,
+    hundred_streams,
+    imports,
+    round_trips,
+    stores,
+)
 from tests.bench.report import Report
 
 
@@ -32,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _benchmarks(deployed_python: str) -> dict[str, Callable[..., Report]]:
     return {
         "first-content": first_content.measure,
+        "round-trips": round_trips.measure,
         "cpu-per-event": cpu_per_event.measure,
         "hundred-streams": hundred_streams.measure,
         "document": document.measure,

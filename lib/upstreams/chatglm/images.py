@@ -14,12 +14,11 @@ from lib.chat.answer import Answer
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
-from lib.chat.models import is_agent_id
+from lib.chat.names import is_agent_id
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
 from lib.files.made import open_made
 from lib.files.spool import FetchedFile
-from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply
 from lib.upstreams.chatglm.wire.drawing import (
@@ -111,4 +110,4 @@ async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
     """Return the upstream's name of a style."""
     if wanted.casefold() in _OPENAI_STYLES:
         return NO_STYLE
-    return await gateway.styles.find(wanted, accounts_of(caller)[0])
+    return await gateway.styles.find(wanted, (await gateway.accounts(caller))[0])

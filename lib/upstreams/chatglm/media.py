@@ -25,14 +25,14 @@ class ChatGLMMedia:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def draws(self, request: ImageRequest, call: Call) -> bool:  # noqa: ARG002
+    async def draws(self, request: ImageRequest, call: Call) -> bool:  # noqa: ARG002
         return True
 
-    def films(self, request: VideoRequest, call: Call) -> bool:  # noqa: ARG002
+    async def films(self, request: VideoRequest, call: Call) -> bool:  # noqa: ARG002
         return True
 
-    def knows(self, video_id: str, call: Call) -> bool:
-        return jobs.is_known(video_id, call.caller)
+    async def knows(self, video_id: str, call: Call) -> bool:
+        return await jobs.is_known(self._gateway, video_id, call)
 
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
         name = _own_name(request.model, call)
@@ -68,7 +68,8 @@ def _own_name(name: str, call: Call) -> str:
     bare = name.strip()
     if not bare.lower().startswith(WEB):
         return name
-    if not call.caller.refresh_tokens:
+    may_have_account = call.caller.is_owner and call.settings.keeps_accounts
+    if not call.caller.refresh_tokens and not may_have_account:
         raise NotFound(
             f"The model {name!r} is not known: no account of chatglm.cn is here. The gateway's owner sets "
             "CHATGLM_REFRESH_TOKENS.",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from lib.chat.caller import Caller
-from lib.chat.models import find_name, names_agent
+from lib.chat.models import find_name
+from lib.chat.names import read_name
 from lib.chat.request import ChatRequest
+from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply
@@ -32,13 +34,22 @@ class ChatGLMUpstream:
 
     async def models(self, call: Call) -> tuple[str, ...]:
         """Return its models, each also with the suffixes that switch its mode."""
-        accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
+        accounts = await self._accounts(call.caller)
         return offered_names(await self._gateway.models.offered(accounts))
 
-    def offers(self, name: str, caller: Caller) -> bool:
+    async def _accounts(self, caller: Caller) -> tuple[Account, ...]:
+        if caller.is_owner:  # The list of models serves without an account, too.
+            return await self._gateway.roster.known(caller.refresh_tokens)
+        return accounts_of(caller)
+
+    async def has_accounts(self, caller: Caller) -> bool:
+        """Tell whether the caller has an account, in the settings or added at run time."""
+        return bool(caller.refresh_tokens) or (caller.is_owner and bool(await self._accounts(caller)))
+
+    async def offers(self, name: str, caller: Caller) -> bool:
         """Tell whether a name is known to be the account's: a model of its list, or an agent's id."""
-        known = self._gateway.models.known(accounts_of(caller))
-        return find_name(name, known) is not None or names_agent(name)
+        known = self._gateway.models.known(await self._accounts(caller))
+        return read_name(name).is_agent or find_name(name, known) is not None
 
     def serves(self, name: str) -> bool:
         """Take every name, an agent's id or the default model's, but those of the official API."""

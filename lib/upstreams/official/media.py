@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import IO
 
+from lib.chat.caller import Caller
 from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.files.fetcher import Fetcher
 from lib.files.made import open_made
@@ -22,14 +23,20 @@ class OfficialMedia:
     """Images and videos."""
 
     def __init__(
-        self, gateway: OfficialGateway, *, fetcher: Callable[[], Fetcher], memory: Callable[[], SharedState]
+        self,
+        gateway: OfficialGateway,
+        *,
+        fetcher: Callable[[], Fetcher],
+        memory: Callable[[], SharedState],
+        has_account: Callable[[Caller], Awaitable[bool]],
     ) -> None:
         self._gateway = gateway
+        self._has_account = has_account
         self._fetcher = fetcher
         self._videos = Videos(gateway, memory)
 
-    def draws(self, request: ImageRequest, call: Call) -> bool:
-        return names.is_for_api(request.model, names.IMAGES, call.caller)
+    async def draws(self, request: ImageRequest, call: Call) -> bool:
+        return await self._makes(request.model, names.IMAGES, call)
 
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
         return images.open_images(self._gateway, request, call)
@@ -38,15 +45,15 @@ class OfficialMedia:
         until = None if call.deadline_at is None else stop_time(call.deadline_at)
         return open_made(self._fetcher(), [image.url for image in made.images], until=until)
 
-    def films(self, request: VideoRequest, call: Call) -> bool:
-        return names.is_for_api(request.model, names.VIDEOS, call.caller)
+    async def films(self, request: VideoRequest, call: Call) -> bool:
+        return await self._makes(request.model, names.VIDEOS, call)
 
     async def make(
         self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
     ) -> VideoState:
         return await self._videos.make(request, call, frame=frame, attempt=attempt)
 
-    def knows(self, video_id: str, call: Call) -> bool:
+    async def knows(self, video_id: str, call: Call) -> bool:
         return self._videos.knows(video_id, call)
 
     async def look(self, video_id: str, call: Call) -> VideoState:
@@ -57,3 +64,7 @@ class OfficialMedia:
 
     async def note_handed_out(self, video_id: str, call: Call) -> None:
         """Do nothing: the API has no call to delete a video."""
+
+    async def _makes(self, name: str, known: tuple[str, ...], call: Call) -> bool:
+        by_name = names.is_for_api(name, known, call.caller)
+        return not await self._has_account(call.caller) if by_name is None else by_name

@@ -40,12 +40,14 @@ def served_by(name: str, known: Collection[str], default: str) -> str:
     return bare.lower() if bare.lower() in known else default
 
 
-def is_for_api(name: str, known: Collection[str], caller: Caller) -> bool:
-    """Tell whether the API makes the image or the video: by name, or because no account is there."""
+def is_for_api(name: str, known: Collection[str], caller: Caller) -> bool | None:
+    """Tell whether the API makes the image or the video by this name. None: only if no account is there."""
     bare = name.strip().lower()
     if bare.startswith((API, WEB)):
         return bare.startswith(API)
-    return bool(caller.official_keys) and (bare in known or not caller.refresh_tokens)
+    if not caller.official_keys:
+        return False
+    return True if bare in known else None
 
 
 def require_key(caller: Caller, name: str) -> None:

@@ -83,7 +83,7 @@ class FakeReply:
 
 
 def call(*upstreams: FakeUpstream, fallback: FakeUpstream | None = None) -> Call:
-    def candidates(chat: ChatRequest, _caller: Caller) -> list[Candidate]:
+    async def candidates(chat: ChatRequest, _caller: Caller) -> list[Candidate]:
         served: list[Any] = list(upstreams)
         other: Any = fallback
         spare = [] if fallback is None else [Candidate(other, chat, is_fallback=True)]

@@ -23,10 +23,8 @@ from lib.errors import (
 from lib.files.frame_queue import fit_in_turn
 from lib.files.frames import MAX_HEIGHT, WIDTH
 from lib.store.orders import OrderRecord, order_place, read_into
-from lib.store.seal import Place
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
@@ -58,6 +56,7 @@ class Order:
         gateway: Gateway,
         request: VideoRequest,
         call: Call,
+        accounts: tuple[Account, ...],
         first_frame: IO[bytes] | None,
     ) -> None:
         self._gateway = gateway
@@ -65,7 +64,8 @@ class Order:
         self._call = call
         self._caller = call.caller
         self._file = first_frame
-        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(call.caller))
+        self._accounts = accounts
+        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts)
         if self._conversation_id and not is_id(self._conversation_id):
             raise InvalidRequest("This is no conversation's id.", param="conversation_id")
         self._order_by = None if call.deadline_at is None else _order_by(call.deadline_at)
@@ -76,7 +76,7 @@ class Order:
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
         self._candidates = await self._gateway.proofs.proven(self._candidates, self._caller)
-        record = OrderRecord(self._gateway.memory, await self._place_of(attempt))
+        record = await self._record_of(attempt)
         if attempt.is_repeated or attempt.idempotency_key:
             if (earlier := await record.claim(patience_s)) is not None:
                 self.placed = self._found(earlier)
@@ -94,17 +94,19 @@ class Order:
         return self.placed
 
     def _found(self, video_id: str) -> tuple[VideoJob, Account]:
-        earlier = unseal(video_id, self._caller, accounts_of(self._caller))
+        earlier = unseal(video_id, self._caller, self._accounts)
         if earlier is None:
             raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
         return earlier
 
-    async def _place_of(self, attempt: Attempt) -> Place:
+    async def _record_of(self, attempt: Attempt) -> OrderRecord:
         """Name the order: by the caller's own key, or by all that it asks for."""
-        asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
+        asked = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self._request, wait_s=None)))
         if self._file is not None:
             await asyncio.to_thread(read_into, asked, self._file)
-        return order_place(asked.digest(), self._caller.key or ",".join(self._caller.refresh_tokens))
+        named_by = attempt.idempotency_key.encode() or asked.digest()
+        place = order_place(named_by, self._caller.key or ",".join(self._caller.refresh_tokens))
+        return OrderRecord(self._gateway.memory, place, asked.hexdigest())
 
     async def _first_frame(self) -> UploadedFile | None:
         request = self._request
@@ -132,7 +134,9 @@ class Order:
 
     async def _order(self, frame: UploadedFile | None, record: OrderRecord) -> None:
         """Order on one account after another, until one does not refuse."""
-        rotation = self._gateway.rotation(self._candidates, self._caller, tries=1)
+        rotation = self._gateway.rotation(
+            self._candidates, self._caller, tries=1, conversation_id=self._request.conversation_id
+        )
         while True:
             async with self._in_time():
                 leased = await rotation.lease()

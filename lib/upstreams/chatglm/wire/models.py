@@ -1,4 +1,4 @@
-"""Reads a caller's model name for chatglm.cn: it names a model or an agent, a mode, and switches."""
+"""Chooses what serves a request: a model or an agent, a mode, and the search of the web."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib.chat.models import Mode, ModelWords
+from lib.chat.names import Mode, ModelName, read_name
 from lib.chat.request import ChatRequest, Effort
 
 if TYPE_CHECKING:
@@ -44,25 +44,35 @@ def resolve(
     request: ChatRequest, *, known: tuple[str, ...], default_model: str, default_web_search: bool
 ) -> Target:
     """Choose the model, mode and switches. The request's own fields win over words in its model's name."""
-    words = ModelWords(request.model, known)
-    search = words.web_search if request.web_search is None else request.web_search
+    name = read_name(request.model)
+    model = _known_model(name, known)
+    # A model of the whole name is that model, even if a word in it is a switch elsewhere.
+    is_plain = name.whole in map(str.lower, known)
+    mode = "fast" if is_plain or name.mode is None else name.mode
+    by_name = None if is_plain else name.web_search
+    search = by_name if request.web_search is None else request.web_search
     return Target(
-        model=words.model or default_model,
-        agent_id=words.agent_id,
-        mode=words.mode if request.effort is None else _EFFORT_MODES[request.effort],
+        model=model or default_model,
+        agent_id=name.base if name.is_agent and not is_plain else None,
+        mode=mode if request.effort is None else _EFFORT_MODES[request.effort],
         web_search=default_web_search if search is None else search,
     )
 
 
+def _known_model(name: ModelName, known: tuple[str, ...]) -> str | None:
+    by_lower_name = {model.lower(): model for model in known}
+    return by_lower_name.get(name.whole) or by_lower_name.get(name.base)
+
+
 def is_silent(name: str) -> bool:
     """Tell whether a model's name asks for an answer without reasoning and sources."""
-    return ModelWords(name, ()).silent
+    return read_name(name).is_silent
 
 
 def names_unknown_model(name: str, known: tuple[str, ...]) -> bool:
     """Tell whether the name may be a newer model of the upstream, unknown to us."""
-    words = ModelWords(name, known)
-    return words.model is None and words.agent_id is None and words.base.startswith("glm")
+    read = read_name(name)
+    return not read.is_agent and read.base.startswith("glm") and _known_model(read, known) is None
 
 
 def offered_names(models: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lib.chat.events import InterceptedCall
-from lib.chat.models import Mode
+from lib.chat.names import Mode
 from lib.upstreams.chatglm.wire.models import Target
 
 REFRESH = "/user-api/user/refresh"

@@ -23,7 +23,6 @@ from lib.errors import (
 from lib.files.frame_queue import fit_in_turn
 from lib.files.inline import is_data_url
 from lib.store.orders import OrderRecord, order_place, read_into
-from lib.store.seal import Place
 from lib.store.shared import SharedState
 from lib.tasks import run_to_end
 from lib.upstreams.interface import Call
@@ -77,7 +76,7 @@ class Order:
 
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Key]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
-        record = OrderRecord(self._memory, await self._place_of(attempt))
+        record = await self._record_of(attempt)
         if attempt.is_repeated or attempt.idempotency_key:
             if (earlier := await record.claim(patience_s)) is not None:
                 self.placed = self._found(earlier)
@@ -100,13 +99,15 @@ class Order:
             raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
         return earlier
 
-    async def _place_of(self, attempt: Attempt) -> Place:
+    async def _record_of(self, attempt: Attempt) -> OrderRecord:
         """Name the order: by the caller's own key, or by all that it asks for."""
-        asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
+        asked = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self._request, wait_s=None)))
         if self._file is not None:
             await asyncio.to_thread(read_into, asked, self._file)
         caller = self._call.caller
-        return order_place(asked.digest(), caller.key or ",".join(caller.official_keys))
+        named_by = attempt.idempotency_key.encode() or asked.digest()
+        place = order_place(named_by, caller.key or ",".join(caller.official_keys))
+        return OrderRecord(self._memory, place, asked.hexdigest())
 
     async def _first_frame(self) -> str:
         """Return the frame as the API takes it: an address, or the picture itself as a data URL."""

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from lib.chat.models import FACTS, ModelWords, facts_of, find_name
+from lib.chat.models import FACTS, facts_of, find_name
+from lib.chat.names import Mode, read_name
 from lib.chat.request import ChatRequest, Effort
 
 Thinking = Literal["always", "effort", "type", "never"]
@@ -85,22 +86,22 @@ def resolve(chat: ChatRequest, *, known: frozenset[str], default_model: str) -> 
 
     `api/NAME` is NAME as it stands if no model is known that NAME and its words mean.
     """
-    name = chat.model.strip()
-    is_named = name.lower().startswith("api/")
-    name = name[4:] if is_named else name
-    found = find_name(name, known)
-    words = ModelWords(name, (found,) if found == name.lower() else ())
-    model = found or (name if is_named and name else default_model)
-    search = words.web_search if chat.web_search is None else chat.web_search
+    read = read_name(chat.model)
+    found = find_name(chat.model, known)
+    as_it_stands = chat.model.strip()[len("api/") :].strip() if read.upstream == "api" else ""
+    # The words are a part of a name that is known with them, and of one that stands as it is.
+    has_words = found != read.whole and (found is not None or not as_it_stands)
+    mode, by_name = (read.mode, read.web_search) if has_words else (None, None)
+    search = by_name if chat.web_search is None else chat.web_search
     return Target(
-        model_named(model),
-        chat.effort or (_EFFORTS[words.mode] if found or not is_named else None),
-        web_search=bool(search) and (found is not None or not is_named or chat.web_search is not None),
-        is_silent=words.silent,
+        model_named(found or as_it_stands or default_model),
+        chat.effort or (_EFFORTS[mode] if mode else None),
+        web_search=bool(search),
+        is_silent=has_words and read.is_silent,
     )
 
 
-_EFFORTS: dict[str, Effort | None] = {
+_EFFORTS: dict[Mode, Effort | None] = {
     "fast": None,
     "thinking": "high",
     "deep_thinking": "max",
