@@ -52,4 +52,6 @@ ENDPOINTS = (
     Endpoint("api/v1/responses.py", "responses", ("/v1/responses", "/v1/responses/*"), streams=True),
     Endpoint("api/v1/images/generations.py", "imagesGenerations", ("/v1/images/generations",), streams=True),
     Endpoint("api/v1/videos.py", "videos", ("/v1/videos", "/v1/videos/*"), streams=True),
+    Endpoint("api/v1/embeddings.py", "embeddings", ("/v1/embeddings", "/v1/rerank")),
+    Endpoint("api/v1/audio.py", "audio", ("/v1/audio/transcriptions", "/v1/audio/speech"), streams=True),
 )

@@ -9,12 +9,20 @@ a limit of connections: it wakes no request that waits for one.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import httpx
 
 from lib.tasks import forget_result, start
+
+
+@lru_cache(maxsize=1)
+def tls_context() -> ssl.SSLContext:
+    """Return the one context of the process: reading all certificate authorities takes 15 ms and more."""
+    return httpx.create_ssl_context()
 
 
 class AsyncClient(httpx.AsyncClient):

@@ -4,7 +4,8 @@ GatewayError
 ├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
 │                               IdempotencyKeyReused 409 · RequestTooLarge 413 · UnsupportedEncoding 415
 ├── AuthenticationFailed 401    AccountRefused 401: the upstream does not serve this account
-├── Throttled 429               AccountBusy 429
+├── PermissionDenied 403        the upstream's account may not use this
+├── Throttled 429               AccountBusy 429 · QuotaExceeded 429
 ├── NoAccountAvailable 503
 ├── ShuttingDown 503            Overloaded 503
 └── UpstreamError 502           UpstreamRejected · -ProtocolError · -Unreachable · -NotReached · -Timeout 504
@@ -77,6 +78,10 @@ class GatewayError(Exception):
     def retrying(self, retry: Retry) -> Self:
         """Return a copy that says how to retry."""
         return self._copy(retry=retry)
+
+    def after(self, retry_after_s: float) -> Self:
+        """Return a copy with another time to wait."""
+        return self._copy(retry_after_s=retry_after_s)
 
     def numbered(self, number: int | None, http_status: int | None) -> Self:
         """Return a copy with the upstream's own number and its status."""
@@ -178,6 +183,20 @@ class AccountBusy(Throttled):
 
     code = "account_busy"
     retry: Retry = "again"
+
+
+class QuotaExceeded(Throttled):
+    """The upstream wants money, or another plan. Waiting does not help."""
+
+    code = "insufficient_quota"
+
+
+class PermissionDenied(GatewayError):
+    """The upstream takes the credential, but its account may not use this, or is locked."""
+
+    may_quote = True
+    status = 403
+    code = "permission_denied"
 
 
 class NoAccountAvailable(GatewayError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args
 
@@ -53,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     assistant_id: str = "65940acff94777010aa6b796"
     drawing_assistant_id: str = "65a232c082ff90a2ad2f15e2"
     default_model: str = "glm-5.3-flash"
+    official_keys: tuple[str, ...] = ()
+    """The owner's keys of the vendor's official API."""
+    official_base_url: str = "https://open.bigmodel.cn/api/paas/v4"
+    official_default_model: str = "glm-4.5-flash"
+    fallback_model: str | None = None
+    """A model of the official API that answers when the account cannot."""
     web_search: bool = False
     tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()
@@ -74,8 +80,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     log_format: LogFormat = "auto"
 
+    @property
+    def first_default_model(self) -> str:
+        """The model of a request that names none: the account's comes first."""
+        only_official = bool(self.official_keys) and not self.refresh_tokens
+        return self.official_default_model if only_official else self.default_model
+
     def __repr__(self) -> str:
-        return f"Settings(accounts={len(self.refresh_tokens)}, api_keys={len(self.api_keys)}, …)"
+        counts = f"accounts={len(self.refresh_tokens)}, official_keys={len(self.official_keys)}"
+        return f"Settings({counts}, api_keys={len(self.api_keys)}, …)"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -109,28 +122,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def gaps(self) -> list[str]:
         """Describe each setting that the owner probably does not want, in one sentence each."""
-        found = self._odd_entries()
-        if self.refresh_tokens and not self.api_keys:
-            found.append(
-                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
-                "API_KEYS to at least one key."
-            )
-        if self.api_keys and not self.refresh_tokens and not self.keeps_accounts:
-            found.append(
-                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
-                "CHATGLM_REFRESH_TOKENS."
-            )
-        if not self.refresh_tokens and not self.allow_passthrough and not self.keeps_accounts:
-            found.append(
-                "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
-                "one of them."
-            )
+        found = [*self._odd_entries(), *self._gaps_of_keys()]
         if isinstance(self.store, MemorySettings):
             found.append(
                 "STORE_URL is memory://: this process loses a rotated refresh token when it ends, and two "
                 "processes may use one account at the same time."
             )
         return found
+
+    def _gaps_of_keys(self) -> Iterator[str]:
+        if self.refresh_tokens and not self.api_keys:
+            yield (
+                "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
+                "API_KEYS to at least one key."
+            )
+        if self.official_keys and not self.api_keys:
+            yield (
+                "GLM_API_KEYS is set without API_KEYS: no request can use these keys. Set API_KEYS to at "
+                "least one key."
+            )
+        has_none = not (self.refresh_tokens or self.official_keys or self.keeps_accounts)
+        if self.api_keys and has_none:
+            yield (
+                "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
+                "CHATGLM_REFRESH_TOKENS or GLM_API_KEYS."
+            )
+        if has_none and not self.allow_passthrough:
+            yield (
+                "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
+                "one of them, or GLM_API_KEYS."
+            )
+        if self.fallback_model and not self.official_keys:
+            yield "FALLBACK_MODEL is set without GLM_API_KEYS: no key can answer with it. Set GLM_API_KEYS."
 
     def _odd_entries(self) -> list[str]:
         """Name the entries with a wrong form by their place, never by their value."""
@@ -155,7 +178,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def invitation(self) -> list[str]:
         """Say where to add an account if the settings have none. The store may have some, so it is no gap."""
-        if self.refresh_tokens or not self.keeps_accounts:
+        if self.refresh_tokens or self.official_keys or not self.keeps_accounts:
             return []
         where_to = (
             "CHATGLM_REFRESH_TOKENS is not set: add an account at run time. Open this gateway's address in a "
@@ -166,8 +189,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
         open_to_all = (
-            "ALLOW_PASSTHROUGH is on: anybody may use this gateway with refresh tokens of their own. Set "
-            "API_KEYS, or ALLOW_PASSTHROUGH to false, to close it."
+            "ALLOW_PASSTHROUGH is on: anybody may use this gateway with refresh tokens or keys of their own. "
+            "Set API_KEYS, or ALLOW_PASSTHROUGH to false, to close it."
         )
         return [open_to_all] if self.allow_passthrough else []
 
@@ -270,6 +293,44 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+_NOT_FOR_GATEWAYS = {
+    "/coding/": (
+        "must not be a base of the Coding Plan: the plan's terms allow the vendor's listed coding tools "
+        "only. Use https://open.bigmodel.cn/api/paas/v4 or https://api.z.ai/api/paas/v4"
+    ),
+    "/anthropic": (
+        "must not be the Anthropic-compatible base: the gateway translates Anthropic's format itself. "
+        "Use https://open.bigmodel.cn/api/paas/v4 or https://api.z.ai/api/paas/v4"
+    ),
+}
+
+
+def _official_base_url(text: str) -> str:
+    url = _http_url(text)
+    for part, reason in _NOT_FOR_GATEWAYS.items():
+        if part in f"{url.lower()}/":
+            raise ValueError(reason)
+    return url
+
+
+_OFFICIAL_KEY = re.compile(r"[!-~]+")
+
+
+def _official_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(dict.fromkeys(_names(text)))
+    for place, key in enumerate(keys, 1):
+        if key.startswith("eyJ") and key.count(".") == 2:
+            raise ValueError(f"must hold keys of the official API; entry {place} is a chatglm.cn token")
+        if not _OFFICIAL_KEY.fullmatch(key):
+            raise ValueError(f"must hold keys in printable ASCII without spaces; entry {place} is none")
+    return keys
+
+
+def _model_name(text: str) -> str:
+    """Read the name of a model of the official API; `api/` before it says nothing new."""
+    return _header_value(text).removeprefix("api/")
+
+
 def _header_value(text: str) -> str:
     if not text.isascii() or not text.isprintable():
         raise ValueError("must be printable ASCII, because it is sent in a header")
@@ -309,6 +370,10 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "drawing_assistant_id": ("CHATGLM_DRAWING_ASSISTANT_ID", _header_value),
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
+    "official_keys": ("GLM_API_KEYS", _official_keys),
+    "official_base_url": ("GLM_API_BASE_URL", _official_base_url),
+    "official_default_model": ("GLM_API_DEFAULT_MODEL", _model_name),
+    "fallback_model": ("FALLBACK_MODEL", _model_name),
     "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
     "store_secret": ("STORE_SECRET", _secret),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
@@ -326,7 +391,6 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
 }
 _NAMES = (
     *(name for name, _ in _FIELDS.values()),
-    "GLM_API_KEYS",
     "VERCEL",
     "AWS_LAMBDA_FUNCTION_NAME",
     *ENVIRONMENT_NAMES,

@@ -6,7 +6,7 @@ No other module of lib starts a task outside a TaskGroup.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Lock
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _running: set[asyncio.Task[Any]] = set()
 """The running tasks. asyncio itself holds them weakly."""
@@ -61,6 +62,24 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
     task.result()
     if cancellation is not None:
         raise cancellation
+
+
+async def each(values: Iterable[V], work: Callable[[V], Awaitable[T]], *, at_once: int) -> list[T]:
+    """Do the work on each, a few at once; the first failure ends the others and is raised."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(value: V) -> T:
+        async with gate:
+            return await work(value)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(value)) for value in values]
+    except ExceptionGroup as failed:
+        failure = failed.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise failure
 
 
 class Tasks:

@@ -56,6 +56,10 @@ class Trace:
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
+        self.upstream = ""
+        """The name of the upstream that answers."""
+        self.fallback = ""
+        """The code of the refusal for which the fallback model answers."""
         self.account = ""
         """The label of the last account."""
         self.model = ""

@@ -15,6 +15,8 @@ from lib.trace import RECENT
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.web.guessing import GUESSES
 from simulator.app import Simulator
+from simulator.official.app import Official
+from simulator.official.server import OfficialServer
 from simulator.server import SimulatorServer
 from tests.support.client import KEY, Client
 from tests.support.live import LiveGateway
@@ -86,6 +88,26 @@ def upstream(simulator_server: SimulatorServer) -> Iterator[Upstream]:
     finally:
         sim.pace_s, sim.linger_s, sim.close_delay_s = 0.0, 0.3, 0.0
         sim.reset(accounts=True)
+
+
+@pytest.fixture(scope="session")
+def official_server() -> Iterator[OfficialServer]:
+    with OfficialServer() as running:
+        yield running
+
+
+@pytest.fixture
+def official(official_server: OfficialServer) -> Iterator[Official]:
+    """Give a clean official API; hold at the end that nothing runs and nothing odd was sent."""
+    sim = official_server.official
+    sim.reset(keys=True)
+    yield sim
+    try:
+        wait_until(lambda: sim.active() == 0, what="every chat of the official API has ended")
+        assert sim.violations == []
+    finally:
+        sim.pace_s, sim.region = 0.0, "bigmodel"
+        sim.reset(keys=True)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDE
 from lib.errors import GatewayError
 from lib.store.settings import SCHEMES
 from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
+from simulator.official.app import Official
+from simulator.official.server import OfficialServer
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.live import LiveGateway
 from tests.test_layout import ROOMS, imports_of
@@ -347,8 +349,20 @@ def test_an_example_that_is_not_run_can_be_read_at_least(document: Path) -> None
 
 
 @pytest.fixture
+def demo_of_the_api(
+    official: Official, official_server: OfficialServer, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("GLM_API_KEYS", official.add_key())
+    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
+
+
+@pytest.fixture
 def demo(
-    gateway: LiveGateway, account: SimulatedAccount, upstream: Upstream, environment: pytest.MonkeyPatch
+    gateway: LiveGateway,
+    account: SimulatedAccount,
+    upstream: Upstream,
+    environment: pytest.MonkeyPatch,
+    demo_of_the_api: None,
 ) -> str:
     """Set the live gateway up as `scripts/serve --demo` does, with pass-through; return its address."""
     environment.setenv("CHATGLM_REFRESH_TOKENS", account.token)

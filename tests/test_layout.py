@@ -46,6 +46,7 @@ ROOMS = {
     "errors": _room(theirs="msgspec"),
     "patience": _room(),
     "connections": _room("tasks", "httpx"),
+    "receiving": _room("errors files patience", "httpx msgspec"),
     "sse": _room("errors", "msgspec"),
     "jwt": _room(),
     "version": _room(),
@@ -57,9 +58,13 @@ ROOMS = {
     "dialects": _room("chat errors sse tools", "msgspec"),
     "files": _room("connections errors tasks", "httpx msgspec", "PIL"),
     "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
-    "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
+    "upstreams": _room("chat chatglm errors files official settings tasks trace", "msgspec"),
     "chatglm": _room(
-        "chat connections errors files jwt patience settings sse store tasks trace upstreams", "httpx msgspec"
+        "chat connections errors files jwt patience receiving settings sse store tasks trace upstreams",
+        "httpx msgspec",
+    ),
+    "official": _room(
+        "chat connections errors files receiving settings sse store tasks trace upstreams", "httpx msgspec"
     ),
     "flows": _room("chat errors settings tasks tools trace upstreams version", "msgspec"),
     "web": _room(
@@ -359,9 +364,13 @@ def test_redaction_is_deployed_nowhere() -> None:
     assert '"excludeFiles": "{!(api|lib)/**,*}"' in (ROOT / "vercel.json").read_text()
 
 
-def test_dialects_and_chatglm_never_see_each_other() -> None:
-    assert "chatglm" not in ROOMS["dialects"].ours
-    assert "dialects" not in ROOMS["chatglm"].ours
+UPSTREAMS = {"chatglm", "official"}
+
+
+def test_dialects_and_upstreams_never_see_each_other() -> None:
+    assert not UPSTREAMS & ROOMS["dialects"].ours
+    for upstream in UPSTREAMS:
+        assert not {"dialects", *UPSTREAMS - {upstream}} & ROOMS[upstream].ours
 
 
 # Each rule can fail

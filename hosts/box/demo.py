@@ -1,4 +1,4 @@
-"""The demo: the simulator in a thread, and an environment that points to it."""
+"""The demo: both simulators in threads, and an environment that points to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DEMO_PACE_S = 0.02
 
 
 def start_demo(environ: MutableMapping[str, str], stack: ExitStack) -> None:
-    """Start the simulator and point the environment at it. The stack ends the simulator."""
+    """Start the simulators and point the environment at them. The stack ends them."""
+    from simulator.official.server import OfficialServer
     from simulator.server import SimulatorServer
 
     simulator = stack.enter_context(SimulatorServer(pace_s=DEMO_PACE_S))
@@ -22,9 +23,13 @@ def start_demo(environ: MutableMapping[str, str], stack: ExitStack) -> None:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="glm-gateway-demo-"))
     token = simulator.simulator.add_account()
     use_simulator(environ, simulator.base_url, token, f"sqlite:///{folder}/state.db")
+    official = stack.enter_context(OfficialServer(pace_s=DEMO_PACE_S))
+    use_official(environ, official.base_url, official.official.add_key())
+    official.official.file_base = official.base_url.removesuffix("/api/paas/v4")
     # The simulator serves its own images, so the demo sends nothing to other machines.
     simulator.simulator.file_base = simulator.base_url.removesuffix("/chatglm")
-    environ["FETCH_ALLOW_HOSTS"] = urlsplit(simulator.base_url).netloc
+    hosts = (urlsplit(server.base_url).netloc for server in (simulator, official))
+    environ["FETCH_ALLOW_HOSTS"] = ",".join(hosts)
     if captures := environ.get("CAPTURE_DIR"):  # [scene:replay file=…] finds its records there.
         simulator.simulator.replay_dir = Path(captures)
 
@@ -35,11 +40,18 @@ def use_simulator(
     """Point the gateway at the simulator, and remove the owner's own account from the environment."""
     environ.pop("STORE_SECRET", None)
     environ["STORE_URL"] = store_url
-    for name in [name for name in environ if name.startswith("CHATGLM_")]:
+    for name in [name for name in environ if name.startswith(("CHATGLM_", "GLM_API_"))]:
         del environ[name]
+    environ.pop("FALLBACK_MODEL", None)
     environ["CHATGLM_BASE_URL"] = base_url
     environ["CHATGLM_REFRESH_TOKENS"] = refresh_token
     environ["API_KEYS"] = DEMO_KEY
     # Requests to 127.0.0.1 must not go through the machine's proxy.
     proxied = environ.get("no_proxy") or environ.get("NO_PROXY")
     environ["no_proxy"] = ",".join(filter(None, (proxied, "127.0.0.1", "localhost")))
+
+
+def use_official(environ: MutableMapping[str, str], base_url: str, key: str) -> None:
+    """Point the gateway at the simulator of the official API, which is the second upstream of the demo."""
+    environ["GLM_API_BASE_URL"] = base_url
+    environ["GLM_API_KEYS"] = key

@@ -24,6 +24,10 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 1
     ratio: float | None = None
     """Width by height. None means that we choose."""
+    size: tuple[int, int] | None = None
+    """Width and height, if the caller named pixels and not only a ratio."""
+    quality: str = ""
+    """The caller's own word. Empty means that we choose."""
     style: str = ""
     """Empty means no special style."""
     form: ImageForm = "url"
@@ -35,6 +39,8 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's own spelling. The answer repeats it."""
     image_url: str | None = None
     """The first frame: an http(s) or data URL."""
+    last_image_url: str | None = None
+    """The last frame. Only some models of the official API take one."""
     image_param: str = "image_url"
     """The caller's name for the first frame. Errors use it."""
     video_style: str = ""
@@ -43,13 +49,19 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True):
     audio: tuple[str, str] | None = None
     """The key and the id of the video's sound."""
     conversation_id: str = ""
+    size: tuple[int, int] | None = None
+    """Width and height. Only the official API takes a size, seconds, a quality, frames a second and sound."""
+    seconds: float | None = None
+    quality: str = ""
+    fps: float | None = None
+    with_audio: bool | None = None
     wait_s: float | None = None
     """None means as long as the host's deadline allows."""
 
     @property
     def draws_first_frame(self) -> bool:
         """The upstream first makes an image from the prompt, and then the video from the image."""
-        return self.model.lower() == "cogvideox-pro"
+        return self.model.lower().removeprefix("web/") == "cogvideox-pro"
 
 
 class VideoState(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,20 @@
-"""Facts about the vendor's models that no upstream tells."""
+"""The list of models, and facts about the vendor's models that no upstream tells."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
 from lib.chat.names import read_name
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A model that can be asked for."""
+
+    name: str
+    owner: str = "chatglm"
+    """The service that answers with it: `chatglm`, or the vendor's official API, `z-ai`."""
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -36,3 +46,10 @@ def facts_of(name: str) -> ModelFacts | None:
     """Return the facts about the model that a caller's name means, or None if they are not known."""
     read = read_name(name)
     return FACTS.get(read.whole) or FACTS.get(read.base)
+
+
+def find_name(wanted: str, known: Iterable[str]) -> str | None:
+    """Return the known model that a name means, as a whole or without the words that are switches."""
+    read = read_name(wanted)
+    by_lower_name = {name.lower(): name for name in known}
+    return by_lower_name.get(read.whole) or by_lower_name.get(read.base)

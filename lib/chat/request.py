@@ -58,6 +58,8 @@ class Message(msgspec.Struct, frozen=True):
     name: str | None = None
     is_error: bool = False
     """A tool's result that the client marks as failed."""
+    reasoning: str = ""
+    """The reasoning of an assistant's turn, if the client sends it back."""
 
     @property
     def text(self) -> str:
@@ -101,6 +103,10 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     effort: Effort | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    user: str = ""
+    """The client's own id of its user. Empty means that it names none."""
     web_search: bool | None = None
     """None means that the caller does not mention it."""
     conversation_id: str | None = None

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 
-from lib.chat.request import Message
+import msgspec
+
+from lib.chat.request import ChatRequest, Message, Tool
 
 _SIGN = r"!-/:-@\[-`{-~"
 # These are the characters below the first wide one, and the plane of emoji. A pattern that names the wide
@@ -60,6 +62,15 @@ def estimate_tokens(text: str) -> int:
 def prompt_tokens(messages: Iterable[Message]) -> int:
     """Estimate the tokens of the messages, without images and files."""
     return sum(_counted(messages))
+
+
+def tool_tokens(tools: Iterable[Tool]) -> int:
+    return sum(estimate_tokens(_words(tool)) for tool in tools)
+
+
+def count_prompt(chat: ChatRequest) -> int:
+    """Estimate the tokens of the messages and the tools; images and files are not in it."""
+    return prompt_tokens(chat.messages) + tool_tokens(chat.tools)
 
 
 class PromptCount:
@@ -157,6 +168,10 @@ def _in_windows(text: str) -> Iterator[int]:
 
 def _whole(eighths: int) -> int:
     return -(-eighths // _TOKEN)
+
+
+def _words(tool: Tool) -> str:
+    return f"{tool.name}: {tool.description} {msgspec.json.encode(tool.schema).decode()}"
 
 
 def _texts(message: Message) -> Iterable[str]:

@@ -41,7 +41,6 @@ from lib.dialects.anthropic_blocks import (
 from lib.dialects.anthropic_errors import ERROR_FORM, error_body, error_event
 from lib.dialects.anthropic_request import AskedMessage, parse
 from lib.dialects.call_arguments import as_object
-from lib.dialects.counting import count_prompt
 from lib.dialects.interface import Rendering
 
 __all__ = ["ERROR_FORM", "HEARTBEAT", "count", "error_body", "parse", "render", "renderer"]
@@ -200,9 +199,8 @@ def render(asked: AskedMessage, answer: Answer, how: Rendering) -> bytes:
     )
 
 
-def count(asked: AskedMessage) -> bytes:
-    """Estimate the tokens of the messages and the tools; images and files are not in it."""
-    return encode(_Count(count_prompt(asked.chat)))
+def count(tokens: int) -> bytes:
+    return encode(_Count(tokens))
 
 
 def _blocks(items: list[Item], asked: AskedMessage, message_id: str) -> Iterator[AnswerBlock]:

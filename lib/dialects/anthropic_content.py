@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lib.chat.request import FilePart, ImagePart, Message, Part, Role, TextPart, ToolCall
+from lib.dialects.fields import read_text
 from lib.dialects.json_body import invalid_value, missing_field, shown, unsupported
 from lib.errors import InvalidRequest
 
@@ -42,6 +43,7 @@ class Block(msgspec.Struct):
     content: str | list[Block] | dict[str, Any] | None = None
     """The result of a server's tool may be an object."""
     is_error: bool | None = None
+    thinking: Any = None
 
 
 Content = str | list[Block]
@@ -70,9 +72,9 @@ def read_system(content: Content | None) -> Iterator[Message]:
 
 
 def _assistant(content: Content, param: str) -> Iterator[Message]:
-    """Keep texts and calls; drop reasoning, and the calls that a server answered itself.
+    """Keep texts, calls and their reasoning; drop the calls that a server answered itself.
 
-    A turn without anything to keep is dropped as a whole.
+    A turn without texts and calls is dropped as a whole.
     """
     blocks = [Block(type="text", text=content)] if isinstance(content, str) else content
     # An answer with citations comes as several blocks of one text.
@@ -80,7 +82,8 @@ def _assistant(content: Content, param: str) -> Iterator[Message]:
     numbered = enumerate(blocks)
     calls = tuple(_call(block, f"{param}[{at}]") for at, block in numbered if block.type == "tool_use")
     if parts or calls:
-        yield Message(role="assistant", parts=parts, tool_calls=calls)
+        thoughts = "".join(read_text(block.thinking) for block in blocks if block.type == "thinking")
+        yield Message(role="assistant", parts=parts, tool_calls=calls, reasoning=thoughts)
 
 
 def _call(block: Block, param: str) -> ToolCall:

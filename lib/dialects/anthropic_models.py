@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from lib.chat.models import facts_of
+from lib.chat.models import Listed, facts_of
 
 
 class _Model(msgspec.Struct, kw_only=True):
@@ -31,25 +31,25 @@ class _Models(msgspec.Struct, kw_only=True):
     last_id: str | None
 
 
-def render_models(names: Sequence[str], created: int) -> bytes:
+def render_models(models: Sequence[Listed], created: int) -> bytes:
     return msgspec.json.encode(
         _Models(
-            data=[_model(name, created) for name in names],
-            first_id=names[0] if names else None,
-            last_id=names[-1] if names else None,
+            data=[_model(model, created) for model in models],
+            first_id=models[0].name if models else None,
+            last_id=models[-1].name if models else None,
         )
     )
 
 
-def render_model(name: str, created: int) -> bytes:
-    return msgspec.json.encode(_model(name, created))
+def render_model(model: Listed, created: int) -> bytes:
+    return msgspec.json.encode(_model(model, created))
 
 
-def _model(name: str, created: int) -> _Model:
-    facts = facts_of(name)
+def _model(model: Listed, created: int) -> _Model:
+    facts = facts_of(model.name)
     return _Model(
-        id=name,
-        display_name=name,
+        id=model.name,
+        display_name=model.name,
         created_at=datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z"),
         max_input_tokens=facts.context_length if facts else None,
         max_tokens=facts.max_output_tokens if facts else None,

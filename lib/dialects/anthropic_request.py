@@ -12,7 +12,15 @@ import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
 from lib.dialects.anthropic_content import Content, WireMessage, read_messages, read_system
-from lib.dialects.fields import effort_of_budget, read_effort, read_integer, read_limit, read_model
+from lib.dialects.fields import (
+    effort_of_budget,
+    read_effort,
+    read_integer,
+    read_limit,
+    read_model,
+    read_number,
+    read_text,
+)
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.stops import read_stops
@@ -72,6 +80,9 @@ class _Body(msgspec.Struct):
     output_format: _Format | None = None
     """The name of `output_config.format` in the beta of 2025-11."""
     mcp_servers: list[Any] | None = None
+    temperature: Any = None
+    top_p: Any = None
+    metadata: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -110,6 +121,9 @@ def _chat(wire: _Body) -> ChatRequest:
         stop=read_stops(wire.stop_sequences, "stop_sequences"),
         max_tokens=read_limit(wire.max_tokens, "max_tokens"),
         effort=_effort(wire),
+        temperature=read_number(wire.temperature),
+        top_p=read_number(wire.top_p),
+        user=read_text(wire.metadata.get("user_id")) if isinstance(wire.metadata, dict) else "",
         web_search=True if any(map(_is_search, wire.tools or ())) else None,
         tools=tools,
         tool_choice=_tool_choice(wire, tools),

@@ -44,6 +44,17 @@ def read_limit(limit: float | None, param: str) -> int | None:
     return number if number is not None and 1 <= number < _MAX_INTEGER else None
 
 
+def read_number(value: object) -> float | None:
+    """Read a number for sampling. Clients send odd values in these fields, and those ask for nothing."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < _MAX_INTEGER else None  # type: ignore[arg-type]
+
+
+def read_text(value: object) -> str:
+    """Read a text that asks for nothing if it is of another type."""
+    return value if isinstance(value, str) else ""
+
+
 def read_effort(word: str | None, param: str) -> Effort | None:
     """Read a named effort. Some clients write an empty word for no choice."""
     if not word:

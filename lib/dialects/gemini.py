@@ -26,7 +26,6 @@ from lib.chat.events import (
     Usage,
     Withdrawn,
 )
-from lib.dialects.counting import count_prompt
 from lib.dialects.gemini_errors import ERROR_FORM, error_body
 from lib.dialects.gemini_grounding import Grounding, PlaceTrack, grounding_of
 from lib.dialects.gemini_parts import AnswerPart, CallPart, TextPart, ThoughtPart, call_part, encode
@@ -174,9 +173,8 @@ def render(asked: AskedContent, answer: Answer, how: Rendering) -> bytes:
     return encode(_ended(response, finished))
 
 
-def count(asked: AskedContent) -> bytes:
-    """Estimate the tokens of the contents and the functions; images and files are not in it."""
-    return encode(_Count(count_prompt(asked.chat)))
+def count(tokens: int) -> bytes:
+    return encode(_Count(tokens))
 
 
 def _append(parts: list[AnswerPart], part: TextPart | ThoughtPart) -> None:

@@ -147,7 +147,7 @@ def _numbered(content: Content, place: str) -> list[tuple[str, WirePart]]:
 
 
 def _said(numbered: list[tuple[str, WirePart]], calls: _Calls) -> Iterator[Message]:
-    """Keep the model's texts and calls; drop its thoughts. A turn without anything to keep is dropped."""
+    """Keep the model's texts, calls and thoughts. A turn of nothing but thoughts is dropped."""
     shown = [(param, part) for param, part in numbered if not part.thought]
     made = tuple(
         calls.made(part.function_call, param) for param, part in shown if part.function_call is not None
@@ -155,7 +155,8 @@ def _said(numbered: list[tuple[str, WirePart]], calls: _Calls) -> Iterator[Messa
     others = ((param, part) for param, part in shown if part.function_call is None)
     parts = tuple(read for param, part in others for read in _read(part, param))
     if parts or made:
-        yield Message(role="assistant", parts=parts, tool_calls=made)
+        thoughts = "".join(part.text or "" for _, part in numbered if part.thought)
+        yield Message(role="assistant", parts=parts, tool_calls=made, reasoning=thoughts)
 
 
 def _given(role: Role, numbered: list[tuple[str, WirePart]], calls: _Calls) -> Iterator[Message]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lib.chat.models import facts_of
+from lib.chat.models import Listed, facts_of
 
 METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 
@@ -27,19 +27,19 @@ class _Models(msgspec.Struct):
     """The list is never cut into pages."""
 
 
-def render_models(names: Sequence[str], _created: int) -> bytes:
-    return msgspec.json.encode(_Models([_model(name) for name in names]))
+def render_models(models: Sequence[Listed], _created: int) -> bytes:
+    return msgspec.json.encode(_Models([_model(model) for model in models]))
 
 
-def render_model(name: str, _created: int) -> bytes:
-    return msgspec.json.encode(_model(name))
+def render_model(model: Listed, _created: int) -> bytes:
+    return msgspec.json.encode(_model(model))
 
 
-def _model(name: str) -> _Model:
-    facts = facts_of(name)
+def _model(model: Listed) -> _Model:
+    facts = facts_of(model.name)
     return _Model(
-        name=f"models/{name}",
-        display_name=name,
+        name=f"models/{model.name}",
+        display_name=model.name,
         input_token_limit=facts.context_length if facts else UNSET,
         output_token_limit=facts.max_output_tokens if facts else UNSET,
     )

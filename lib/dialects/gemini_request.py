@@ -11,7 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
-from lib.dialects.fields import effort_of_budget, read_effort, read_integer, read_limit, read_model
+from lib.dialects.fields import (
+    effort_of_budget,
+    read_effort,
+    read_integer,
+    read_limit,
+    read_model,
+    read_number,
+)
 from lib.dialects.gemini_content import Content, Contents, read_contents, read_system
 from lib.dialects.gemini_names import camelled
 from lib.dialects.gemini_schema import json_schema
@@ -76,6 +83,8 @@ class _GenerationConfig(msgspec.Struct, rename="camel"):
     response_json_schema: dict[str, Any] | None = None
     response_modalities: list[str] | None = None
     thinking_config: _ThinkingConfig | None = None
+    temperature: Any = None
+    top_p: Any = None
 
 
 class _Body(msgspec.Struct, rename="camel"):
@@ -154,6 +163,8 @@ def _chat(wire: _Body, model: str, within: str) -> ChatRequest:
         stop=read_stops(config.stop_sequences, f"{config_at}.stopSequences"),
         max_tokens=_limit(config.max_output_tokens, f"{config_at}.maxOutputTokens"),
         effort=_effort(config.thinking_config, f"{config_at}.thinkingConfig"),
+        temperature=read_number(config.temperature),
+        top_p=read_number(config.top_p),
         web_search=True if any(map(_is_search, _tools(wire))) else None,
         tools=tools,
         tool_choice=_tool_choice(wire.tool_config, tools, within),

@@ -111,6 +111,6 @@ class Dialect(Protocol[AskedT]):
 class CountingDialect(Dialect[AskedT], Protocol[AskedT]):
     """A dialect that has an endpoint for counting a prompt's tokens."""
 
-    def count(self, asked: AskedT, /) -> bytes:
-        """Return the whole answer of that endpoint."""
+    def count(self, tokens: int, /) -> bytes:
+        """Return the whole answer of that endpoint. Images and files are not in the count."""
         ...

@@ -22,7 +22,14 @@ from lib.chat.request import (
     TextPart,
     ToolCall,
 )
-from lib.dialects.fields import read_effort, read_limit, read_model, refuse_several
+from lib.dialects.fields import (
+    read_effort,
+    read_limit,
+    read_model,
+    read_number,
+    read_text,
+    refuse_several,
+)
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, shown, unsupported
 from lib.dialects.openai_chat_tools import (
@@ -49,6 +56,9 @@ _ROLES: dict[str, Role] = {
 }
 _NEED_CONTENT = ("system", "developer", "user")
 """An assistant's message may hold only calls, and a tool's result may be empty."""
+
+
+_SWITCHED: dict[str, Effort] = {"disabled": "none", "enabled": "high"}
 
 
 class _Url(msgspec.Struct):
@@ -98,6 +108,10 @@ class _Message(msgspec.Struct):
     tool_call_id: str | None = None
     function_call: _Function | None = None
     """The form of `tool_calls` before 2023-11. It has no id; a message of the role `function` answers it."""
+    reasoning_content: Any = None
+    """The reasoning of an earlier answer, under the name that this gateway's answers use."""
+    reasoning: Any = None
+    """The same under the name that some clients use."""
 
 
 class _StreamOptions(msgspec.Struct):
@@ -140,6 +154,11 @@ class _Body(msgspec.Struct):
     functions: list[WireFunction] | None = None
     function_call: FunctionChoice = None
     response_format: _ResponseFormat | None = None
+    temperature: Any = None
+    top_p: Any = None
+    user: Any = None
+    thinking: Any = None
+    """The vendor's own switch: {"type": "enabled"} or {"type": "disabled"}."""
     modalities: list[str] | None = None
     audio: Any = None
 
@@ -192,6 +211,9 @@ def _chat(wire: _Body) -> ChatRequest:
             else read_limit(wire.max_tokens, "max_tokens")
         ),
         effort=_effort(wire),
+        temperature=read_number(wire.temperature),
+        top_p=read_number(wire.top_p),
+        user=read_text(wire.user),
         web_search=None if wire.web_search_options is None else True,
         conversation_id=wire.conversation_id,
         store=bool(wire.store),
@@ -272,6 +294,7 @@ def _message(wire: _Message, param: str) -> Message:
         tool_calls=tuple(calls),
         tool_call_id=wire.tool_call_id,
         name=wire.name,
+        reasoning=read_text(wire.reasoning_content) or read_text(wire.reasoning),
     )
 
 
@@ -342,4 +365,6 @@ def _effort(wire: _Body) -> Effort | None:
         if word is not None and not isinstance(word, str):
             word = type(word).__name__
         return read_effort(word, "reasoning.effort")
+    if not wire.reasoning_effort and isinstance(wire.thinking, dict):
+        return _SWITCHED.get(read_text(wire.thinking.get("type")))
     return read_effort(wire.reasoning_effort, "reasoning_effort")

@@ -27,7 +27,7 @@ from lib.chat.events import (
     Withdrawn,
 )
 from lib.chat.request import ChatRequest, Message, TextPart
-from lib.dialects.fields import read_limit, read_model, refuse_several
+from lib.dialects.fields import read_limit, read_model, read_number, read_text, refuse_several
 from lib.dialects.interface import Address, Rendering
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_errors import error_body, error_event
@@ -57,6 +57,9 @@ class _Body(msgspec.Struct):
     stop: str | list[str] | None = None
     n: int | float | None = None
     best_of: int | float | None = None
+    temperature: Any = None
+    top_p: Any = None
+    user: Any = None
 
 
 class _Choice(msgspec.Struct, kw_only=True):
@@ -107,6 +110,9 @@ def parse(body: bytes, _address: Address) -> AskedCompletion:
     chat = ChatRequest(
         model=read_model(wire.model),
         messages=(Message(role="user", parts=(TextPart(prompt),)),),
+        temperature=read_number(wire.temperature),
+        top_p=read_number(wire.top_p),
+        user=read_text(wire.user),
         stop=read_stops(wire.stop, "stop"),
         max_tokens=read_limit(wire.max_tokens, "max_tokens"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from lib import sse
-from lib.errors import AuthenticationFailed, GatewayError, InvalidRequest, Throttled
+from lib.errors import AuthenticationFailed, GatewayError, InvalidRequest, PermissionDenied, Throttled
 
 
 class _Error(msgspec.Struct):
@@ -37,6 +37,8 @@ def type_of(error: GatewayError) -> str:
             return "invalid_request_error"
         case AuthenticationFailed():
             return "authentication_error"
+        case PermissionDenied():
+            return "permission_error"
         case Throttled():
             return "rate_limit_error"
         case _:

@@ -15,6 +15,8 @@ from lib.errors import InvalidRequest
 
 MAX_IMAGES = 10
 """OpenAI has the same limit."""
+MIN_PIXELS = 64
+"""Two smaller numbers are a ratio, and not a size."""
 
 _SIZE = re.compile(r"(\d{1,5})\s*[x×*:]\s*(\d{1,5})", re.IGNORECASE)
 _FORMS: dict[str, ImageForm] = {"url": "url", "b64_json": "b64_json"}
@@ -23,12 +25,13 @@ _ANSWER_BASE64_UNASKED = ("gpt-image", "chatgpt-image")
 
 
 class _Body(msgspec.Struct):
-    """The upstream has no use for `quality`, `user`, `background` and others, so the parser ignores them."""
+    """The upstreams have no use for `user`, `background` and others, so the parser ignores them."""
 
     prompt: str
     model: str | None = None
     n: int | float | None = None
     size: str | None = None
+    quality: str | None = None
     style: str | None = None
     response_format: str | None = None
     stream: bool | None = None
@@ -56,11 +59,14 @@ def parse_image_request(body: bytes) -> ImageRequest:
     if wire.stream:
         raise unsupported("stream", "the gateway sends all images in one answer; leave it out")
     model = (wire.model or "").strip()
+    sides = _sides(wire.size)
     return ImageRequest(
         prompt=wire.prompt,
         model=model,
         n=n,
-        ratio=_ratio(wire.size),
+        ratio=sides[0] / sides[1] if sides else None,
+        size=sides if sides and max(sides) >= MIN_PIXELS else None,
+        quality=(wire.quality or "").strip().lower(),
         style=(wire.style or "").strip(),
         form=_form(wire.response_format, model),
     )
@@ -100,14 +106,14 @@ def _form(form: str | None, model: str) -> ImageForm:
     return _FORMS[form]
 
 
-def _ratio(size: str | None) -> float | None:
+def _sides(size: str | None) -> tuple[int, int] | None:
     """Read a size (`1024x1792`) or a ratio (`9:16`). None means that we choose."""
     if size is None or size.strip().lower() in ("", "auto"):
         return None
     match = _SIZE.fullmatch(size.strip())
     if match is None or not int(match[1]) or not int(match[2]):
         raise _wrong_size(size)
-    return int(match[1]) / int(match[2])
+    return int(match[1]), int(match[2])
 
 
 def _wrong_size(size: str) -> InvalidRequest:

@@ -8,16 +8,14 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from lib.chat.models import facts_of
-
-OWNER = "chatglm"
+from lib.chat.models import Listed, facts_of
 
 
 class _Model(msgspec.Struct, kw_only=True):
     id: str
     object: Literal["model"] = "model"
     created: int
-    owned_by: str = OWNER
+    owned_by: str
     context_length: int | UnsetType
     """In tokens. OpenAI has none of the fields from here on; other gateways name them so."""
     max_output_tokens: int | UnsetType
@@ -31,19 +29,20 @@ class _Models(msgspec.Struct, kw_only=True):
     data: list[_Model]
 
 
-def render_models(names: Sequence[str], created: int) -> bytes:
-    return msgspec.json.encode(_Models(data=[_model(name, created) for name in names]))
+def render_models(models: Sequence[Listed], created: int) -> bytes:
+    return msgspec.json.encode(_Models(data=[_model(model, created) for model in models]))
 
 
-def render_model(name: str, created: int) -> bytes:
-    return msgspec.json.encode(_model(name, created))
+def render_model(model: Listed, created: int) -> bytes:
+    return msgspec.json.encode(_model(model, created))
 
 
-def _model(name: str, created: int) -> _Model:
-    facts = facts_of(name)
+def _model(model: Listed, created: int) -> _Model:
+    facts = facts_of(model.name)
     return _Model(
-        id=name,
+        id=model.name,
         created=created,
+        owned_by=model.owner,
         context_length=facts.context_length if facts else UNSET,
         max_output_tokens=facts.max_output_tokens if facts else UNSET,
     )

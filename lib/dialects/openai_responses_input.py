@@ -1,6 +1,6 @@
 """The input of a Responses request: a text or a list of items, read into messages.
 
-An item that adds nothing to a conversation here (reasoning, a search of the past) is passed over.
+An item that adds nothing to a conversation here (a search of the past) is passed over.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lib.chat.request import FilePart, ImagePart, Message, Part, Role, TextPart, ToolCall
+from lib.dialects.fields import read_text
 from lib.dialects.json_body import convert, invalid_value, missing_field, shown, unsupported
 from lib.dialects.openai_responses_tools import Toolbox
 from lib.errors import InvalidRequest, NotFound
@@ -23,7 +24,7 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
 }
 _PASSED_OVER = {
-    "reasoning", "compaction", "compaction_trigger", "configuration_update", "additional_tools",
+    "compaction", "compaction_trigger", "configuration_update", "additional_tools",
     "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call",
     "mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response",
 }  # fmt: skip
@@ -99,6 +100,8 @@ class _Reader:
         self._box = box
         self._is_continued = is_continued
         self._ignored: list[str] = []
+        self._reasoning = ""
+        """The reasoning of the turn whose words or calls come next."""
         self._unresolved: NotFound | None = None
         """A reference that leads nowhere, forgiven if calls of the same turn follow it."""
 
@@ -116,9 +119,11 @@ class _Reader:
             self._call(convert(item, _Call, param), is_freeform=kind == "custom_tool_call")
         elif kind in _PASSED_OVER:
             return
+        elif kind == "reasoning":
+            self._reasoning += _thoughts(item)
         elif kind == "message":
             self._settle()
-            self.messages.append(_message(convert(item, _Message, param), param))
+            self._add(_message(convert(item, _Message, param), param))
         elif kind in ("function_call_output", "custom_tool_call_output"):
             self._settle()
             self._take_output(convert(item, _ToolOutput, param), f"{param}.output")
@@ -151,9 +156,15 @@ class _Reader:
         )
         if self.messages and self.messages[-1].role == "assistant":
             last = self.messages.pop()
-            self.messages.append(msgspec.structs.replace(last, tool_calls=(*last.tool_calls, call)))
+            self._add(msgspec.structs.replace(last, tool_calls=(*last.tool_calls, call)))
         else:
-            self.messages.append(Message(role="assistant", tool_calls=(call,)))
+            self._add(Message(role="assistant", tool_calls=(call,)))
+
+    def _add(self, message: Message) -> None:
+        if message.role == "assistant" and self._reasoning:
+            message = msgspec.structs.replace(message, reasoning=message.reasoning + self._reasoning)
+        self._reasoning = ""
+        self.messages.append(message)
 
     def _take_output(self, wire: _ToolOutput, param: str) -> None:
         output = wire.output if isinstance(wire.output, str | list) else _in_words(wire.output or "")
@@ -178,6 +189,15 @@ class _Reader:
         """Raise the error of a reference that no call follows: the model would miss those words."""
         if self._unresolved is not None:
             raise self._unresolved
+
+
+def _thoughts(item: dict[str, Any]) -> str:
+    """Return the text of a reasoning item: its content, or the summary that this gateway gives."""
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        if isinstance(parts, list) and parts:
+            return "".join(read_text(part.get("text")) for part in parts if isinstance(part, dict))
+    return ""
 
 
 def _kind(item: dict[str, Any], param: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat
-from lib.dialects.fields import read_effort, read_limit, read_model
+from lib.dialects.fields import read_effort, read_limit, read_model, read_number, read_text
 from lib.dialects.interface import Address
 from lib.dialects.json_body import convert, decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.openai_responses_input import read_input
@@ -152,6 +152,9 @@ def parse(body: bytes, _address: Address) -> AskedResponse:
         messages=conversation.messages,
         max_tokens=read_limit(wire.max_output_tokens, "max_output_tokens"),
         effort=read_effort(wire.reasoning.effort if wire.reasoning else None, "reasoning.effort"),
+        temperature=read_number(wire.temperature),
+        top_p=read_number(wire.top_p),
+        user=read_text(wire.user) or read_text(wire.safety_identifier),
         web_search=chosen.web_search,
         store=bool(wire.store) or is_continued,
         tools=box.tools,

@@ -23,6 +23,7 @@ MIRROR_MODES = ("水平", "垂直", "推近", "拉远")
 _AUDIO_ID = re.compile(r"(?P<key>[^\s-][^\s]{0,39})-(?P<id>[0-9A-Za-z]{8,64})")
 _RESOLUTION = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,4})")
+_NUMBER = re.compile(r"\d{1,4}(?:\.\d{1,3})?", re.ASCII)
 _USUAL_SIZE = "1280x720"
 _USUAL_SECONDS = "6"
 """The clients' types require seconds, and one of four sizes. The upstream's own take their place."""
@@ -31,12 +32,17 @@ _USUAL_SECONDS = "6"
 class _Generation(msgspec.Struct):
     prompt: str | None = None
     model: str | None = None
-    image_url: str | None = None
+    image_url: str | list[str] | None = None
     video_style: str | None = None
     emotional_atmosphere: str | None = None
     mirror_mode: str | None = None
     audio_id: str | None = None
     conversation_id: str | None = None
+    size: str | None = None
+    duration: float | str | None = None
+    quality: str | None = None
+    fps: float | None = None
+    with_audio: bool | None = None
     wait: float | None = None
 
 
@@ -46,10 +52,13 @@ class _Reference(msgspec.Struct):
 
 
 class _Creation(msgspec.Struct):
-    """The upstream chooses `seconds` and `size`, so the parser ignores them. The answer has the real ones."""
+    """chatglm.cn chooses `seconds` and `size`, and the official API takes the nearest that it has. The answer
+    has the real ones."""
 
     prompt: str | None = None
     model: str | None = None
+    seconds: float | str | None = None
+    size: str | None = None
     input_reference: str | _Reference | None = None
 
 
@@ -111,11 +120,17 @@ def parse_generation(body: bytes) -> VideoRequest:
     wire = decode_body(body, _generation_decoder)
     if wire.wait is not None and not wire.wait >= 0:
         raise invalid_value("wait", "a number of seconds, 0 or more", str(wire.wait))
-    image_url = wire.image_url or None
+    image_url, last_image_url = _frames(wire.image_url)
     return VideoRequest(
         prompt=_prompt(wire.prompt, has_image=image_url is not None),
         model=_model(wire.model),
         image_url=image_url,
+        last_image_url=last_image_url,
+        size=_size(wire.size),
+        seconds=_length(wire.duration),
+        quality=(wire.quality or "").strip().lower(),
+        fps=wire.fps,
+        with_audio=wire.with_audio,
         video_style=_one_of("video_style", wire.video_style, VIDEO_STYLES),
         emotional_atmosphere=_one_of(
             "emotional_atmosphere", wire.emotional_atmosphere, EMOTIONAL_ATMOSPHERES
@@ -134,12 +149,13 @@ def parse_creation(body: bytes | None, fields: Mapping[str, str], *, has_file: b
         reference = wire.input_reference
         if isinstance(reference, str):
             reference = _Reference(image_url=reference)
-        return _creation(wire.prompt, wire.model, reference or _Reference(), has_file=False)
+        return _creation(wire, reference or _Reference(), has_file=False)
     reference = _Reference(
         image_url=fields.get("input_reference[image_url]") or fields.get("input_reference"),
         file_id=fields.get("input_reference[file_id]"),
     )
-    return _creation(fields.get("prompt"), fields.get("model"), reference, has_file=has_file)
+    wire = _Creation(fields.get("prompt"), fields.get("model"), fields.get("seconds"), fields.get("size"))
+    return _creation(wire, reference, has_file=has_file)
 
 
 def render_generation(state: VideoState) -> bytes:
@@ -208,18 +224,18 @@ def parse_variant(variant: str | None) -> Literal["video", "thumbnail"]:
             raise invalid_value("variant", "'video' or 'thumbnail'", variant)
 
 
-def _creation(
-    prompt: str | None, model: str | None, reference: _Reference, *, has_file: bool
-) -> VideoRequest:
+def _creation(wire: _Creation, reference: _Reference, *, has_file: bool) -> VideoRequest:
     if reference.file_id:
         raise unsupported(
             "input_reference.file_id", "the gateway keeps no files; send the image itself or its URL"
         )
     image_url = reference.image_url or None
     return VideoRequest(
-        prompt=_prompt(prompt, has_image=has_file or image_url is not None),
-        model=_model(model),
+        prompt=_prompt(wire.prompt, has_image=has_file or image_url is not None),
+        model=_model(wire.model),
         image_url=image_url,
+        size=_size(wire.size),
+        seconds=_length(wire.seconds),
         image_param="input_reference",
         wait_s=0,
     )
@@ -238,6 +254,26 @@ def _model(model: str | None) -> str:
     if len(name.encode()) > MAX_MODEL_BYTES:
         raise invalid_value("model", f"at most {MAX_MODEL_BYTES} bytes of UTF-8", name)
     return name
+
+
+def _frames(image_url: str | list[str] | None) -> tuple[str | None, str | None]:
+    """Read the first frame, or the first and the last one."""
+    frames = image_url if isinstance(image_url, list) else [image_url or ""]
+    if not 0 < len(frames) <= 2:
+        raise invalid_value("image_url", "an address, or those of the first and the last frame", str(frames))
+    return frames[0] or None, frames[1] or None if len(frames) == 2 else None
+
+
+def _size(size: str | None) -> tuple[int, int] | None:
+    """Read the pixels. Any other word leaves the size to the upstream."""
+    found = _RESOLUTION.fullmatch(size.strip()) if size else None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _length(seconds: float | str | None) -> float | None:
+    """Read the seconds, which OpenAI's SDKs send as a text. Any other word leaves them to the upstream."""
+    text = str(seconds).strip()
+    return float(text) if _NUMBER.fullmatch(text) and float(text) > 0 else None
 
 
 def _one_of(param: str, value: str | None, known: tuple[str, ...]) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
-from lib.chat.request import ChatRequest
+from lib.chat.request import ChatRequest, FilePart, ImagePart
 from lib.chat.size import require_room
 from lib.chat.stages.interface import Stage
 from lib.chat.usage import PromptCount
-from lib.errors import GatewayError, NoAccountAvailable
+from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, Throttled, UpstreamError
 from lib.flows.plan import Planned, plan
 from lib.tasks import beside
-from lib.upstreams.interface import Abilities, Batch, Call, Reply, Upstream
+from lib.upstreams.interface import Abilities, Batch, Call, Candidate, Reply
 
 Planner = Callable[[ChatRequest, Abilities], Planned]
 
@@ -34,7 +34,8 @@ async def open_reply(
         planner = planner or partial(
             plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
         )
-        reply = ShapedReply(chat, call, opened, patience_s=patience_s, planner=planner)
+        candidates = await call.services.candidates(chat, call.caller)
+        reply = ShapedReply(call, opened, candidates, patience_s=patience_s, planner=planner)
         await reply.open_next(refusal=None)
         yield reply
 
@@ -44,29 +45,36 @@ class ShapedReply:
 
     def __init__(
         self,
-        chat: ChatRequest,
         call: Call,
         opened: AsyncExitStack,
+        candidates: Sequence[Candidate],
         *,
         patience_s: float | None,
         planner: Planner,
     ) -> None:
-        self._chat = chat
         self._call = call
         self._opened = opened
         self._patience_s = patience_s
         self._planner = planner
-        self._upstreams: Iterator[Upstream] = iter(call.services.upstreams)
+        self._candidates: Iterator[Candidate] = iter(candidates)
+        self._answering: Candidate
         self._reply: Reply
         self._stages: Stage
         self._events: AsyncIterator[Batch]
         self._has_content = False
         self._has_ended = False
+        self.fallback = ""
+        """The code of the refusal for which the fallback model answers."""
 
     @property
     def started(self) -> Started:
         """The model and the account that serve, as far as they are known; for headers."""
         return self._reply.started
+
+    @property
+    def upstream(self) -> str:
+        """The name of the upstream that serves."""
+        return self._answering.upstream.name
 
     def __aiter__(self) -> ShapedReply:
         return self
@@ -90,31 +98,41 @@ class ShapedReply:
         self._call.trace.spend("repair", clock() - began_at)
 
     async def open_next(self, refusal: GatewayError | None) -> None:
-        """Open the next upstream that serves the chat. Raise the last refusal if there is none."""
-        for upstream in self._upstreams:
-            abilities = await upstream.abilities(self._chat, self._call)
-            if abilities is None:
+        """Open the next upstream that serves the chat. Raise the refusal if there is none."""
+        for candidate in self._candidates:
+            abilities = await candidate.upstream.abilities(candidate.chat, self._call)
+            if abilities is None or not _may_follow(candidate, abilities, refusal):
                 continue
-            planned = self._planner(self._chat, abilities)
             try:
-                opening = upstream.open(planned.chat, self._call, patience_s=self._patience_s)
-                async with _counted(planned.prompt):
-                    self._reply = await self._opened.enter_async_context(opening)
+                await self._open(candidate, self._planner(candidate.chat, abilities))
             except GatewayError as error:
-                if error.retry == "never":
-                    raise
+                if candidate.is_fallback and refusal is not None:
+                    raise refusal from error  # The caller asked the first upstream: its reason says more.
                 refusal = error
                 continue
-            self._stages, self._events = planned.stages, self._reply.events
+            self._note(candidate, refusal)
             return
         raise refusal or NoAccountAvailable("No upstream of this gateway serves this model.")
+
+    async def _open(self, candidate: Candidate, planned: Planned) -> None:
+        opening = candidate.upstream.open(planned.chat, self._call, patience_s=self._patience_s)
+        async with _counted(planned.prompt):
+            self._reply = await self._opened.enter_async_context(opening)
+        self._stages, self._events = planned.stages, self._reply.events
+
+    def _note(self, candidate: Candidate, refusal: GatewayError | None) -> None:
+        self._answering = candidate
+        self._call.trace.upstream = candidate.upstream.name
+        if candidate.is_fallback and refusal is not None:
+            self.fallback = refusal.code
+            self._call.trace.fallback = refusal.code
 
     async def _next_batch(self) -> Batch:
         while True:
             try:
                 return await anext(self._events)
             except GatewayError as refusal:
-                if self._has_content or refusal.retry == "never":
+                if self._has_content:
                     raise
                 await self._opened.aclose()
                 await self.open_next(refusal)
@@ -125,6 +143,27 @@ class ShapedReply:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in shaped)
             self._has_ended = isinstance(shaped[-1], Finished | Failed)
         return shaped
+
+
+def _may_follow(candidate: Candidate, abilities: Abilities, refusal: GatewayError | None) -> bool:
+    """Tell whether a candidate may answer after the refusal of the one before it."""
+    if refusal is None:
+        return not candidate.is_fallback
+    if not candidate.is_fallback:
+        return refusal.retry != "never"
+    return isinstance(refusal, _PASSING) and _takes_all(candidate.chat, abilities)
+
+
+_PASSING = (Throttled, AccountRefused, NoAccountAvailable, UpstreamError)
+"""The account cannot answer. Every other refusal is about the request, and no other model changes that."""
+
+
+def _takes_all(chat: ChatRequest, abilities: Abilities) -> bool:
+    """Tell whether the upstream takes the images and files of the chat."""
+    parts = [part for message in chat.messages for part in message.parts]
+    has_images = any(isinstance(part, ImagePart) for part in parts)
+    has_files = any(isinstance(part, FilePart) for part in parts)
+    return (abilities.images or not has_images) and (abilities.files or not has_files)
 
 
 @asynccontextmanager

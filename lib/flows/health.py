@@ -11,7 +11,14 @@ import msgspec
 
 from lib.settings import Settings
 from lib.trace import RECENT, LastError
-from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
+from lib.upstreams.condition import (
+    AccountHealth,
+    AddedAccounts,
+    ClockHealth,
+    KeyHealth,
+    State,
+    StoreHealth,
+)
 from lib.upstreams.interface import Services
 from lib.version import VERSION
 
@@ -26,28 +33,31 @@ CLOCK_TOLERANCE_S = 60.0
 """The upstream refuses signatures that are some minutes off; the gateway then corrects itself."""
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The public part of the health. `notes` are sentences for the owner."""
 
     status: Literal["ok", "degraded"]
     version: str
     accounts: int
     api_keys: int
+    official_keys: int = 0
     passthrough: bool
     store: str
     store_works: bool
     default_model: str
+    fallback_model: str = ""
     web_search_by_default: bool
     max_duration_s: float | None
     notes: list[str]
 
 
-class DeepHealth(msgspec.Struct, frozen=True, kw_only=True):
+class DeepHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole health, for the owner only."""
 
     status: Literal["ok", "degraded"]
     notes: list[str]
     accounts: list[AccountHealth]
+    official_keys: list[KeyHealth] = []
     store: StoreHealth
     clock: ClockHealth
     streaming: str
@@ -72,10 +82,12 @@ async def look(services: Services) -> Health:
         version=VERSION,
         accounts=len(settings.refresh_tokens) + added.count,
         api_keys=len(settings.api_keys),
+        official_keys=len(settings.official_keys),
         passthrough=settings.allow_passthrough,
         store=scheme,
         store_works=problem is None,
-        default_model=settings.default_model,
+        default_model=settings.first_default_model,
+        fallback_model=settings.fallback_model or "",
         web_search_by_default=settings.web_search,
         max_duration_s=settings.max_duration_s,
         notes=[*notes, *_invitation(settings, added), *settings.openness()],
@@ -121,16 +133,21 @@ async def look_deep(
     until = began_at + budget_s if deadline_at is None else min(began_at + budget_s, deadline_at - LEFT_S)
     shallow = await look(services)
     store = await services.accounts.store()
-    clock = await services.accounts.clock(until)
-    accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
+    # Together: neither upstream takes the other one's time.
+    async with asyncio.TaskGroup() as checking:
+        asked_keys = checking.create_task(_keys(services, until))
+        clock = await services.accounts.clock(until)
+        accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
+    keys = asked_keys.result()
     settings = services.settings
     added = await _added(services, store.problem)
     gaps = settings.gaps()
-    notes = [*gaps, *_locked(added), *_notes(accounts, store, clock, gaps)]
+    notes = [*gaps, *_locked(added), *_notes(accounts, store, clock, gaps), *_notes_on_keys(keys)]
     return DeepHealth(
         status="degraded" if notes else "ok",
         notes=[*notes, *_invitation(settings, added), *settings.openness()],
         accounts=accounts,
+        official_keys=keys,
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
@@ -181,6 +198,19 @@ def _notes(
             yield f"{name} {_TO_DO[account.state]}{problem}."
         elif account.days_left is not None and account.days_left < EXPIRES_SOON_DAYS:
             yield f"{name}: its refresh token expires in {account.days_left:g} days; any use renews it."
+
+
+async def _keys(services: Services, until: float) -> list[KeyHealth]:
+    return await services.keys(until)
+
+
+def _notes_on_keys(keys: list[KeyHealth]) -> Iterator[str]:
+    for key in keys:
+        name = f"Key {key.label} (entry {key.key} of GLM_API_KEYS)"
+        if key.state == "refused":
+            yield f"{name} is refused by the official API: {key.problem}"
+        elif key.state == "unknown":
+            yield f"{name} could not be checked: {key.problem}"
 
 
 def _store_note(scheme: str, problem: str) -> str:

@@ -40,7 +40,9 @@ def plan(
     """
     seen = chat
     before: Iterator[Stage] = iter(())
-    if not abilities.tools and _needs_words(chat):
+    if abilities.tools and _needs_words(chat):
+        seen, before = _natively(chat, abilities, is_streamed=is_streamed)
+    elif _needs_words(chat):
         seen, box = _in_words(chat, syntax)
         before = _readers(chat, box, is_streamed=is_streamed)
     prompt = PromptCount(seen.messages, seen.closing)
@@ -64,6 +66,26 @@ def _in_words(chat: ChatRequest, syntax: ToolSyntax) -> tuple[ChatRequest, Toolb
     described = describe(chat, syntax=syntax, new_from=_new_from(chat))
     seen = msgspec.structs.replace(chat, messages=described.messages, closing=described.closing())
     return seen, described.toolbox
+
+
+def _natively(
+    chat: ChatRequest, abilities: Abilities, *, is_streamed: bool
+) -> tuple[ChatRequest, Iterator[Stage]]:
+    """Leave tools to the upstream, and say in words only the things that it has no field for."""
+    from lib.tools.native import prepare
+
+    native = prepare(chat, has_json_schema=abilities.json_schema)
+    return native.chat, _native_readers(chat, native.box, is_streamed=is_streamed)
+
+
+def _native_readers(chat: ChatRequest, box: Toolbox, *, is_streamed: bool) -> Iterator[Stage]:
+    from lib.tools.json_reader import JsonReader
+    from lib.tools.native import NativeCalls
+
+    if box.is_on:
+        yield NativeCalls(box)
+    if chat.json_format is not None:
+        yield JsonReader(chat.json_format, is_streamed=is_streamed)
 
 
 def _new_from(chat: ChatRequest) -> int:
@@ -96,9 +118,8 @@ def _limits(chat: ChatRequest, abilities: Abilities, prompt: PromptCount) -> Ite
     if len(chat.stop) > abilities.stop:
         yield StopSearch(chat.stop)
     max_tokens = None if abilities.max_tokens else chat.max_tokens
-    if not abilities.usage or max_tokens is not None:
-        # The count of the prompt holds no reference to the reply, which would keep it until the next
-        # full garbage collection.
-        yield Meter(max_tokens=max_tokens, prompt_tokens=lambda: prompt.total)
+    # The count of the prompt holds no reference to the reply, which would keep it until the next
+    # full garbage collection. An upstream's own count of a reply that a stage cuts short never comes.
+    yield Meter(max_tokens=max_tokens, prompt_tokens=lambda: prompt.total)
     if abilities.silent:
         yield WithoutReasoning()

@@ -1,4 +1,4 @@
-"""The services of a process: which upstreams there are, under which settings."""
+"""The services of a process, and the rule that chooses the upstreams of a chat (docs/official.md)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,32 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import msgspec
+
+from lib.chat.caller import Caller
+from lib.chat.names import Mode, read_name
+from lib.chat.request import ChatRequest
+from lib.errors import NotFound
 from lib.settings import Settings
-from lib.upstreams.interface import AccountDesk, ImageMaker, Upstream, VideoMaker
+from lib.upstreams.condition import KeyHealth
+from lib.upstreams.interface import (
+    AccountDesk,
+    Candidate,
+    ImageMaker,
+    SoundMaker,
+    TokenCounter,
+    Upstream,
+    VectorMaker,
+    VideoMaker,
+)
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.gateway import Gateway
     from lib.upstreams.chatglm.media import ChatGLMMedia
+    from lib.upstreams.chatglm.upstream import ChatGLMUpstream
+    from lib.upstreams.official.gateway import OfficialGateway
+    from lib.upstreams.official.media import OfficialMedia
+    from lib.upstreams.official.upstream import OfficialUpstream
 
 
 class ProcessServices:
@@ -32,18 +52,98 @@ class ProcessServices:
         return Gateway(self.settings)
 
     @cached_property
-    def upstreams(self) -> tuple[Upstream, ...]:
+    def official(self) -> OfficialGateway:
+        """The parts that all services of the official API share."""
+        from lib.upstreams.official.gateway import OfficialGateway
+
+        return OfficialGateway(self.settings)
+
+    @cached_property
+    def web(self) -> ChatGLMUpstream:
         from lib.upstreams.chatglm.upstream import ChatGLMUpstream
 
-        return (ChatGLMUpstream(self.gateway),)
+        return ChatGLMUpstream(self.gateway)
+
+    @cached_property
+    def api(self) -> OfficialUpstream:
+        from lib.upstreams.official.upstream import OfficialUpstream
+
+        return OfficialUpstream(self.official)
+
+    async def upstreams_of(self, caller: Caller) -> tuple[Upstream, ...]:
+        if not caller.official_keys:
+            return (self.web,)
+        return (self.web, self.api) if await self.web.has_accounts(caller) else (self.api,)
+
+    async def candidates(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
+        upstream = read_name(chat.model).upstream
+        if upstream == "api":
+            _require(bool(caller.official_keys), chat, "a key of the official API: set GLM_API_KEYS")
+            return (Candidate(self.api, chat),)
+        if not caller.official_keys and upstream is None:
+            return (Candidate(self.web, chat),)  # The account says what it lacks, if there is none.
+        has_accounts = await self.web.has_accounts(caller)
+        if upstream == "web":
+            _require(has_accounts, chat, "an account: set CHATGLM_REFRESH_TOKENS")
+        elif not has_accounts or not await self._is_of_account(chat, caller):
+            return (Candidate(self.api, chat),)
+        return self._of_account(chat, caller)
+
+    async def _is_of_account(self, chat: ChatRequest, caller: Caller) -> bool:
+        """Apply the rule to a name without a prefix, for a caller with an account and a key."""
+        return await self.web.offers(chat.model, caller) or not self.api.offers(chat.model, caller)
+
+    def _of_account(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
+        """Return the account, and behind it FALLBACK_MODEL for the owner.
+
+        No other upstream can continue a conversation that the account keeps.
+        """
+        first, model = Candidate(self.web, chat), self.settings.fallback_model
+        if not (model and caller.is_owner and caller.official_keys) or chat.conversation_id:
+            return (first,)
+        # The name's words count there, too, but not the one for a search, which costs money there.
+        words = _words_of(chat.model) if self.api.offers(model, caller) else ()
+        other = msgspec.structs.replace(chat, model="-".join((f"api/{model}", *words)))
+        return (first, Candidate(self.api, other, is_fallback=True))
+
+    async def prove(self, caller: Caller) -> None:
+        if caller.refresh_tokens or not caller.official_keys:
+            await self.accounts.prove(caller)
+        else:
+            await self.official.prove(caller)
+
+    async def keys(self, until: float) -> list[KeyHealth]:
+        if not self.settings.official_keys:
+            return []
+        from lib.upstreams.official.check import check_keys
+
+        return await check_keys(self.official, until)
 
     @property
-    def images(self) -> ImageMaker:
-        return self._media
+    def images(self) -> tuple[ImageMaker, ...]:
+        return self._official_media, self._media
 
     @property
-    def videos(self) -> VideoMaker:
-        return self._media
+    def videos(self) -> tuple[VideoMaker, ...]:
+        return self._official_media, self._media
+
+    @cached_property
+    def tokenizer(self) -> TokenCounter:
+        from lib.upstreams.official.tokenizer import Tokenizer
+
+        return Tokenizer(self.official)
+
+    @cached_property
+    def vectors(self) -> VectorMaker:
+        from lib.upstreams.official.vectors import OfficialVectors
+
+        return OfficialVectors(self.official)
+
+    @cached_property
+    def sounds(self) -> SoundMaker:
+        from lib.upstreams.official.sounds import OfficialSounds
+
+        return OfficialSounds(self.official)
 
     @cached_property
     def accounts(self) -> AccountDesk:
@@ -57,9 +157,43 @@ class ProcessServices:
 
         return ChatGLMMedia(self.gateway)
 
+    @cached_property
+    def _official_media(self) -> OfficialMedia:
+        from lib.upstreams.official.media import OfficialMedia
+
+        return OfficialMedia(
+            self.official,
+            fetcher=lambda: self.gateway.fetcher,
+            memory=lambda: self.gateway.memory,
+            has_account=self.web.has_accounts,
+        )
+
     async def aclose(self) -> None:
         if "gateway" in self.__dict__:
             await self.gateway.aclose()
+        if "official" in self.__dict__:
+            await self.official.aclose()
+
+
+_MODES: dict[Mode, str] = {
+    "thinking": "think",
+    "deep_thinking": "deepthink",
+    "deep_research": "deepresearch",
+}
+
+
+def _words_of(name: str) -> tuple[str, ...]:
+    """Return the words for thinking and silence, as they can stand behind another model's name."""
+    read = read_name(name)
+    mode = _MODES.get(read.mode, "") if read.mode else ""
+    return tuple(filter(None, (mode, "silent" if read.is_silent else "")))
+
+
+def _require(has_it: bool, chat: ChatRequest, need: str) -> None:
+    if not has_it:
+        raise NotFound(
+            f"The model {chat.model.strip()!r} needs {need}.", code="model_not_found", param="model"
+        )
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

@@ -1,4 +1,4 @@
-"""The condition of accounts, the store and the clock, as an upstream reports it."""
+"""The condition of accounts, keys, the store and the clock, as an upstream reports it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,14 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None
     """It has cooled down then."""
     reason: str | None = None
+
+
+class KeyHealth(msgspec.Struct, frozen=True, kw_only=True):
+    key: int
+    """The place of the key in GLM_API_KEYS, from 1."""
+    label: str
+    state: Literal["alive", "refused", "unknown", "not_checked"]
+    problem: str | None = None
 
 
 class StoreHealth(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -22,11 +22,16 @@ from lib.upstreams.condition import (
     AccountHealth,
     AddedAccounts,
     ClockHealth,
+    KeyHealth,
     OwnAccount,
     OwnAccounts,
     StoreHealth,
     TokenStatus,
 )
+
+if TYPE_CHECKING:  # A chat does not import them.
+    from lib.chat.audio import SpeechRequest, TranscriptEvent, TranscriptionRequest
+    from lib.chat.vectors import EmbeddingRequest, Embeddings, Ranking, RankingRequest
 
 Batch = Sequence[ReplyEvent]
 """The events of one read of the upstream's stream."""
@@ -72,6 +77,15 @@ class Reply(Protocol):
         ...
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """An upstream that may answer a chat, and the chat with the model's name in that upstream's words."""
+
+    upstream: Upstream
+    chat: ChatRequest
+    is_fallback: bool = False
+    """It answers only if the upstream before it cannot."""
+
+
 class Upstream(Protocol):
     """A service that answers chats."""
 
@@ -105,6 +119,8 @@ class Upstream(Protocol):
 class MadeImages(msgspec.Struct, frozen=True):
     images: tuple[ImageMade, ...]
     started: Started
+    upstream: str
+    """Its name, as in `x-glm-upstream`."""
 
 
 class MadeFile(Protocol):
@@ -120,6 +136,10 @@ class MadeFile(Protocol):
 class ImageMaker(Protocol):
     """A service that draws."""
 
+    async def draws(self, request: ImageRequest, call: Call) -> bool:
+        """Tell whether the model's name means this service."""
+        ...
+
     def open_images(self, request: ImageRequest, call: Call) -> AbstractAsyncContextManager[MadeImages]:
         """Enter when the images are made; leaving cleans up. Raise if not a single one was made."""
         ...
@@ -131,6 +151,14 @@ class ImageMaker(Protocol):
 
 class VideoMaker(Protocol):
     """A service that makes videos. Each video has an id that only its caller can use."""
+
+    async def films(self, request: VideoRequest, call: Call) -> bool:
+        """Tell whether the model's name means this service."""
+        ...
+
+    async def knows(self, video_id: str, call: Call) -> bool:
+        """Tell whether this service made the id for this caller."""
+        ...
 
     async def make(
         self, request: VideoRequest, call: Call, *, frame: IO[bytes] | None, attempt: Attempt
@@ -146,6 +174,50 @@ class VideoMaker(Protocol):
 
     async def note_handed_out(self, video_id: str, call: Call) -> None:
         """An answer with the completed video was sent whole."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """A service that counts a prompt's tokens."""
+
+    async def count(self, chat: ChatRequest, call: Call) -> int | None:
+        """Return None if it cannot tell. It never raises GatewayError."""
+        ...
+
+
+class VectorMaker(Protocol):
+    """A service that measures texts. Only the official API has it."""
+
+    async def embed(self, request: EmbeddingRequest, call: Call) -> Embeddings:
+        """Return a vector for each text, in the order of the texts."""
+        ...
+
+    async def rank(self, request: RankingRequest, call: Call) -> Ranking: ...
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    started: Started
+    events: AsyncIterator[TranscriptEvent]
+    """Deltas, and one `TranscriptDone` at the end. They may raise GatewayError instead of it."""
+
+
+class Speech(msgspec.Struct, frozen=True):
+    started: Started
+    pieces: AsyncIterator[bytes]
+    """A sound in the form that the request names. They may raise GatewayError."""
+
+
+class SoundMaker(Protocol):
+    """A service that hears and speaks. Only the official API has it."""
+
+    def open_transcript(
+        self, request: TranscriptionRequest, recording: IO[bytes], call: Call
+    ) -> AbstractAsyncContextManager[Transcript]:
+        """Enter when the first words are there."""
+        ...
+
+    def open_speech(self, request: SpeechRequest, call: Call) -> AbstractAsyncContextManager[Speech]:
+        """Enter when the first sound is there."""
         ...
 
 
@@ -197,16 +269,40 @@ class Services(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    @property
-    def upstreams(self) -> Sequence[Upstream]:
-        """In the order in which a chat asks them."""
+    async def upstreams_of(self, caller: Caller) -> Sequence[Upstream]:
+        """Return the upstreams that serve the caller, in the order of their lists of models."""
+        ...
+
+    async def candidates(self, chat: ChatRequest, caller: Caller) -> Sequence[Candidate]:
+        """Return the upstreams for a chat, in the order of asking. Raise NotFound if none has the model."""
+        ...
+
+    async def prove(self, caller: Caller) -> None:
+        """Raise the refusal if no upstream has taken a token or key of the caller's, or takes one now."""
+        ...
+
+    async def keys(self, until: float) -> list[KeyHealth]:
+        """Check each of the owner's keys of the official API, at the latest until then."""
         ...
 
     @property
-    def images(self) -> ImageMaker: ...
+    def images(self) -> Sequence[ImageMaker]:
+        """The last one takes every name."""
+        ...
 
     @property
-    def videos(self) -> VideoMaker: ...
+    def videos(self) -> Sequence[VideoMaker]:
+        """The last one takes every name."""
+        ...
+
+    @property
+    def tokenizer(self) -> TokenCounter: ...
+
+    @property
+    def vectors(self) -> VectorMaker: ...
+
+    @property
+    def sounds(self) -> SoundMaker: ...
 
     @property
     def accounts(self) -> AccountDesk: ...

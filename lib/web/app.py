@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from lib.dialects.interface import ErrorForm
-from lib.errors import AccountRefused, GatewayError, MethodNotAllowed, NotFound
+from lib.errors import AccountRefused, GatewayError, MethodNotAllowed, NotFound, QuotaExceeded
 from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
@@ -92,6 +92,7 @@ def error_response(error: GatewayError, error_body: ErrorBody, form: ErrorForm |
         headers["retry-after"] = str(max(1, round(error.retry_after_s + 0.5)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
+    if error.status == 401 or isinstance(error, QuotaExceeded):
         # A client seen in November 2026 repeats a 401 for minutes, silently, unless the answer forbids it.
         headers["x-should-retry"] = "false"
     if error.status == 408:

@@ -38,5 +38,5 @@ async def body_limit(request: Request, call: Call) -> int:
     if not call.caller.is_owner:
         declared = request.headers.get("content-length", "")
         if not declared.isdecimal() or len(declared) > 9 or int(declared) > UNPROVEN_BODY_BYTES:
-            await call.services.accounts.prove(call.caller)
+            await call.services.prove(call.caller)
     return call.settings.max_body_bytes

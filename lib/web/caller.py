@@ -7,7 +7,7 @@ import re
 
 from starlette.requests import Request
 
-from lib.chat.caller import MAX_TOKEN_CHARS, Caller
+from lib.chat.caller import MAX_TOKEN_CHARS, Caller, is_official_key
 from lib.errors import AuthenticationFailed
 from lib.jwt import claims_of
 from lib.settings import Settings, key_digest, key_digests
@@ -33,11 +33,15 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     if not credential:
         raise AuthenticationFailed("The request has no credential. Send 'Authorization: Bearer <key>'.")
     if is_api_key(credential, settings):
-        return Caller(settings.refresh_tokens, is_owner=True, key=credential)
-    tokens = split_tokens(credential)
-    if settings.allow_passthrough and tokens and all(map(_has_form, tokens)):
-        return Caller(tokens, is_owner=False)
-    if tokens and not settings.allow_passthrough and all(map(claims_of, tokens)):
+        return Caller(
+            settings.refresh_tokens, is_owner=True, key=credential, official_keys=settings.official_keys
+        )
+    entries = split_tokens(credential)
+    if settings.allow_passthrough and entries and all(map(_has_form, entries)):
+        tokens = tuple(entry for entry in entries if not is_official_key(entry))
+        keys = tuple(entry for entry in entries if is_official_key(entry))
+        return Caller(tokens, is_owner=False, official_keys=keys)
+    if entries and not settings.allow_passthrough and all(map(claims_of, entries)):
         raise WrongCredential(
             "This is a refresh token, and pass-through is off here. Send a key of API_KEYS. The owner may "
             "set ALLOW_PASSTHROUGH=true.",
@@ -45,7 +49,9 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
         )
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
-        expected += ", and not one or more refresh tokens with commas between them"
+        expected += (
+            ", and not one or more refresh tokens or keys of the official API with commas between them"
+        )
     raise WrongCredential(f"The credential is not {expected}.", credential)
 
 
@@ -60,7 +66,8 @@ def identify_owner(request: Request, settings: Settings) -> Caller:
 
 
 def _has_form(token: str) -> bool:
-    return len(token) <= MAX_TOKEN_CHARS and _REFRESH_TOKEN.fullmatch(token) is not None
+    is_token = len(token) <= MAX_TOKEN_CHARS and _REFRESH_TOKEN.fullmatch(token) is not None
+    return is_token or is_official_key(token)
 
 
 def split_tokens(text: str) -> tuple[str, ...]:

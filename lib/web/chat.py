@@ -15,7 +15,9 @@ from starlette.routing import Route
 from lib.chat.answer import Answer
 from lib.chat.events import Started
 from lib.chat.names import read_name
+from lib.chat.request import ChatRequest
 from lib.chat.size import require_room
+from lib.chat.usage import count_prompt
 from lib.dialects.interface import (
     Address,
     AskedT,
@@ -27,7 +29,8 @@ from lib.dialects.interface import (
     own_id,
 )
 from lib.errors import Overloaded
-from lib.flows.chat import open_reply
+from lib.flows.chat import ShapedReply, open_reply
+from lib.flows.counting import reported_tokens
 from lib.settings import Settings
 from lib.tasks import Crowded, Threads
 from lib.upstreams.interface import Call
@@ -44,12 +47,15 @@ A refusal comes within milliseconds after acceptance and becomes a real HTTP sta
 longer, the client still gets its headers.
 """
 
+FALLBACK_PATIENCE_S = 5.0
+"""The same if another model may answer: its headers tell that only before the stream has begun."""
+
 COUNTING = Threads("count", threads=1, max_waiting=64)
 
 
 def patience_of(settings: Settings) -> float:
     """Return the patience of a stream: a heartbeat is due no later than its interval after acceptance."""
-    return min(PATIENCE_S, settings.heartbeat_s)
+    return min(FALLBACK_PATIENCE_S if settings.fallback_model else PATIENCE_S, settings.heartbeat_s)
 
 
 @overload
@@ -76,19 +82,25 @@ def chat_endpoint(dialect: Dialect[AskedT], **params: str) -> Endpoint:
 
 
 def count_endpoint(dialect: CountingDialect[AskedT], **params: str) -> Endpoint:
-    """Make an endpoint that estimates a prompt's tokens without asking an upstream."""
+    """Make an endpoint that counts a prompt's tokens, or estimates them."""
 
     async def count_tokens(request: Request) -> Response:
-        _, asked = await read_asked(request, dialect, params)
+        call, asked = await read_asked(request, dialect, params)
         require_room(asked.chat)
-        # In a thread: a long prompt takes a second, and the count is made in small steps.
-        try:
-            counted = await COUNTING.run(lambda: dialect.count(asked))
-        except Crowded:
-            raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
-        return Response(counted, media_type="application/json")
+        reported = await reported_tokens(asked.chat, call)
+        tokens = await _estimated_tokens(asked.chat) if reported is None else reported
+        headers = {"x-glm-usage": "estimated" if reported is None else "reported"}
+        return Response(dialect.count(tokens), headers=headers, media_type="application/json")
 
     return count_tokens
+
+
+async def _estimated_tokens(chat: ChatRequest) -> int:
+    """Count in a thread: a long prompt takes a second, and the count is made in small steps."""
+    try:
+        return await COUNTING.run(lambda: count_prompt(chat))
+    except Crowded:
+        raise Overloaded("Too many prompts wait to be counted. Ask again.", retry_after_s=1.0) from None
 
 
 async def read_asked(
@@ -111,7 +123,7 @@ async def answer_chat(
         call.trace.notices["misspelt_suffix"] += len(misspelt)
     how = Rendering(
         created=_unix_time(),
-        model=asked.chat.model or settings.default_model,
+        model=asked.chat.model or settings.first_default_model,
         request_id=call.trace.request_id,
         answer_id=answer_id,
         clock=_unix_time,
@@ -124,7 +136,7 @@ async def answer_chat(
             form: StreamForm = getattr(asked, "stream_form", StreamForm(EVENTS_TYPE, dialect.HEARTBEAT))
             return EventStreamResponse(
                 render_stream(reply, dialect.renderer(asked, how)),
-                reply_headers(reply.started, asked.chat.model),
+                headers_of(reply, asked.chat.model),
                 resources=resources.pop_all(),
                 heartbeat_s=settings.heartbeat_s,
                 heartbeat=form.heartbeat,
@@ -132,9 +144,12 @@ async def answer_chat(
             )
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
-        return OwningResponse(
-            content, reply_headers(reply.started, asked.chat.model), resources=resources.pop_all()
-        )
+        headers = headers_of(reply, asked.chat.model)
+        return OwningResponse(content, headers, resources=resources.pop_all())
+
+
+def headers_of(reply: ShapedReply, asked_model: str) -> dict[str, str]:
+    return reply_headers(reply.started, asked_model, upstream=reply.upstream, fallback=reply.fallback)
 
 
 def _unix_time() -> int:

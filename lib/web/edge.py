@@ -32,7 +32,9 @@ from lib.web.sockets import send_at_once
 EXPOSED_HEADERS = (
     "x-request-id",
     "request-id",
+    "x-glm-upstream",
     "x-glm-model",
+    "x-glm-fallback",
     "x-glm-account",
     "x-glm-usage",
     "x-glm-notice",
@@ -222,6 +224,8 @@ class _Exchange:
             "code": trace.failure.code,
             "upstream_code": trace.refusal.code,
             "upstream_status": trace.refusal.status,
+            "upstream": trace.upstream,
+            "fallback": trace.fallback,
             "account": trace.account,
             "attempts": trace.attempts,
             "model": printable_model(trace.model),

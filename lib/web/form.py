@@ -28,12 +28,15 @@ class Form:
         self.json = json
         self.texts: dict[str, str] = {}
         self.files: dict[str, IO[bytes]] = {}
+        self.file_names: dict[str, str] = {}
+        """The names that the client gave to the files. They may be empty."""
         self._resources = ExitStack()
 
-    def add_file(self, name: str) -> IO[bytes]:
+    def add_file(self, name: str, file_name: str) -> IO[bytes]:
         file = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - the form closes it
         self._resources.callback(file.close)
         self.files[name] = file
+        self.file_names[name] = file_name
         return file
 
     def __enter__(self) -> Self:
@@ -104,7 +107,8 @@ class _Fields:
             self._complete()
         elif not isinstance(piece, bytes | bytearray):  # A field begins.
             self._name, self._text = piece.name or "", bytearray()
-            self._file = self._form.add_file(self._name) if piece.filename is not None else None
+            name = piece.filename
+            self._file = None if name is None else self._form.add_file(self._name, name)
         elif self._file is not None:
             self._file.write(piece)
         else:

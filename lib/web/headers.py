@@ -13,14 +13,18 @@ MAX_MODEL_CHARS = 64
 MAX_NOTICE_CHARS = 200
 
 
-def reply_headers(started: Started, asked_model: str = "") -> dict[str, str]:
-    """Name the model and its account, and the misspelt words in its name. The usage is always an estimate."""
+def reply_headers(
+    started: Started, asked_model: str = "", *, upstream: str = "web", fallback: str = ""
+) -> dict[str, str]:
+    """Name the upstream, the model and its account, the fallback's reason, and misspelt words in a name."""
     read = [f"{part!r} was read as {word!r}" for part, word in read_name(asked_model).misspelt]
     headers = {
+        "x-glm-upstream": upstream,
         "x-glm-notice": printable("; ".join(read), MAX_NOTICE_CHARS),
         "x-glm-model": printable_model(started.model),
         "x-glm-account": started.account,
-        "x-glm-usage": "estimated",
+        "x-glm-fallback": fallback,
+        "x-glm-usage": "reported" if upstream == "api" else "estimated",
     }
     return {name: value for name, value in headers.items() if value}
 

@@ -31,11 +31,11 @@ async def create_images(request: Request) -> Response:
     created = int(time.time())
     async with AsyncExitStack() as resources:
         made = await resources.enter_async_context(open_images(asked, call))
-        headers = reply_headers(made.started)
+        headers = reply_headers(made.started, upstream=made.upstream)
         if asked.form == "url":
             answer = render_images(made.images, created=created)
             return OwningResponse(answer, headers, resources=resources.pop_all())
         await resources.aclose()  # Other requests may have the account while the images are fetched.
-        files = await resources.enter_async_context(open_files(made, call))
+        files = await resources.enter_async_context(open_files(asked, made, call))
         texts = texts_around_files(made.images, created=created)
         return Base64Response(texts, files, headers, resources=resources.pop_all())

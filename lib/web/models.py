@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from lib.chat.models import Listed
 from lib.dialects import (
     anthropic_errors,
     anthropic_models,
@@ -33,9 +34,9 @@ LISTED_SINCE = 1790640000  # 2026-09-29, when the upstream's list was observed; 
 class ModelsForm(Protocol):
     """A dialect's answers about models: a module is one."""
 
-    def render_models(self, names: Sequence[str], created: int, /) -> bytes: ...
+    def render_models(self, models: Sequence[Listed], created: int, /) -> bytes: ...
 
-    def render_model(self, name: str, created: int, /) -> bytes: ...
+    def render_model(self, model: Listed, created: int, /) -> bytes: ...
 
 
 Choice = tuple[ModelsForm, ErrorForm | None]
@@ -66,8 +67,8 @@ def models_app(path: str, choose: Callable[[Scope], Choice]) -> Starlette:
 
     async def get_models(request: Request) -> Response:
         form, _ = choose(request.scope)
-        names = await list_models(call_of(request))
-        return Response(form.render_models(names, LISTED_SINCE), media_type="application/json")
+        models = await list_models(call_of(request))
+        return Response(form.render_models(models, LISTED_SINCE), media_type="application/json")
 
     async def get_model(request: Request) -> Response:
         form, _ = choose(request.scope)

@@ -594,3 +594,9 @@ def test_a_form_that_is_too_large_is_refused(
     files = {"prompt": (None, QUICK), "input_reference": ("x.png", b"0" * 20_000)}
     assert client.request("POST", VIDEOS, files=files).status_code == 413
     assert orders(upstream) == 0
+
+
+def test_the_account_takes_no_last_frame(client: Client, upstream: Upstream) -> None:
+    refused = order(client, image_url=["https://a/1.png", "https://a/2.png"], wait=0)
+    assert (refused.status_code, error_of(refused)["code"]) == (400, "unsupported_parameter")
+    assert orders(upstream) == 0

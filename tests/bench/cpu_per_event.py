@@ -13,10 +13,14 @@ from tests.bench.stand import Account, Ask, Program, Stand, open_stand
 
 MAX_TIMES_THE_FLOOR = 2.0
 MAX_TIMES_WITH_TOOLS = 1.3
+MAX_TIMES_THE_ACCOUNT = 1.0
+"""An event of the official API is smaller than one of the account, so it must not cost more."""
 MAX_TIMES_WHEN_LONGER = 1.1
 """The aim is 1; a tenth is what two measurements of the same differ by on a shared machine."""
 STREAMS = 8
 """Side by side, so that a paced answer does not leave the clock running for nothing."""
+OFFICIAL_MODELS = ("glm-4.6", "glm-4.5")
+"""The simulator takes four requests at once for each of them: together, these are STREAMS."""
 PACE_S = 0.005
 COMMAND = "scripts/bench cpu-per-event"
 
@@ -60,13 +64,15 @@ def measure(*, is_quick: bool = False) -> Report:
         accounts = stand.log_in(STREAMS)
         floor = Meter(stand.floor, _through_floor(stand, accounts))
         gateway = Meter(stand.gateway, lambda ask: [stand.ask_gateway(ask)] * STREAMS)
-        for meter in (floor, gateway):
+        official = Meter(stand.gateway, _through_official(stand))
+        for meter in (floor, gateway, official):
             meter.measure(single)  # warm
             meter.taken.clear()
         for _ in range(rounds):
             for ask in (single, batched, longer):
                 floor.measure(ask)
                 gateway.measure(ask)
+            official.measure(single)
             for ask in (with_tools, longer_with_tools):
                 gateway.measure(ask)
         stand.check_simulator()
@@ -77,22 +83,37 @@ def measure(*, is_quick: bool = False) -> Report:
         ),
         head=("the stream", "floor", "gateway", "ratio", "events a read"),
         rows=[
+            *[
+                (
+                    f"{ask.events} events, {how}",
+                    f"{floor.median_us(ask):.1f}",
+                    f"{gateway.median_us(ask):.1f}",
+                    f"{_ratio(gateway, floor, ask):.2f}",
+                    f"{gateway.events_a_chunk[ask]:.1f}",
+                )
+                for how, ask in (
+                    ("one at a time", single),
+                    ("16 in a write", batched),
+                    ("16 in a write", longer),
+                )
+            ],
             (
-                name,
-                f"{floor.median_us(ask):.1f}",
-                f"{gateway.median_us(ask):.1f}",
-                f"{_ratio(gateway, floor, ask):.2f}",
-                f"{gateway.events_a_chunk[ask]:.1f}",
-            )
-            for name, ask in (
-                (f"{single.events} events, one at a time", single),
-                (f"{batched.events} events, 16 in a write", batched),
-                (f"{longer.events} events, 16 in a write", longer),
-            )
+                f"{single.events} events of the official API",
+                "–",
+                f"{official.median_us(single):.1f}",
+                "–",
+                f"{official.events_a_chunk[single]:.1f}",
+            ),
         ],
         aims=[
             Aim("gateway to floor, one at a time", _ratio(gateway, floor, single), MAX_TIMES_THE_FLOOR, "×"),
             Aim("gateway to floor, 16 in a write", _ratio(gateway, floor, batched), MAX_TIMES_THE_FLOOR, "×"),
+            Aim(
+                "the official API to the account, one at a time",
+                _ratio(official, gateway, single),
+                MAX_TIMES_THE_ACCOUNT,
+                "×",
+            ),
             Aim(
                 "an event of an answer ten times as long",
                 gateway.median_us(longer) / gateway.median_us(batched),
@@ -118,6 +139,12 @@ def measure(*, is_quick: bool = False) -> Report:
 
 def _through_floor(stand: Stand, accounts: list[Account]) -> Prepare:
     return lambda ask: [stand.ask_floor(ask, account) for account in accounts]
+
+
+def _through_official(stand: Stand) -> Prepare:
+    """Ask for the same answers at the official API."""
+    models = [OFFICIAL_MODELS[number % len(OFFICIAL_MODELS)] for number in range(STREAMS)]
+    return lambda ask: [stand.ask_gateway(ask, model=model) for model in models]
 
 
 def _ratio(gateway: Meter, other: Meter, ask: Ask, other_ask: Ask | None = None) -> float:

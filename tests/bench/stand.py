@@ -99,20 +99,21 @@ class Program:
 class Stand:
     """Simulator, gateway and floor; the accounts are the gateway's, or one's own."""
 
-    def __init__(self, simulator_url: str, gateway: Program, floor: Program) -> None:
+    def __init__(self, simulator_url: str, gateway: Program, floor: Program, official_url: str = "") -> None:
         self.chat_url = simulator_url + protocol.CHAT_STREAM
         self.gateway = gateway
         self.floor = floor
         self._simulator_url = simulator_url
+        self._official_url = official_url
 
     def log_in(self, count: int) -> list[Account]:
         """Make accounts that the gateway knows nothing of."""
         tokens = [_add_account(self._simulator_url) for _ in range(count)]
         return asyncio.run(_refresh_all(self._simulator_url, tokens))
 
-    def ask_gateway(self, ask: Ask) -> bytes:
+    def ask_gateway(self, ask: Ask, *, model: str = "glm-5.3-flash") -> bytes:
         message = {"role": "user", "content": ask.tag}
-        body: dict[str, Any] = {"model": "glm-5.3-flash", "stream": True, "messages": [message]}
+        body: dict[str, Any] = {"model": model, "stream": True, "messages": [message]}
         if ask.has_tools:
             body["tools"] = TOOLS
         headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
@@ -127,9 +128,10 @@ class Stand:
 
     def check_simulator(self) -> None:
         """Raise where the simulator saw something that a browser would not have done."""
-        origin = self._simulator_url.removesuffix("/chatglm")
-        if violations := wire.call(f"{origin}/__simulator__/state")["violations"]:
-            raise wire.GarbledAnswer(f"the simulator complains: {violations[:3]}")
+        for url in filter(None, (self._simulator_url, self._official_url)):
+            origin = url.removesuffix("/chatglm").removesuffix("/api/paas/v4")
+            if violations := wire.call(f"{origin}/__simulator__/state")["violations"]:
+                raise wire.GarbledAnswer(f"the simulator complains: {violations[:3]}")
 
     def _upstream_headers(self, account: Account) -> dict[str, str]:
         settings = Settings()
@@ -153,20 +155,26 @@ class Stand:
 @contextmanager
 def open_stand(*, pace_s: float = 0.0, accounts: int = 1) -> Iterator[Stand]:
     """Start the three programs; the gateway has so many accounts, the owner's."""
-    with _process("simulator", "--pace", str(pace_s)) as simulator:
+    with (
+        _process("simulator", "--pace", str(pace_s)) as simulator,
+        _process("simulator.official", "--pace", str(pace_s)) as official,
+    ):
         url = str(simulator["url"])
         tokens = [str(simulator["refresh_token"])] + [_add_account(url) for _ in range(accounts - 1)]
         environ = {
             "CHATGLM_BASE_URL": url,
             "CHATGLM_REFRESH_TOKENS": ",".join(tokens),
             "API_KEYS": API_KEY,
+            "GLM_API_BASE_URL": str(official["url"]),
+            "GLM_API_KEYS": str(official["key"]),
             "STORE_URL": "memory://",
         }
         with (
             _process("tests.bench.server", "gateway", **environ) as gateway,
             _process("tests.bench.server", "floor") as floor,
         ):
-            yield Stand(url, Program(str(gateway["url"])), Program(str(floor["url"])))
+            programs = Program(str(gateway["url"])), Program(str(floor["url"]))
+            yield Stand(url, *programs, official_url=str(official["url"]))
 
 
 @contextmanager

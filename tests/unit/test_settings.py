@@ -20,6 +20,7 @@ from lib.store.settings import (
 )
 
 ROOT = Path(__file__).parents[2]
+OFFICIAL = f"{'0' * 32}.{'a' * 16}"
 
 
 def read(**environ: str) -> Settings:
@@ -45,6 +46,9 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.drawing_assistant_id == "65a232c082ff90a2ad2f15e2"
     assert settings.default_model == "glm-5.3-flash"
     assert settings.web_search is False
+    assert (settings.official_keys, settings.fallback_model) == ((), None)
+    assert settings.official_base_url == "https://open.bigmodel.cn/api/paas/v4"
+    assert settings.official_default_model == "glm-4.5-flash"
     assert settings.store == MemorySettings()
     assert settings.max_duration_s is None
     assert settings.on_lambda is False
@@ -70,6 +74,15 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("CHATGLM_DRAWING_ASSISTANT_ID", "b" * 24, "drawing_assistant_id", "b" * 24),
         ("CHATGLM_DEFAULT_MODEL", "glm-6", "default_model", "glm-6"),
         ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
+        ("GLM_API_KEYS", f" {OFFICIAL}, k.2,{OFFICIAL}", "official_keys", (OFFICIAL, "k.2")),
+        (
+            "GLM_API_BASE_URL",
+            "https://api.z.ai/api/paas/v4/",
+            "official_base_url",
+            "https://api.z.ai/api/paas/v4",
+        ),
+        ("GLM_API_DEFAULT_MODEL", "glm-4.6", "official_default_model", "glm-4.6"),
+        ("FALLBACK_MODEL", "api/glm-4.5-flash", "fallback_model", "glm-4.5-flash"),
         ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
         ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
         ("STORE_SECRET", "sixteen letters!", "store_secret", "sixteen letters!"),
@@ -113,6 +126,10 @@ def test_all_mistakes_are_told_at_once() -> None:
         "LOG_LEVEL": "loud",
         "CHATGLM_WEB_SEARCH": "2",
         "TOOL_SYNTAX": "xml",
+        "GLM_API_KEYS": "eyJhbGciOi.eyJleHAiOi.c2ln",
+        "GLM_API_BASE_URL": "open.bigmodel.cn",
+        "GLM_API_DEFAULT_MODEL": "glm\u00fc",
+        "FALLBACK_MODEL": "glm\u00fc",
     }
     message = mistakes(**wrong)
     for name in wrong:
@@ -151,7 +168,7 @@ def test_secrets_are_in_no_representation() -> None:
         STORE_URL="sqlite:////home/someone/x.db",
     )
     for text in (repr(settings), str(settings), f"{settings}", "%r" % (settings,)):  # noqa: UP031
-        assert text == "Settings(accounts=1, api_keys=1, …)"
+        assert text == "Settings(accounts=1, official_keys=0, api_keys=1, …)"
 
 
 DIGEST = "0123456789abcdef" * 4
@@ -394,3 +411,28 @@ def test_a_store_of_this_machine_is_named_by_its_url(url: str, store: StoreSetti
     assert read_store_settings({"STORE_URL": url}) == store
     assert store.is_local
     assert url.startswith(f"{store.scheme}://")
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("https://open.bigmodel.cn/api/coding/paas/v4", "the Coding Plan"),
+        ("https://api.z.ai/api/Coding/paas/v4/", "the Coding Plan"),
+        ("https://api.z.ai/api/anthropic", "Anthropic's format"),
+    ],
+)
+def test_a_base_that_is_not_for_gateways_is_refused_with_the_reason(base: str, reason: str) -> None:
+    message = mistakes(GLM_API_BASE_URL=base)
+    assert "GLM_API_BASE_URL must not be" in message
+    assert reason in message
+
+
+def test_keys_of_the_official_api_need_api_keys_and_can_stand_alone_with_them() -> None:
+    def notes(**environ: str) -> list[str]:
+        return read(STORE_URL="sqlite:////tmp/x.db", **environ).gaps()
+
+    (note,) = notes(GLM_API_KEYS=OFFICIAL)
+    assert "GLM_API_KEYS is set without API_KEYS" in note
+    assert notes(GLM_API_KEYS=OFFICIAL, API_KEYS="sk-a-long-and-random-key-of-the-owners") == []
+    (note,) = notes(API_KEYS="sk-a-long-and-random-key-of-the-owners", FALLBACK_MODEL="x")
+    assert "FALLBACK_MODEL is set without GLM_API_KEYS" in note

@@ -26,7 +26,7 @@ Event = TypeVar("Event", bound=ReplyEvent)
 
 
 class Meter:
-    """Counts the events that pass and fills in `Finished.usage`; ends the reply at `max_tokens`.
+    """Counts the events that pass and fills in an empty `Finished.usage`; ends the reply at `max_tokens`.
 
     The event that would exceed the limit is cut. `prompt_tokens` is called at the end of the reply, because
     counting a long prompt first would delay the answer.
@@ -105,6 +105,8 @@ class Meter:
         return (*passed, self._with_usage(Finished("length"))) if self.is_done else passed
 
     def _with_usage(self, event: Finished) -> Finished:
+        if event.usage.total_tokens:  # The upstream has counted itself.
+            return event
         reasoning = self._reasoning.total
         completion = self._text.total + reasoning + self._calls.total
         return msgspec.structs.replace(event, usage=Usage(self._prompt_tokens(), completion, reasoning))

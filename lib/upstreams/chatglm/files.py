@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +12,7 @@ from lib.errors import GatewayError, InvalidRequest
 from lib.files.fetcher import FetchedFile
 from lib.files.kinds import SAMPLE_BYTES, Kind, name_as, recognize
 from lib.files.names import safe_name
+from lib.tasks import each
 from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.protocol import FileReference
@@ -23,9 +22,6 @@ AT_ONCE = 3
 """So many files are fetched or uploaded side by side; a browser's window does about as many."""
 MAX_FILES = 50
 """A request may name so many: each may take a place on disk, and costs a call of the upstream."""
-
-T = TypeVar("T")
-V = TypeVar("V")
 
 
 class _Had(msgspec.Struct, frozen=True):
@@ -63,7 +59,7 @@ class RequestFiles:
             raise InvalidRequest(
                 f"expected at most {MAX_FILES} files in one request, got {len(self._parts)}", param="messages"
             )
-        for had in await each(self._parts, self._fetch_one):
+        for had in await each(self._parts, self._fetch_one, at_once=AT_ONCE):
             self._had.setdefault(had.file.digest, had)
 
     async def uploaded_to(self, client: AccountClient) -> tuple[FileReference, ...]:
@@ -73,7 +69,7 @@ class RequestFiles:
         async def upload_one(digest: str) -> None:
             known[digest] = await self._upload_one(self._had[digest], client)
 
-        await each([digest for digest in self._had if digest not in known], upload_one)
+        await each([digest for digest in self._had if digest not in known], upload_one, at_once=AT_ONCE)
         return tuple(known[digest] for digest in self._had)
 
     async def _fetch_one(self, part: Attachment) -> _Had:
@@ -117,21 +113,3 @@ def _kind_of(file: FetchedFile, name: str) -> Kind:
     tail = file.file.read(SAMPLE_BYTES)
     file.file.seek(0)
     return recognize(head, tail=tail, declared=file.content_type, name=name)
-
-
-async def each(values: Iterable[V], work: Callable[[V], Awaitable[T]]) -> list[T]:
-    """Do the work on each, a few at once; the first failure ends the others and is raised."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(value: V) -> T:
-        async with gate:
-            return await work(value)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(value)) for value in values]
-    except ExceptionGroup as failed:
-        failure = failed.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    raise failure

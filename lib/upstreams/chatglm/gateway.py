@@ -11,6 +11,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from lib.chat.caller import Caller
+from lib.connections import tls_context
 from lib.settings import Settings
 from lib.store import Store, open_store
 from lib.store.processes import LocalProcesses
@@ -31,13 +32,10 @@ from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 from lib.upstreams.chatglm.catalogue import ModelLists, Styles, models_place
 from lib.upstreams.chatglm.clean_up import CleanUpLimits
 from lib.upstreams.chatglm.conversations import label_in
-from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
+from lib.upstreams.chatglm.wire.client import ChatGLM, Config
 
 if TYPE_CHECKING:
     from lib.files.fetcher import Fetcher
-
-FETCH_IDLE_TIMEOUT_S = 30.0
-"""A server of files that says nothing for so long is stuck; a model that says nothing may be thinking."""
 
 
 class Gateway:
@@ -72,16 +70,9 @@ class Gateway:
     def fetcher(self) -> Fetcher:
         """The reader of the files that callers name. Most requests name no file, and need no import."""
         if self._fetcher is None:
-            from lib.files.fetcher import Fetcher, FetchLimits
+            from lib.upstreams.fetching import make_fetcher
 
-            self._fetcher = Fetcher(
-                allow_hosts=self.settings.fetch_allow_hosts,
-                limits=FetchLimits(
-                    connect_s=self.settings.connect_timeout_s,
-                    idle_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
-                ),
-                ssl_context=tls_context(),
-            )
+            self._fetcher = make_fetcher(self.settings, tls=tls_context())
         return self._fetcher
 
     def client(self, account: Account) -> AccountClient:

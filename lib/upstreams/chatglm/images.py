@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from random import uniform
 
 import msgspec
@@ -16,11 +16,11 @@ from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
 from lib.chat.names import is_agent_id
 from lib.chat.request import ChatRequest, Message, TextPart
-from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
-from lib.files.fetcher import FetchedFile
-from lib.upstreams.chatglm.files import each
+from lib.errors import GatewayError, InvalidRequest, UpstreamRejected
+from lib.files.made import open_made
+from lib.files.spool import FetchedFile
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
+from lib.upstreams.chatglm.reply import Reply, open_reply
 from lib.upstreams.chatglm.wire.drawing import (
     NO_STYLE,
     Drawing,
@@ -29,11 +29,10 @@ from lib.upstreams.chatglm.wire.drawing import (
     nearest_aspect_ratio,
 )
 from lib.upstreams.interface import Call, MadeImages
+from lib.upstreams.silence import stop_time
 
 ROUND_PAUSE_S = (0.5, 1.5)
 """The pause between two rounds of one request: a person does not draw again in the same second."""
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""The limit of one image in base64; the upstream's images have less than one megabyte."""
 
 _OPENAI_STYLES = ("", "vivid", "natural", "auto", NO_STYLE)
 """OpenAI's styles mean nothing to the upstream."""
@@ -77,29 +76,15 @@ async def open_images(gateway: Gateway, request: ImageRequest, call: Call) -> As
                 break
             await resources.aclose()
             await asyncio.sleep(uniform(*ROUND_PAUSE_S))
-        yield MadeImages(tuple(made.values())[: request.n], reply.started)
+        yield MadeImages(tuple(made.values())[: request.n], reply.started, "web")
 
 
-@asynccontextmanager
-async def open_files(
+def open_files(
     gateway: Gateway, images: tuple[ImageMade, ...], *, deadline_at: float | None = None
-) -> AsyncIterator[list[FetchedFile]]:
-    """Fetch the images from the upstream's addresses; memory never holds a whole one."""
-    fetcher = gateway.fetcher
-    async with AsyncExitStack() as resources:
-
-        async def fetch_one(image: ImageMade) -> FetchedFile:
-            opened = fetcher.fetch(image.url, max_bytes=MAX_IMAGE_BYTES)
-            return await resources.enter_async_context(opened)
-
-        try:
-            async with asyncio.timeout_at(None if deadline_at is None else stop_time(deadline_at)):
-                files = await each(images, fetch_one)
-        except TimeoutError:
-            raise UpstreamTimeout("The images were made but could not be fetched in time.") from None
-        except InvalidRequest as error:  # the address is the upstream's, not the caller's
-            raise UpstreamError(f"An image was made but cannot be fetched: {error.message}") from error
-        yield files
+) -> AbstractAsyncContextManager[list[FetchedFile]]:
+    """Fetch the images from the upstream's addresses."""
+    until = None if deadline_at is None else stop_time(deadline_at)
+    return open_made(gateway.fetcher, [image.url for image in images], until=until)
 
 
 async def _read_round(reply: Reply, call: Call) -> _Round:

@@ -17,9 +17,9 @@ from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.asking import Asking
 from lib.upstreams.chatglm.exchange import Exchange
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.silence import Silence
 from lib.upstreams.chatglm.turn import Ask
 from lib.upstreams.interface import Call
+from lib.upstreams.silence import MAX_SILENCE_S, Silence, stop_time
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.captures import Captures
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from lib.upstreams.chatglm.wire.drawing import Drawing
 
 T = TypeVar("T")
-
-MAX_SILENCE_S = 45.0
-"""After so long a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
-60 s, and waiting for an account and then for a model can take longer."""
-
-DEADLINE_MARGIN_S = 10.0
-"""So much of the host's time is left for the last words and the clean-up, or a tenth if that is less."""
 
 AHEAD_S = 25.0
 """So much of the host's time must be left for a refresh ahead, which takes at most 22 s. A host that cuts a
@@ -285,12 +278,6 @@ class Reply:
         else:
             await run_to_end(exchange.close(self._call.deadline_at))
         return refusal
-
-
-def stop_time(deadline_at: float) -> float:
-    """Return the time to stop the upstream, so that last words and clean-up are done by the deadline."""
-    left_s = deadline_at - asyncio.get_running_loop().time()
-    return deadline_at - min(DEADLINE_MARGIN_S, left_s / 10)
 
 
 def _captures(gateway: Gateway) -> Captures | None:

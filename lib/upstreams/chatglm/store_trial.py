@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
+from lib.connections import tls_context
 from lib.errors import ConfigurationError
 from lib.store import StoreError, open_store
 from lib.store.settings import SqliteSettings, StoreSettings
 from lib.store.sqlite import SqliteBusy
-from lib.upstreams.chatglm.wire.client import tls_context
 
 
 async def try_store(settings: StoreSettings) -> str | None:

@@ -11,13 +11,13 @@ import msgspec
 
 from lib.chat.events import Failed, Finished, ReplyEvent
 from lib.errors import GatewayError, UpstreamProtocolError
+from lib.receiving import UpstreamStream
 from lib.tasks import start
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.clean_up import TurnLimits
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.client import ChatGLM, Tap
 from lib.upstreams.chatglm.wire.models import Target
-from lib.upstreams.chatglm.wire.receiving import UpstreamStream
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.files import RequestFiles

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from lib.chat.caller import Caller
+from lib.chat.models import find_name
+from lib.chat.names import read_name
 from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
@@ -39,6 +41,15 @@ class ChatGLMUpstream:
         if caller.is_owner:  # The list of models serves without an account, too.
             return await self._gateway.roster.known(caller.refresh_tokens)
         return accounts_of(caller)
+
+    async def has_accounts(self, caller: Caller) -> bool:
+        """Tell whether the caller has an account, in the settings or added at run time."""
+        return bool(caller.refresh_tokens) or (caller.is_owner and bool(await self._accounts(caller)))
+
+    async def offers(self, name: str, caller: Caller) -> bool:
+        """Tell whether a name is known to be the account's: a model of its list, or an agent's id."""
+        known = self._gateway.models.known(await self._accounts(caller))
+        return read_name(name).is_agent or find_name(name, known) is not None
 
     def serves(self, name: str) -> bool:
         """Take every name, an agent's id or the default model's, but those of the official API."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from simulator.agent.model import Move, decide
-from simulator.official.chunks import new_call_id
+from simulator.official.chunks import DONE, new_call_id
 from simulator.official.reading import naming_text
 from simulator.scenes import sample_text, strip_tags
 from simulator.steps import Pause, Step
@@ -130,3 +130,12 @@ def finished_twice(ask: Ask) -> Iterator[Step]:
     yield from ask.script.write("Once", step=9)
     yield ask.script.chunk({"content": " and twice."}, finish_reason="stop")
     yield from ask.script.finish()
+
+
+@scene()
+def late_done(ask: Ask) -> Iterator[Step]:
+    """Give the reason and the usage, then no `[DONE]` for `s` seconds."""
+    yield from ask.script.write("All is said.", step=4)
+    yield ask.script.chunk({"content": ""}, finish_reason="stop", usage=ask.script.usage())
+    yield Pause(ask.number("s", 0.2))
+    yield DONE

@@ -10,7 +10,7 @@ import httpx
 from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from hosts.box.demo import DEMO_KEY, use_simulator
+from hosts.box.demo import DEMO_KEY, use_official, use_simulator
 from hosts.box.mounting import API_FOLDER
 from hosts.box.terminal import demo_greeting
 from scripts.support.redaction.files import redact_file
@@ -26,6 +26,8 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
         "CHATGLM_REFRESH_TOKENS": "mine",
         "CHATGLM_SIGN_SECRET": "mine",
         "API_KEYS": "mine",
+        "GLM_API_KEYS": "mine",
+        "FALLBACK_MODEL": "mine",
         "STORE_URL": "sqlite:///mine",
         "STORE_SECRET": "mine",
         "NO_PROXY": "example.org",
@@ -35,6 +37,9 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
     assert "mine" not in " ".join(environ.values())
     assert environ["CHATGLM_BASE_URL"] == "http://127.0.0.1:9/chatglm"
     assert environ["CHATGLM_REFRESH_TOKENS"] == "made-up"
+    use_official(environ, "http://127.0.0.1:9/api/paas/v4", "made-up too")
+    assert environ["GLM_API_BASE_URL"] == "http://127.0.0.1:9/api/paas/v4"
+    assert environ["GLM_API_KEYS"] == "made-up too"
     assert environ["HOME"] == "kept"
     assert environ["no_proxy"] == "example.org,127.0.0.1,localhost"
 
@@ -106,6 +111,9 @@ def test_the_demo_chats_with_the_official_sdk() -> None:
             pieces = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
         assert len(pieces) > 2
         assert "".join(pieces)
+        official = client.chat.completions.with_raw_response.create(model="glm-4.6", messages=messages)
+        assert official.headers["x-glm-upstream"] == "api"
+        assert "the simulated glm-4.6" in (official.parse().choices[0].message.content or "")
         status, logged = server.end(signal.SIGINT)
         assert status == 0
         assert all(line.startswith('{"time"') for line in logged.splitlines()), (

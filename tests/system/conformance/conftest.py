@@ -1,4 +1,4 @@
-"""A gateway that may be asked anything: accounts behind its key, little patience, and no way out."""
+"""A gateway that may be asked anything: accounts, a key of the official API, little patience, no way out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator.official.server import OfficialServer
 from tests.conftest import Upstream
 from tests.support.client import KEY
 from tests.support.files import FileServer
@@ -36,12 +37,21 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def official_api(environment: pytest.MonkeyPatch, loopback_only: None) -> Iterator[None]:
+    """Give the gateway a key of the official API, too."""
+    with OfficialServer() as server:
+        environment.setenv("GLM_API_KEYS", server.official.add_key())
+        environment.setenv("GLM_API_BASE_URL", server.base_url)
+        yield
+
+
+@pytest.fixture
 def asked_gateway(
     gateway: LiveGateway,
     upstream: Upstream,
     environment: pytest.MonkeyPatch,
     files: FileServer,
-    loopback_only: None,
+    official_api: None,
 ) -> LiveGateway:
     accounts = [upstream.add_account() for _ in range(2)]
     environment.setenv("CHATGLM_REFRESH_TOKENS", ",".join(account.token for account in accounts))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lib.receiving import MAX_ANSWER_BYTES
 from lib.sse import MAX_EVENT_BYTES
 from lib.upstreams.chatglm import gateway as gateway_module
 from lib.upstreams.chatglm.clean_up import CleanUpLimits, TurnLimits
-from lib.upstreams.chatglm.wire.receiving import MAX_ANSWER_BYTES
 from simulator.scenes import sample_text
 from tests.conftest import Upstream
 from tests.support.client import Client, error_of

@@ -25,9 +25,11 @@ from lib.dialects import (
     gemini_grounding,
     gemini_models,
     gemini_request,
+    openai_audio,
     openai_chat,
     openai_chat_request,
     openai_completions,
+    openai_embeddings,
     openai_errors,
     openai_media,
     openai_models,
@@ -36,6 +38,7 @@ from lib.dialects import (
     openai_responses_object,
     openai_responses_request,
     openai_videos,
+    rerank,
     stops,
     token_check,
     tokens,
@@ -139,6 +142,12 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "ResponseUsage": openai_responses_object._Usage,
     "ResponseError": openai_responses_object._Error,
     "ImagesRequest": openai_media._Body,
+    "EmbeddingsRequest": openai_embeddings._Body,
+    "TextUsage": openai_embeddings._Usage,
+    "RankingRequest": rerank._Body,
+    "Ranking": rerank._Answer,
+    "Ranking results": rerank._Result,
+    "SpeechRequest": openai_audio._Speech,
     "VideoGenerationRequest": openai_videos._Generation,
     "VideoRequest": openai_videos._Creation,
     "TokenCheckRequest": token_check._Body,
@@ -336,6 +345,16 @@ def test_the_limits_are_the_codes() -> None:
     assert stop["maxItems"] == stops.MAX_SEQUENCES
     assert stop["items"]["maxLength"] == stops.MAX_CHARS
     assert SCHEMAS["ImagesRequest"]["properties"]["n"]["maximum"] == openai_media.MAX_IMAGES
+    inputs = SCHEMAS["EmbeddingsRequest"]["properties"]["input"]["anyOf"][1]
+    assert inputs["maxItems"] == openai_embeddings.MAX_INPUTS
+    assert SCHEMAS["RankingRequest"]["properties"]["documents"]["maxItems"] == rerank.MAX_DOCUMENTS
+    speech = SCHEMAS["SpeechRequest"]["properties"]
+    assert speech["input"]["maxLength"] == openai_audio.MAX_SPEECH_CHARS
+    assert (speech["speed"]["minimum"], speech["speed"]["maximum"]) == (
+        openai_audio.MIN_SPEED,
+        openai_audio.MAX_SPEED,
+    )
+    assert speech["volume"]["maximum"] == openai_audio.MAX_VOLUME
     roles = [
         role for message in SCHEMAS["Message"]["oneOf"] for role in _words(message["properties"]["role"])
     ]

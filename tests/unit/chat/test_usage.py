@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.chat import usage
-from lib.chat.request import ImagePart, Message, TextPart, ToolCall
-from lib.chat.usage import PromptCount, TokenCounter, estimate_tokens, prompt_tokens
+from lib.chat.request import ChatRequest, ImagePart, Message, TextPart, Tool, ToolCall
+from lib.chat.usage import PromptCount, TokenCounter, count_prompt, estimate_tokens, prompt_tokens
 
 CORPUS = Path(__file__).parent / "corpus"
 KINDS = {
@@ -194,3 +194,15 @@ def test_a_prompt_is_counted_in_steps_that_add_up() -> None:
     assert len(list(stepwise.steps())) > 10
     assert stepwise.total == whole.total == prompt_tokens(messages) + estimate_tokens("the end")
     assert not PromptCount(messages[1:]).is_long
+
+
+def test_a_prompts_tools_are_counted_with_their_schemas() -> None:
+    messages = (Message("user", (TextPart("Hello"),)),)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    plain = count_prompt(ChatRequest(model="", messages=messages))
+    tooled = count_prompt(
+        ChatRequest(model="", messages=messages, tools=(Tool(name="weather", schema=schema),))
+    )
+    assert plain == estimate_tokens("Hello") + 4
+    written = '{"type":"object","properties":{"city":{"type":"string"}}}'
+    assert tooled - plain == estimate_tokens(f"weather:  {written}")

@@ -94,6 +94,8 @@ def test_what_the_documentation_has() -> None:
         ),
         stop=("END",),
         max_tokens=64,
+        temperature=0.5,
+        user="u",
     )
 
 

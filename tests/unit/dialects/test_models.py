@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai.types import Model
 
-from lib.chat.models import ModelFacts, facts_of
+from lib.chat.models import Listed, ModelFacts, facts_of
 from lib.dialects import anthropic_models, gemini_models
 from lib.dialects.openai_models import render_model, render_models
 
@@ -20,19 +20,21 @@ EXPECTED = (
 
 
 def test_one_model() -> None:
-    assert render_model("glm-5.3", CREATED) == EXPECTED
+    assert render_model(Listed("glm-5.3"), CREATED) == EXPECTED
     assert Model.model_validate_json(EXPECTED).id == "glm-5.3"
 
 
 def test_a_list_of_models() -> None:
-    assert render_models(["glm-5.3"], CREATED) == b'{"object":"list","data":[' + EXPECTED + b"]}"
+    assert render_models([Listed("glm-5.3")], CREATED) == b'{"object":"list","data":[' + EXPECTED + b"]}"
     names = ["glm-5.3", "智能体"]
-    assert [Model(**model).id for model in json.loads(render_models(names, 1))["data"]] == names
+    assert [
+        Model(**model).id for model in json.loads(render_models([Listed(name) for name in names], 1))["data"]
+    ] == names
     assert render_models([], 1) == b'{"object":"list","data":[]}'
 
 
 def test_a_model_without_facts_says_nothing_of_them() -> None:
-    told = json.loads(render_model("gpt-4o", CREATED))
+    told = json.loads(render_model(Listed("gpt-4o"), CREATED))
     assert set(told) == {
         "id", "object", "created", "owned_by", "supports_tools", "supports_structured_output",
     }  # fmt: skip
@@ -43,15 +45,15 @@ def test_anthropics_form() -> None:
         '{"type":"model","id":"glm-5.3","display_name":"glm-5.3","created_at":"2026-09-29T00:00:00Z",'
         '"max_input_tokens":1000000,"max_tokens":128000,"lifecycle":"active"}'
     )
-    assert anthropic_models.render_model("glm-5.3", CREATED).decode() == model
-    assert anthropic_models.render_models(["glm-5.3"], CREATED).decode() == (
+    assert anthropic_models.render_model(Listed("glm-5.3"), CREATED).decode() == model
+    assert anthropic_models.render_models([Listed("glm-5.3")], CREATED).decode() == (
         f'{{"data":[{model}],"has_more":false,"first_id":"glm-5.3","last_id":"glm-5.3"}}'
     )
-    names = json.loads(anthropic_models.render_models(["a", "b"], CREATED))
+    names = json.loads(anthropic_models.render_models([Listed("a"), Listed("b")], CREATED))
     assert (names["first_id"], names["last_id"]) == ("a", "b")
     nothing: dict[str, Any] = {"data": [], "has_more": False, "first_id": None, "last_id": None}
     assert json.loads(anthropic_models.render_models([], CREATED)) == nothing
-    assert json.loads(anthropic_models.render_model("x", CREATED))["max_tokens"] is None
+    assert json.loads(anthropic_models.render_model(Listed("x"), CREATED))["max_tokens"] is None
 
 
 def test_googles_form() -> None:
@@ -60,9 +62,9 @@ def test_googles_form() -> None:
         '"outputTokenLimit":128000,"supportedGenerationMethods":["generateContent","streamGenerateContent",'
         '"countTokens"]}'
     )
-    assert gemini_models.render_model("glm-5.3", CREATED).decode() == model
-    assert gemini_models.render_models(["glm-5.3"], CREATED).decode() == f'{{"models":[{model}]}}'
-    assert "inputTokenLimit" not in json.loads(gemini_models.render_model("api/x", CREATED))
+    assert gemini_models.render_model(Listed("glm-5.3"), CREATED).decode() == model
+    assert gemini_models.render_models([Listed("glm-5.3")], CREATED).decode() == f'{{"models":[{model}]}}'
+    assert "inputTokenLimit" not in json.loads(gemini_models.render_model(Listed("api/x"), CREATED))
 
 
 @pytest.mark.parametrize(

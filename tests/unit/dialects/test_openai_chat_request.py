@@ -126,7 +126,8 @@ def test_null_is_as_good_as_absent() -> None:
 @pytest.mark.parametrize(
     "ignored",
     [
-        {"temperature": 0.7, "top_p": "x", "logprobs": True, "top_logprobs": 5, "seed": [], "user": {"a": 1}},
+        {"temperature": True, "top_p": "x", "user": {"a": 1}, "thinking": True},
+        {"logprobs": True, "top_logprobs": 5, "seed": []},
         {"tool_choice": "required", "parallel_tool_calls": False, "tools": [], "functions": []},
         {"response_format": {"type": "text"}, "modalities": ["text"], "metadata": {"a": ["b"]}},
         {"reasoning": {"effort": None, "summary": "auto"}},
@@ -140,6 +141,24 @@ def test_null_is_as_good_as_absent() -> None:
 )
 def test_what_changes_nothing(ignored: dict[str, Any]) -> None:
     assert parse(**ignored) == parse()
+
+
+def test_sampling_and_the_clients_user_are_read() -> None:
+    chat = parse(temperature=0.3, top_p=1, user="someone")
+    assert (chat.temperature, chat.top_p, chat.user) == (0.3, 1.0, "someone")
+
+
+@pytest.mark.parametrize(("kind", "effort"), [("disabled", "none"), ("enabled", "high"), ("odd", None)])
+def test_the_vendors_switch_of_thinking_is_read(kind: str, effort: str | None) -> None:
+    assert parse(thinking={"type": kind}).effort == effort
+    assert parse(thinking={"type": kind}, reasoning_effort="low").effort == "low"
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_the_reasoning_of_an_earlier_answer_comes_back(name: str) -> None:
+    said = {"role": "assistant", "content": "Four.", name: "Two and two."}
+    chat = parse(messages=[{"role": "user", "content": "2+2"}, said, {"role": "user", "content": "Sure?"}])
+    assert [message.reasoning for message in chat.messages] == ["", "Two and two.", ""]
 
 
 def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:

@@ -96,8 +96,10 @@ def test_fields_that_say_nothing() -> None:
         ("stop", "max_tokens", "echo", "stream", "stream_options", "suffix", "n", "best_of")
     )
     assert asking(**nothing) == asking()
-    more = {"suffix": "", "n": 1, "best_of": 1, "max_tokens": 0, "temperature": 0, "logprobs": 1, "user": "x"}
+    more = {"suffix": "", "n": 1, "best_of": 1, "max_tokens": 0, "temperature": "x", "logprobs": 1, "user": 7}
     assert asking(**more) == asking()
+    sampled = asking(temperature=0, top_p=0.5, user="someone").chat
+    assert (sampled.temperature, sampled.top_p, sampled.user) == (0.0, 0.5, "someone")
     assert asking(max_tokens=-1) == asking()
     assert asking(model=None).chat.model == ""
 

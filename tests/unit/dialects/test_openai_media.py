@@ -23,14 +23,21 @@ def test_a_prompt_is_enough() -> None:
 
 
 def test_all_that_changes_the_image_is_read() -> None:
-    wanted = parse(model=" cogview ", n=3, size="1792x1024", style=" 油画 ", response_format="b64_json")
-    assert wanted == ImageRequest(
-        prompt="a cat", model="cogview", n=3, ratio=1.75, style="油画", form="b64_json"
+    fields = {"size": "1792x1024", "quality": " HD ", "style": " 油画 ", "response_format": "b64_json"}
+    assert parse(model=" cogview ", n=3, **fields) == ImageRequest(
+        prompt="a cat",
+        model="cogview",
+        n=3,
+        ratio=1.75,
+        size=(1792, 1024),
+        quality="hd",
+        style="油画",
+        form="b64_json",
     )
 
 
 @pytest.mark.parametrize(
-    "fields", [dict.fromkeys(("n", "size", "style", "model", "response_format", "stream"))]
+    "fields", [dict.fromkeys(("n", "size", "quality", "style", "model", "response_format", "stream"))]
 )
 def test_null_says_nothing(fields: dict[str, None]) -> None:
     assert parse(**fields) == ImageRequest(prompt="a cat")
@@ -100,3 +107,10 @@ def test_the_texts_around_files_make_valid_json(prompts: list[str]) -> None:
         b"%d" % number for number in range(len(images))
     ]
     assert [image.get("revised_prompt", "") for image in answer["data"]] == prompts
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels"), [("1024x1792", (1024, 1792)), ("9:16", None), ("auto", None), ("1x64", (1, 64))]
+)
+def test_two_small_numbers_are_a_ratio_and_no_size(size: str, pixels: tuple[int, int] | None) -> None:
+    assert parse(size=size).size == pixels

@@ -110,9 +110,16 @@ def test_every_wrong_body_is_an_invalid_request(body: bytes) -> None:
         parse_creation(b"{}" if b"wait" in body else body, {}, has_file=False)
 
 
-def test_openais_request_is_answered_at_once_and_its_size_is_not_looked_at() -> None:
+def test_openais_request_is_answered_at_once_with_the_size_and_the_seconds_that_it_names() -> None:
     body = json.dumps({"prompt": "a cat", "model": "sora-2", "seconds": "8", "size": "720x1280"}).encode()
-    wanted = VideoRequest(prompt="a cat", model="sora-2", image_param="input_reference", wait_s=0)
+    wanted = VideoRequest(
+        prompt="a cat",
+        model="sora-2",
+        image_param="input_reference",
+        size=(720, 1280),
+        seconds=8.0,
+        wait_s=0,
+    )
     assert parse_creation(body, {}, has_file=False) == wanted
     form = {"prompt": "a cat", "model": "sora-2", "seconds": "8", "size": "720x1280"}
     assert parse_creation(None, form, has_file=False) == wanted
@@ -209,3 +216,29 @@ def test_variants() -> None:
     for name in ("spritesheet", "x"):
         with pytest.raises(InvalidRequest):
             parse_variant(name)
+
+
+def test_the_older_form_has_what_the_official_api_takes() -> None:
+    fields = {"size": "1920x1080", "duration": 10, "quality": "Quality", "fps": 60, "with_audio": True}
+    wanted = generation(**fields)
+    assert (wanted.size, wanted.seconds, wanted.quality) == ((1920, 1080), 10.0, "quality")
+    assert (wanted.fps, wanted.with_audio) == (60.0, True)
+
+
+@pytest.mark.parametrize("word", ["auto", "", 0, -1, "5s", "١", None])
+def test_a_length_and_a_size_that_say_nothing_are_the_upstreams_choice(word: Any) -> None:
+    assert generation(duration=word).seconds is None
+    assert generation(size=None if word is None else str(word)).size is None
+
+
+def test_a_video_may_have_a_last_frame_too() -> None:
+    wanted = generation(image_url=["https://a/1.png", "https://a/2.png"])
+    assert (wanted.image_url, wanted.last_image_url) == ("https://a/1.png", "https://a/2.png")
+    assert generation(image_url=["https://a/1.png"]).last_image_url is None
+
+
+@pytest.mark.parametrize("frames", [[], ["a", "b", "c"]])
+def test_no_video_has_other_numbers_of_frames(frames: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        generation(image_url=frames)
+    assert caught.value.param == "image_url"

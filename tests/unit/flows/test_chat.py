@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +12,25 @@ import pytest
 
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, Finished, ReplyEvent, Started, TextDelta, Usage
-from lib.chat.request import ChatRequest, Message, TextPart
-from lib.errors import GatewayError, InvalidRequest, NoAccountAvailable, Throttled, UpstreamTimeout
+from lib.chat.request import ChatRequest, ImagePart, Message, TextPart
+from lib.errors import (
+    AccountBusy,
+    AccountRefused,
+    ConversationNotFound,
+    GatewayError,
+    InvalidRequest,
+    NoAccountAvailable,
+    ShuttingDown,
+    Throttled,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from lib.flows.chat import open_reply
 from lib.flows.plan import Planned
 from lib.settings import Settings
 from lib.tasks import beside
 from lib.trace import Trace
-from lib.upstreams.interface import Abilities, Batch, Call
+from lib.upstreams.interface import Abilities, Batch, Call, Candidate
 
 STARTED = Started("id", "glm", "label")
 HELLO: list[Batch] = [[STARTED, TextDelta("Hello")], [TextDelta("!"), Finished("stop")]]
@@ -71,8 +82,14 @@ class FakeReply:
             yield batch
 
 
-def call(*upstreams: FakeUpstream) -> Call:
-    services = SimpleNamespace(settings=Settings(), upstreams=upstreams)
+def call(*upstreams: FakeUpstream, fallback: FakeUpstream | None = None) -> Call:
+    async def candidates(chat: ChatRequest, _caller: Caller) -> list[Candidate]:
+        served: list[Any] = list(upstreams)
+        other: Any = fallback
+        spare = [] if fallback is None else [Candidate(other, chat, is_fallback=True)]
+        return [*[Candidate(upstream, chat) for upstream in served], *spare]
+
+    services: Any = SimpleNamespace(settings=Settings(), candidates=candidates)
     return Call(services=services, caller=Caller((), is_owner=True), trace=Trace())
 
 
@@ -98,8 +115,9 @@ async def test_a_missing_ability_is_made_up_for_and_a_present_one_is_left_alone(
     limited = ChatRequest(model="glm", messages=CHAT.messages, stop=("lo",), max_tokens=9)
     events = await ask(FakeUpstream(HELLO), chat=limited)
     assert (text(events), events[-1]) == ("Hel", Finished("stop", Usage(5, 1), "lo"))
-    able = FakeUpstream(HELLO, stop=4, max_tokens=True, usage=True)
-    assert await ask(able, chat=limited) == [event for batch in HELLO for event in batch]
+    counted = Finished("stop", Usage(100, 20))
+    able = FakeUpstream([HELLO[0], [TextDelta("!"), counted]], stop=4, max_tokens=True, usage=True)
+    assert await ask(able, chat=limited) == [*HELLO[0], TextDelta("!"), counted]
 
 
 @pytest.mark.parametrize("patience_s", [None, 0.01], ids=["refused at once", "refused after it began"])
@@ -122,6 +140,47 @@ async def test_the_last_refusal_is_raised_if_no_upstream_is_left() -> None:
         await ask(FakeUpstream([Throttled("first")]), FakeUpstream([Throttled("second")]))
     with pytest.raises(NoAccountAvailable, match="No upstream"):
         await ask(FakeUpstream(serves=False))
+
+
+@pytest.mark.parametrize("patience_s", [None, 0.01])
+@pytest.mark.parametrize(
+    "refusal",
+    [Throttled("x"), AccountBusy("x"), AccountRefused("x"), UpstreamTimeout("x"), UpstreamError("x")],
+)
+async def test_the_fallback_answers_if_the_upstream_cannot(
+    refusal: GatewayError, patience_s: float | None
+) -> None:
+    asked = call(FakeUpstream([refusal]), fallback=FakeUpstream(HELLO))
+    async with open_reply(CHAT, asked, patience_s=patience_s) as reply:
+        assert text([event async for batch in reply for event in batch]) == "Hello!"
+        assert reply.fallback == refusal.code == asked.trace.fallback
+
+
+@pytest.mark.parametrize("refusal", [InvalidRequest("x"), ConversationNotFound("x"), ShuttingDown("x")])
+async def test_the_fallback_does_not_answer_for_another_reason(refusal: GatewayError) -> None:
+    spare = FakeUpstream(HELLO)
+    with pytest.raises(type(refusal)):
+        async with open_reply(CHAT, call(FakeUpstream([refusal]), fallback=spare)):
+            pass
+    assert spare.asked == []
+
+
+@pytest.mark.parametrize(("able", "answers"), [({}, False), ({"images": True}, True)])
+async def test_the_fallback_must_take_the_images_of_the_chat(able: dict[str, Any], *, answers: bool) -> None:
+    seen = ChatRequest(model="glm", messages=(Message("user", (ImagePart("data:,x"),)),))
+    spare = FakeUpstream(HELLO, **able)
+    asked = call(FakeUpstream([Throttled("x")]), fallback=spare)
+    with nullcontext() if answers else pytest.raises(Throttled):
+        async with open_reply(seen, asked):
+            pass
+    assert bool(spare.asked) is answers
+
+
+async def test_the_first_refusal_is_raised_if_the_fallback_refuses_too() -> None:
+    asked = call(FakeUpstream([Throttled("first")]), fallback=FakeUpstream([AccountRefused("second")]))
+    with pytest.raises(Throttled, match="first"):
+        async with open_reply(CHAT, asked):
+            pass
 
 
 async def test_nothing_is_tried_again_after_the_first_content() -> None:

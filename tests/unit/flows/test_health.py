@@ -17,6 +17,8 @@ from lib.flows.health import DeepHealth, look, look_deep
 from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm import desk as desk_module
 from lib.upstreams.chatglm.accounts.account import parse_account
+from simulator.official.app import Official
+from simulator.official.server import OfficialServer
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
 
@@ -70,6 +72,7 @@ async def test_what_is_configured_is_told_without_opening_anything(flow: Flow, u
     flow.configure(refresh_tokens=("a.b.c",), api_keys=("x", "y"), max_duration_s=300.0, web_search=True)
     health = await look(flow.services)
     assert (health.accounts, health.api_keys, health.passthrough) == (1, 2, True)
+    assert (health.official_keys, health.fallback_model) == (0, "")
     assert (health.store, health.store_works, health.max_duration_s) == ("memory", True, 300.0)
     assert (health.default_model, health.web_search_by_default) == ("glm-5.3-flash", True)
     assert health.status == "degraded"
@@ -352,3 +355,32 @@ async def no_probe_left(flow: Flow) -> AsyncIterator[None]:
     yield
     probe = flow.gateway.memory._probing
     assert probe is None or probe.done()
+
+
+async def test_keys_of_the_official_api_are_checked_by_a_free_call(
+    flow: Flow, official: Official, official_server: OfficialServer
+) -> None:
+    keys = (official.add_key(has_balance=False), official.add_key(refused="1003"), "0" * 32 + ".wrong0000")
+    flow.configure(official_keys=keys, official_base_url=official_server.base_url)
+    health = await deep(flow)
+    assert [(key.key, key.state) for key in health.official_keys] == [
+        (1, "alive"),
+        (2, "refused"),
+        (3, "refused"),
+    ]
+    assert [call.path for call in official.calls] == ["models"] * 3
+    notes = [note for note in health.notes if "GLM_API_KEYS" in note and "is refused" in note]
+    assert len(notes) == 2
+    assert not any(key in repr(health) for key in keys)
+
+
+async def test_a_key_that_the_official_api_does_not_answer_for_is_unknown(
+    flow: Flow, official: Official, official_server: OfficialServer
+) -> None:
+    flow.configure(official_keys=(official.add_key(),), official_base_url=official_server.base_url)
+    official.fail("models", disconnect=True)
+    [key] = (await deep(flow)).official_keys
+    assert key.state == "unknown"
+    official.fail("models", delay_s=30)
+    [key] = (await deep(flow, budget_s=0.1)).official_keys
+    assert key.state == "not_checked"

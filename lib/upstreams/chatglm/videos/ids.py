@@ -1,23 +1,13 @@
-"""A video's id: all that is needed to ask for it again, under a seal of its caller's.
-
-No instance remembers the videos that it has begun: any instance can go on from the id and the credential.
-"""
+"""The ids of videos of chatglm.cn."""
 
 from __future__ import annotations
-
-import base64
-import hashlib
-import hmac
 
 import msgspec
 
 from lib.chat.caller import Caller
 from lib.upstreams.chatglm.accounts.account import Account
+from lib.upstreams.video_ids import is_genuine, pack, secret_of, unpack
 
-PREFIX = "video_"
-MAX_ID_CHARS = 640
-"""Every id that we make is shorter: its parts have limits."""
-_TAG_BYTES = 16
 _CONTEXT = b"glm-gateway video 1\0"
 
 
@@ -36,36 +26,24 @@ _decode = msgspec.msgpack.Decoder(VideoJob).decode
 
 
 def seal(job: VideoJob, caller: Caller, account: Account) -> str:
-    payload = _encode(job)
-    sealed = base64.urlsafe_b64encode(payload + _tag(payload, caller, account))
-    return PREFIX + sealed.decode().rstrip("=")
+    return pack(_encode(job), _secret(caller, account))
 
 
 def unseal(video_id: str, caller: Caller, accounts: tuple[Account, ...]) -> tuple[VideoJob, Account] | None:
     """Return the job and its account; None for an id that was not made for this caller."""
-    if not video_id.startswith(PREFIX) or len(video_id) > MAX_ID_CHARS or not video_id.isascii():
+    found = unpack(video_id)
+    if found is None:
         return None
-    text = video_id.removeprefix(PREFIX)
+    payload, tag = found
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        payload, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
         job = _decode(payload)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
     for account in accounts:
-        if account.label == job.account_label and hmac.compare_digest(tag, _tag(payload, caller, account)):
+        if account.label == job.account_label and is_genuine(payload, tag, _secret(caller, account)):
             return job, account
     return None
 
 
-def _tag(payload: bytes, caller: Caller, account: Account) -> bytes:
-    """Authenticate with the account's token as it was given, so that a guessed API key is of no use.
-
-    A key to the owner's accounts is part of it: the holder of another key is another caller.
-    """
-    secret = hmac.digest(
-        account.refresh_token.encode("utf-8", "surrogatepass"),
-        _CONTEXT + caller.key.encode("utf-8", "surrogatepass"),
-        hashlib.sha256,
-    )
-    return hmac.digest(secret, payload, hashlib.sha256)[:_TAG_BYTES]
+def _secret(caller: Caller, account: Account) -> bytes:
+    return secret_of(account.refresh_token, caller.key, _CONTEXT)

@@ -29,9 +29,8 @@ from lib.upstreams.chatglm.accounts.callers import for_caller
 from lib.upstreams.chatglm.accounts.client import Operation
 from lib.upstreams.chatglm.conversations import labelled
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
-from lib.upstreams.chatglm.videos.orders import REPEATED_WAIT_S, Order
+from lib.upstreams.chatglm.videos.orders import Order
 from lib.upstreams.chatglm.wire.videos import (
     VideoStatus,
     add_sound,
@@ -40,15 +39,8 @@ from lib.upstreams.chatglm.wire.videos import (
     video_status,
 )
 from lib.upstreams.interface import Call
+from lib.upstreams.video_waits import POLL_EVERY_S, REPEATED_WAIT_S, WAIT_JITTER, wait_end
 
-POLL_EVERY_S = 2.0
-"""The upstream is asked for one video once in this time, also if several clients ask us."""
-WAIT_JITTER = (1.01, 1.3)
-"""POLL_EVERY_S is multiplied by a number in between: requests that wait together drift apart."""
-MAX_WAIT_S = 1800.0
-"""A request waits this long if no host ends it. A video for a free account takes minutes."""
-MAX_LAMBDA_WAIT_S = 240.0
-"""API Gateway ends a request that is silent for five minutes; the id of the ordered video would be lost."""
 RECORD_TTL_S = 86400.0
 SOUND_TRIES = 3
 SOUND_TTL_S = 180.0
@@ -112,13 +104,23 @@ async def make_video(
             raise
         (job, account), wait_s = order.placed, 0.0
     jobs = Videos(gateway, call, accounts, poll_every_s=pace.poll_every_s)
-    return await jobs.wait(job, account, until=_wait_until(wait_s, call))
+    return await jobs.wait(job, account, until=wait_end(wait_s, call))
 
 
 async def look_at_video(gateway: Gateway, video_id: str, call: Call) -> VideoState:
     """Return the state of a video. Raise NotFound for an id that this caller never got."""
     jobs = await _videos(gateway, call, video_id)
     return await jobs.look(*jobs.find(video_id))
+
+
+async def is_known(gateway: Gateway, video_id: str, call: Call) -> bool:
+    """Tell whether the id was made for this caller, on one of its accounts."""
+    try:
+        jobs = await _videos(gateway, call, video_id)
+        jobs.find(video_id)
+    except GatewayError:
+        return False
+    return True
 
 
 async def remove_video(gateway: Gateway, video_id: str, call: Call) -> None:
@@ -138,13 +140,6 @@ async def _videos(gateway: Gateway, call: Call, video_id: str) -> Videos:
         await gateway.roster.read()  # Its account may have been added a moment ago.
         accounts = gateway.roster.of(call.caller.refresh_tokens)
     return Videos(gateway, call, accounts)
-
-
-def _wait_until(wait_s: float | None, call: Call) -> float:
-    max_s = MAX_LAMBDA_WAIT_S if call.settings.on_lambda else MAX_WAIT_S
-    wait_s = max_s if wait_s is None else min(wait_s, max_s)
-    until = asyncio.get_running_loop().time() + wait_s
-    return until if call.deadline_at is None else min(until, stop_time(call.deadline_at))
 
 
 class Videos:

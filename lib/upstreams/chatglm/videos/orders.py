@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import time
@@ -16,7 +15,6 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
     GatewayError,
-    IdempotencyKeyReused,
     InvalidRequest,
     Throttled,
     UpstreamError,
@@ -24,15 +22,13 @@ from lib.errors import (
 )
 from lib.files.frame_queue import fit_in_turn
 from lib.files.frames import MAX_HEIGHT, WIDTH
-from lib.store.seal import Place
-from lib.store.shared import SharedState
+from lib.store.orders import OrderRecord, order_place, read_into
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.images import open_files, open_images
-from lib.upstreams.chatglm.reply import stop_time
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S, ChatGLM, Session, UploadedFile
 from lib.upstreams.chatglm.wire.videos import (
@@ -44,80 +40,12 @@ from lib.upstreams.chatglm.wire.videos import (
     upload_first_frame,
 )
 from lib.upstreams.interface import Call
-
-ORDER_TTL_S = 900.0
-"""A repeated order is recognised so long; the SDKs repeat within seconds, or after their ten minutes."""
-REPEATED_WAIT_S = 20.0
-"""A repeated order waits so long for the first one's id: another instance may be about to get it."""
-REPEATED_LOOK_S = 0.5
+from lib.upstreams.silence import stop_time
 
 _LOST = (
     "It is not known whether a video was begun, so it was not ordered again; "
     "repeat the request only if a second video does no harm."
 )
-
-_BEGUN, _IS_LOST = "begun", "lost"
-"""An order's record holds one of these words while there is no id yet, or if there will never be one."""
-
-
-class _Record:
-    """The store's record of one order: by it, a repetition finds the video of an earlier attempt."""
-
-    def __init__(self, memory: SharedState, place: Place, asked: str) -> None:
-        """`asked`: the digest of the order. One key of a client names one order only."""
-        self._memory = memory
-        self._place = place
-        self._asked = asked
-        self._before: str | None = None
-
-    async def begin(self) -> None:
-        """Note that the order is under way. If nothing comes of it, the older record counts again."""
-        self._before = await self._memory.recall(self._place)
-        await self._write(_BEGUN)
-
-    async def claim(self, patience_s: float) -> str | None:
-        """Make the order ours and return None, or return the last word of an earlier attempt."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + patience_s
-        while True:
-            found = self._read(await self._memory.recall(self._place))
-            if found is None and await self._memory.add(self._place, self._entry(_BEGUN), ttl_s=ORDER_TTL_S):
-                await self._write(_BEGUN)
-                return None
-            if found not in (None, _BEGUN) or clock() >= until:
-                return found or _BEGUN
-            await asyncio.sleep(min(REPEATED_LOOK_S, patience_s))
-
-    async def place(self, video_id: str) -> None:
-        await self._write(video_id)
-
-    async def withdraw(self, *, is_lost: bool) -> None:
-        """End an order that failed, unless its video is known after all."""
-        if await self._memory.recall(self._place) != self._entry(_BEGUN):
-            return
-        if is_lost:
-            await self._write(_IS_LOST)
-        elif self._before is not None:
-            await self._memory.keep(self._place, self._before, ttl_s=ORDER_TTL_S)
-        else:
-            await self._memory.drop(self._place)
-
-    def _entry(self, word: str) -> str:
-        return f"{self._asked} {word}"
-
-    def _read(self, entry: str | None) -> str | None:
-        """Return an entry's word. Raise IdempotencyKeyReused if the entry is of another order."""
-        if entry is None:
-            return None
-        asked, _, word = entry.rpartition(" ")
-        if asked != self._asked:
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key came with another order before. Make a new key for each order."
-            )
-        return word
-
-    async def _write(self, word: str) -> None:
-        await self._memory.keep(self._place, self._entry(word), ttl_s=ORDER_TTL_S)
 
 
 class Order:
@@ -171,15 +99,14 @@ class Order:
             raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
         return earlier
 
-    async def _record_of(self, attempt: Attempt) -> _Record:
+    async def _record_of(self, attempt: Attempt) -> OrderRecord:
         """Name the order: by the caller's own key, or by all that it asks for."""
         asked = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self._request, wait_s=None)))
         if self._file is not None:
-            await asyncio.to_thread(_read_into, asked, self._file)
+            await asyncio.to_thread(read_into, asked, self._file)
         named_by = attempt.idempotency_key.encode() or asked.digest()
-        secret = self._caller.key or ",".join(self._caller.refresh_tokens)
-        name = hmac.new(secret.encode("utf-8", "surrogatepass"), named_by, "sha256").hexdigest()
-        return _Record(self._gateway.memory, Place(f"video-order:{name}", secret), asked.hexdigest())
+        place = order_place(named_by, self._caller.key or ",".join(self._caller.refresh_tokens))
+        return OrderRecord(self._gateway.memory, place, asked.hexdigest())
 
     async def _first_frame(self) -> UploadedFile | None:
         request = self._request
@@ -205,7 +132,7 @@ class Order:
         async with open_files(gateway, images[:1]) as files:
             return await _fitted(files[0].file, request.image_param)
 
-    async def _order(self, frame: UploadedFile | None, record: _Record) -> None:
+    async def _order(self, frame: UploadedFile | None, record: OrderRecord) -> None:
         """Order on one account after another, until one does not refuse."""
         rotation = self._gateway.rotation(
             self._candidates, self._caller, tries=1, conversation_id=self._request.conversation_id
@@ -227,7 +154,7 @@ class Order:
             finally:
                 await leased.release()
 
-    async def _begin(self, leased: LeasedAccount, source_id: str, record: _Record) -> None:
+    async def _begin(self, leased: LeasedAccount, source_id: str, record: OrderRecord) -> None:
         try:
             begun = await leased.begin(self._begin_once, self._wire_order(source_id))
         except GatewayError as error:
@@ -285,12 +212,6 @@ def _order_by(deadline_at: float) -> float:
     stop_at = stop_time(deadline_at)
     left_s = stop_at - asyncio.get_running_loop().time()
     return stop_at - min(CALL_TIMEOUT_S, left_s / 2)
-
-
-def _read_into(digest: hashlib._Hash, file: IO[bytes]) -> None:
-    while piece := file.read(1024 * 1024):
-        digest.update(piece)
-    file.seek(0)
 
 
 async def _fitted(file: IO[bytes], param: str) -> UploadedFile:

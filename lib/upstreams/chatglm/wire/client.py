@@ -10,7 +10,6 @@ import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic, time
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
+from lib.connections import AsyncClient, tls_context
 from lib.errors import (
     AccessTokenRefused,
     AccountRefused,
@@ -27,10 +26,7 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
-from lib.upstreams.chatglm.wire import protocol, refusals
-from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
-from lib.upstreams.chatglm.wire.models import Target
-from lib.upstreams.chatglm.wire.receiving import (
+from lib.receiving import (
     Answer,
     UpstreamStream,
     answered_within,
@@ -41,6 +37,9 @@ from lib.upstreams.chatglm.wire.receiving import (
     taken_within,
     watched,
 )
+from lib.upstreams.chatglm.wire import protocol, refusals
+from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
+from lib.upstreams.chatglm.wire.models import Target
 from lib.upstreams.chatglm.wire.signing import sign
 
 CALL_TIMEOUT_S = 20.0
@@ -62,12 +61,6 @@ _TOKEN = re.compile(r"[!-~]+")
 
 KEEPALIVE_S = 60.0
 """A warm connection saves two round trips. The upstream closes idle ones after some minutes."""
-
-
-@lru_cache(maxsize=1)
-def tls_context() -> ssl.SSLContext:
-    """Return the one context of the process: reading all certificate authorities takes 15 ms and more."""
-    return httpx.create_ssl_context()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

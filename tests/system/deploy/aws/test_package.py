@@ -16,8 +16,10 @@ from tests.system.deploy.aws.conftest import Package, copy_service, without_aws
 from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
-BUFFERED = ("index", "health", "models", "token")
-STREAMING = ("chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos")
+BUFFERED = ("index", "health", "models", "token", "embeddings")
+STREAMING = (
+    "audio", "chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos"
+)  # fmt: skip
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_SECRET", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 

@@ -26,9 +26,9 @@ from lib.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from lib.receiving import MAX_ANSWER_BYTES, UpstreamStream
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session, Tokens, UserInfo
 from lib.upstreams.chatglm.wire.models import Target
-from lib.upstreams.chatglm.wire.receiving import MAX_ANSWER_BYTES, UpstreamStream
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.chatglm import config
 

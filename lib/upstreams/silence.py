@@ -1,11 +1,19 @@
-"""How long a reply may be silent, and its ending if it is silent for longer. It reads no clock."""
+"""How long a reply may be silent, and its ending if it is silent for longer. `Silence` reads no clock."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from lib.chat.events import Content, Failed, Finished, ReplyEvent
 from lib.errors import UpstreamTimeout
+
+MAX_SILENCE_S = 45.0
+"""After so long a stream begins although nothing has accepted yet: nginx gives up on a silent upstream after
+60 s, and waiting for an account and then for a model can take longer."""
+
+DEADLINE_MARGIN_S = 10.0
+"""So much of the host's time is left for the last words and the clean-up, or a tenth if that is less."""
 
 
 class Silence:
@@ -45,3 +53,9 @@ class Silence:
         else:
             words = f"The upstream said nothing for {self._first_content_s:g} s."
         return Failed(UpstreamTimeout(words))
+
+
+def stop_time(deadline_at: float) -> float:
+    """Return the time to stop the upstream, so that last words and clean-up are done by the deadline."""
+    left_s = deadline_at - asyncio.get_running_loop().time()
+    return deadline_at - min(DEADLINE_MARGIN_S, left_s / 10)

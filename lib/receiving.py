@@ -14,7 +14,7 @@ from lib.files.inflate import BrokenCompression, UnknownEncoding, unpacked
 from lib.patience import patience
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
-"""Every JSON answer that we ask for is much smaller. A larger one is not read to its end."""
+"""Most JSON answers that we ask for are much smaller. A larger one is not read to its end."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -111,11 +111,13 @@ async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
     return b""
 
 
-async def read_rest(first: bytes, chunks: AsyncIterator[bytes]) -> bytes:
+async def read_rest(
+    first: bytes, chunks: AsyncIterator[bytes], *, max_bytes: int = MAX_ANSWER_BYTES
+) -> bytes:
     pieces, size = [first], len(first)
     while chunk := await next_chunk(chunks):
         pieces.append(chunk)
         size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
+        if size > max_bytes:
             raise UpstreamProtocolError("The upstream's answer is too large.")
     return b"".join(pieces)

@@ -1,0 +1,169 @@
+"""A chat's messages as the official API takes them (official.md §2.1 and §13, 2026-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lib.chat.request import Attachment, ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
+from lib.errors import InvalidRequest
+from lib.upstreams.official.wire.models import Model
+
+Json = dict[str, Any]
+
+NO_RESULT = "(There is no result of this call.)"
+"""The API wants a result of each call, and clients drop some."""
+
+
+def write_messages(chat: ChatRequest, model: Model) -> list[Json]:
+    """Raise InvalidRequest for an attachment that the model does not take. Nothing is left out silently."""
+    _refuse_attachments(chat.messages, model)
+    system = [message.text for message in chat.messages if message.role in ("system", "developer")]
+    if chat.closing:
+        system.append(chat.closing)
+    # One system message at the front is the form that every version of the API takes.
+    head = [{"role": "system", "content": "\n\n".join(filter(None, system))}] if any(system) else []
+    said = [message for message in chat.messages if message.role not in ("system", "developer")]
+    body = list(_conversation(said))
+    if any(message["role"] in ("user", "tool") for message in body):
+        return [*head, *body]
+    # The API refuses a list without any word of a user's.
+    return [*[{**message, "role": "user"} for message in head], *body] if not body else [*head, *body, _GO_ON]
+
+
+_GO_ON: Json = {"role": "user", "content": "Continue."}
+
+
+def _refuse_attachments(messages: Sequence[Message], model: Model) -> None:
+    attached = [part for message in messages for part in message.parts if not isinstance(part, TextPart)]
+    if not attached:
+        return
+    if model.is_known and not model.sees:
+        what = "images" if isinstance(attached[0], ImagePart) else "files"
+        raise InvalidRequest(
+            f"The model {model.id} takes no {what}. Send text, or ask one that does: glm-4.6v-flash.",
+            param=attached[0].param,
+        )
+    if len({type(part) for part in attached}) > 1:
+        message = "The official API takes files or images in one request, and not both."
+        raise InvalidRequest(message, param=attached[-1].param)
+
+
+def _conversation(messages: Sequence[Message]) -> Iterator[Json]:
+    """Write the turns. The results of an assistant's calls follow it at once, each with its call's id."""
+    position = 0
+    made = 0
+    while position < len(messages):
+        message = messages[position]
+        position += 1
+        if message.role != "assistant":
+            yield from _said_without_call(message)
+            continue
+        calls = [call if call.id else _with_id(call, made + n) for n, call in enumerate(message.tool_calls)]
+        made += len(calls)
+        yield _assistant(message, calls)
+        if calls:
+            end = _end_of_turn(messages, position)
+            yield from _after_calls(calls, messages[position:end])
+            position = end
+
+
+def _with_id(call: ToolCall, number: int) -> ToolCall:
+    """Name a call of the older form, which has no id."""
+    return ToolCall(f"call_{number + 1}", call.name, call.arguments)
+
+
+def _end_of_turn(messages: Sequence[Message], start: int) -> int:
+    """Return the place of the next assistant's message, or the end."""
+    places = (place for place in range(start, len(messages)) if messages[place].role == "assistant")
+    return next(places, len(messages))
+
+
+def _after_calls(calls: Sequence[ToolCall], answers: Sequence[Message]) -> Iterator[Json]:
+    results, others = _paired(calls, answers)
+    for call in calls:
+        result = results.get(call.id)
+        text = NO_RESULT if result is None else _result_text(result)
+        yield {"role": "tool", "tool_call_id": call.id, "content": text}
+    for call in calls:
+        if (result := results.get(call.id)) is not None and (shown := _attachments(result)):
+            yield _user(Message("user", (TextPart(f"The result of {call.name} shows:"), *shown)))
+    for message in others:
+        yield from _said_without_call(message)
+
+
+def _paired(
+    calls: Sequence[ToolCall], answers: Sequence[Message]
+) -> tuple[dict[str, Message], list[Message]]:
+    """Find the result of each call: by its id, or by the order if the client names none."""
+    results: dict[str, Message] = {}
+    others: list[Message] = []
+    ids = {call.id for call in calls}
+    for message in answers:
+        call_id = message.tool_call_id
+        if message.role == "tool" and not call_id:
+            call_id = next((call.id for call in calls if call.id not in results), None)
+        if message.role == "tool" and call_id in ids and call_id not in results:
+            results[call_id or ""] = message
+        else:
+            others.append(message)
+    return results, others
+
+
+def _said_without_call(message: Message) -> Iterator[Json]:
+    """Write a user's message. A result whose call is not there is told as the user's words."""
+    if message.role != "tool":
+        if message.parts:
+            yield _user(message)
+        return
+    name = f" of {message.name}" if message.name else ""
+    words = TextPart(f"The result{name}:\n{_result_text(message)}")
+    yield _user(Message("user", (words, *_attachments(message))))
+
+
+def _assistant(message: Message, calls: Sequence[ToolCall]) -> Json:
+    written: Json = {"role": "assistant", "content": message.text}
+    if calls:
+        # The vendor wants the reasoning of a turn with calls back, unchanged.
+        if message.reasoning:
+            written["reasoning_content"] = message.reasoning
+        written["tool_calls"] = [_call(call) for call in calls]
+    return written
+
+
+def _call(call: ToolCall) -> Json:
+    # An empty name is refused for the rest of the session (seen 2026).
+    function = {"name": call.name or "unknown", "arguments": call.arguments or "{}"}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _result_text(message: Message) -> str:
+    return f"Error: {message.text}" if message.is_error else message.text
+
+
+def _attachments(message: Message) -> tuple[Attachment, ...]:
+    return tuple([part for part in message.parts if not isinstance(part, TextPart)])
+
+
+def _user(message: Message) -> Json:
+    """Write text as a string: the templates of text models drop lists silently (2026-04)."""
+    if not _attachments(message):
+        return {"role": "user", "content": message.text}
+    return {"role": "user", "content": [_part(part) for part in message.parts]}
+
+
+def _part(part: TextPart | Attachment) -> Json:
+    match part:
+        case TextPart(text):
+            return {"type": "text", "text": text}
+        case ImagePart(url):
+            return {"type": "image_url", "image_url": {"url": url}}
+        case FilePart(url, name):
+            return {"type": "file", "file": _file(url, name)}
+
+
+def _file(url: str, name: str | None) -> Json:
+    named = {"filename": name} if name else {}
+    if url[:5].lower() == "data:":
+        return {"file_data": url.partition(",")[2], **named}
+    return {"file_url": url, **named}
