@@ -88,7 +88,7 @@ class errors_of_http:  # noqa: N801 - used as a function; unlike a generator, a 
             case httpx.ConnectError():
                 raise UpstreamNotReached("The gateway could not connect to the upstream.") from error
             case UnknownEncoding():
-                message = "The upstream's answer has a compression that nobody asked for."
+                message = "The upstream compressed its answer in a format that the gateway does not read."
                 raise UpstreamProtocolError(message) from error
             case BrokenCompression():
                 raise UpstreamProtocolError("The upstream's answer has a broken compression.") from error
