@@ -24,6 +24,8 @@ TABLE = {
     "AccountRefused": (401, "authentication_error", "refresh_token_expired", "elsewhere"),
     "Throttled": (429, "rate_limit_error", "rate_limit_exceeded", "elsewhere"),
     "AccountBusy": (429, "rate_limit_error", "account_busy", "again"),
+    "QuotaExceeded": (429, "rate_limit_error", "insufficient_quota", "elsewhere"),
+    "PermissionDenied": (403, "permission_error", "permission_denied", "never"),
     "NoAccountAvailable": (503, "api_error", "no_account_available", "never"),
     "ShuttingDown": (503, "api_error", "shutting_down", "never"),
     "Overloaded": (503, "api_error", "overloaded", "never"),
