@@ -45,7 +45,7 @@ def _room(ours: str = "", theirs: str = "", lazily: str = "") -> Room:
 ROOMS = {
     "errors": _room(theirs="msgspec"),
     "patience": _room(),
-    "connections": _room("tasks", "httpx"),
+    "transport": _room("tasks", "httpx httptools msgspec"),
     "sse": _room("errors", "msgspec"),
     "settings": _room("errors store", "msgspec"),
     "chat": _room("errors", "msgspec"),
@@ -53,11 +53,11 @@ ROOMS = {
     "tools": _room("chat errors", "msgspec"),
     "trace": _room("chat errors", "msgspec"),
     "dialects": _room("chat errors sse tools", "msgspec"),
-    "files": _room("connections errors tasks", "httpx msgspec", "PIL"),
-    "store": _room("connections errors patience tasks", "httpx msgspec", "redis cryptography"),
+    "files": _room("errors tasks transport", "httpx msgspec", "PIL"),
+    "store": _room("errors patience tasks transport", "httpx msgspec", "redis cryptography"),
     "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
-        "chat connections errors files patience settings sse store tasks trace upstreams", "httpx msgspec"
+        "chat errors files patience settings sse store tasks trace transport upstreams", "httpx msgspec"
     ),
     "flows": _room("chat errors settings tasks tools trace upstreams", "msgspec"),
     "web": _room(

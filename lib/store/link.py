@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
 from lib.store import Passing
+from lib.transport.client import AsyncClient
 
 KEEPALIVE_S = 30.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024

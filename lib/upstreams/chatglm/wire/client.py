@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
 from lib.errors import (
     AccessTokenRefused,
     AccountRefused,
@@ -27,6 +26,7 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
+from lib.transport.client import AsyncClient
 from lib.upstreams.chatglm.wire import protocol, refusals
 from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
 from lib.upstreams.chatglm.wire.models import Target
@@ -34,10 +34,11 @@ from lib.upstreams.chatglm.wire.receiving import (
     Answer,
     UpstreamStream,
     answered_within,
-    body_of,
     errors_of_http,
-    next_chunk,
+    pieces_of,
     read_rest,
+    reader_of,
+    reader_over,
     taken_within,
     watched,
 )
@@ -225,15 +226,17 @@ class ChatGLM:
         return await self._at_the_right_time(attempt, session)
 
     async def _accepted(self, response: httpx.Response, tap: Tap | None) -> UpstreamStream:
-        chunks = body_of(response)
+        read = reader_of(response)
         if tap is not None:
-            chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
-        first = await next_chunk(chunks)
+            content_type = response.headers.get("content-type", "")
+            read = reader_over(tap(response.status_code, content_type, pieces_of(read)))
+        with errors_of_http():
+            first = await read()
         # The first byte tells a stream from JSON and HTML. Content-Type was missing or wrong at times.
         if response.status_code == 200 and first.lstrip()[:1] not in (b"{", b"<"):
-            return UpstreamStream(response, chunks, first)
+            return UpstreamStream(response, read, first)
         content_type = response.headers.get("content-type", "")
-        body = await read_rest(first, chunks)
+        body = await read_rest(first, read)
         envelope = refusals.read_envelope(response.status_code, content_type, body)
         if envelope.result is None:
             # The upstream answers an unknown assistant_id with a success without a result (observed 2026).
@@ -360,7 +363,7 @@ class ChatGLM:
         with errors_of_http():
             response = await self._http.send(request, stream=True)
         try:
-            body = await read_rest(b"", body_of(response))
+            body = await read_rest(b"", reader_of(response))
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
