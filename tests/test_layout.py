@@ -54,7 +54,7 @@ ROOMS = {
     "trace": _room("chat errors", "msgspec"),
     "dialects": _room("chat errors sse tools", "msgspec"),
     "files": _room("errors tasks transport", "httpx msgspec", "PIL"),
-    "store": _room("errors patience tasks transport", "httpx msgspec", "redis cryptography"),
+    "store": _room("errors patience tasks transport", "httpx msgspec", "hiredis cryptography"),
     "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
         "chat errors files patience settings sse store tasks trace transport upstreams", "httpx msgspec"
@@ -388,7 +388,7 @@ FAULTY = [
     (imports_follow_the_table, "lib/upstreams/chatglm/reply.py", "from starlette.requests import Request", 1),
     (imports_follow_the_table, "lib/settings.py", "import httpx", 1),
     (imports_follow_the_table, "lib/web/app.py", 'importlib.import_module("lib.store.memory")', 1),
-    (imports_follow_the_table, "lib/store/redis.py", "import redis", 1),
+    (imports_follow_the_table, "lib/store/redis.py", "import hiredis", 1),
     # Redaction is not deployed: what is deployed may not need it.
     (
         imports_follow_the_table,
@@ -448,7 +448,7 @@ FAULTLESS = [
         "lib/dialects/gemini.py",
         "from lib.dialects.shared import x\nfrom . import shared",
     ),
-    (imports_follow_the_table, "lib/store/redis.py", "async def f() -> None:\n    import redis.asyncio"),
+    (imports_follow_the_table, "lib/store/redis.py", "async def f() -> None:\n    import hiredis"),
     (
         imports_follow_the_table,
         "hosts/box/demo.py",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import Any
 
 import httpx
 
 from lib.transport.answers import AnswerReader
 from lib.transport.requests import BodyFramer, encode_head
+from lib.transport.sockets import is_readable
 
 MAX_HELD_BYTES = 256 * 1024
 """If the reader leaves more than this lying, the connection is not read on."""
@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """No end and no other byte has arrived, not even one that the loop has not read."""
-        return not (self._lost.done() or self._transport.is_closing() or _is_readable(self._transport))
+        return not (self._lost.done() or self._transport.is_closing() or is_readable(self._transport))
 
     async def ask(self, request: httpx.Request, timeouts: dict[str, float | None]) -> None:
         """Send the request, and return when the head of its answer has arrived."""
@@ -173,13 +173,3 @@ class Connection(asyncio.Protocol):
 def _settle(waiter: asyncio.Future[bool], is_in_time: bool) -> None:
     if not waiter.done():
         waiter.set_result(is_in_time)
-
-
-def _is_readable(transport: asyncio.Transport) -> bool:
-    """Look at the socket itself: after a freeze, the loop may not have read its end."""
-    found = transport.get_extra_info("socket")
-    if not hasattr(select, "poll"):
-        return bool(select.select([found], [], [], 0)[0])
-    poller = select.poll()
-    poller.register(found.fileno(), select.POLLIN)
-    return bool(poller.poll(0))

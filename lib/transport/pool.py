@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from lib.transport.connection import Connection
-from lib.transport.dialing import open_socket
+from lib.transport.sockets import open_socket
 
 _PORTS = {"http": 80, "https": 443}
 

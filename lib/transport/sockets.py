@@ -1,8 +1,9 @@
-"""Opens sockets: a name's addresses in a race, a numeric address directly."""
+"""Opens sockets, a name's addresses in a race, and looks at those that wait."""
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from ipaddress import ip_address
 from itertools import chain, zip_longest
@@ -82,3 +83,13 @@ def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
     """Close the socket of an attempt that connected too late."""
     if _has_connected(attempt):
         attempt.result().close()
+
+
+def is_readable(transport: asyncio.Transport) -> bool:
+    """Look at the socket itself: after a freeze, the loop may not have read its end."""
+    found = transport.get_extra_info("socket")
+    if not hasattr(select, "poll"):
+        return bool(select.select([found], [], [], 0)[0])
+    poller = select.poll()
+    poller.register(found.fileno(), select.POLLIN)
+    return bool(poller.poll(0))

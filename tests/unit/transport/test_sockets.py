@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.transport.dialing import Address, first_connected, in_turn, open_socket
+from lib.transport.sockets import Address, first_connected, in_turn, open_socket
 from tests.unit.transport.scripted import turns
 
 
