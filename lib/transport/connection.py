@@ -10,6 +10,7 @@ import httpx
 from lib.transport.answers import AnswerReader
 from lib.transport.requests import BodyFramer, encode_head
 from lib.transport.sockets import is_readable
+from lib.transport.watchdog import Watchdog
 
 MAX_HELD_BYTES = 256 * 1024
 """If the reader leaves more than this lying, the connection is not read on."""
@@ -28,10 +29,12 @@ class Connection(asyncio.Protocol):
         self._is_choked = False
         """The write buffer is full."""
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._is_full = False
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[bool] | None = None
+        self._watchdog = Watchdog(lambda: self._wake(is_in_time=False))
 
     @property
     def may_follow(self) -> bool:
@@ -52,15 +55,16 @@ class Connection(asyncio.Protocol):
             self._raise_failure()
             await self._change(timeouts.get("read"), httpx.ReadTimeout)
 
-    async def read(self, timeout_s: float | None) -> bytes:
-        """Return the body's bytes that have arrived, empty at its end. A cancelled call can be repeated."""
+    async def read(self, timeout_s: float | None, too_late: type[Exception] = httpx.ReadTimeout) -> bytes:
+        """Return the body's bytes that have arrived, empty at its end. A failed call can be repeated."""
         while not self._held:
             if self.answer.is_over:
                 return b""
             self._raise_failure()
-            await self._change(timeout_s, httpx.ReadTimeout)
+            await self._change(timeout_s, too_late)
         data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held.clear()
+        self._held_bytes = 0
         if self._is_full:
             self._is_full = False
             if not self._transport.is_closing():
@@ -105,23 +109,23 @@ class Connection(asyncio.Protocol):
         if self._failure is not None:
             raise self._failure
 
-    async def _change(self, timeout_s: float | None, too_late: type[httpx.TransportError]) -> None:
+    async def _change(self, timeout_s: float | None, too_late: type[Exception]) -> None:
         """Wait for the next change of this connection. Data that arrives with the timeout counts as in time:
         the loop reads its sockets before its timers."""
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = None if timeout_s is None else loop.call_later(timeout_s, _settle, waiter, False)
+        if timeout_s is not None:
+            self._watchdog.watch(loop.time() + timeout_s)
         try:
             if not await waiter:
                 raise too_late(f"Nothing happened for {timeout_s:g} s.")
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            self._watchdog.rest()
 
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            _settle(self._waiter, True)
+    def _wake(self, *, is_in_time: bool = True) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(is_in_time)
 
     # asyncio calls these.
 
@@ -140,7 +144,8 @@ class Connection(asyncio.Protocol):
             body = b""
         if body:
             self._held.append(body)
-            if not self._is_full and sum(map(len, self._held)) > MAX_HELD_BYTES:
+            self._held_bytes += len(body)
+            if self._held_bytes > MAX_HELD_BYTES and not self._is_full:
                 self._is_full = True
                 self._transport.pause_reading()
         self._wake()
@@ -154,6 +159,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost.set_result(None)
+        self._watchdog.stop()
         if not self._is_resting and self._failure is None:
             self._failure = self._failure_of(error)
         self._wake()
@@ -168,8 +174,3 @@ class Connection(asyncio.Protocol):
         except httpx.RemoteProtocolError as broken:
             return broken
         return None
-
-
-def _settle(waiter: asyncio.Future[bool], is_in_time: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(is_in_time)

@@ -198,11 +198,18 @@ class Body(httpx.AsyncByteStream):
         self._timeout_s = timeout_s
         self._give_back = give_back
 
-    async def read(self) -> bytes:
-        """Return the bytes that have arrived, empty at the end. If cancelled, it can be called again."""
+    async def read(self, until: float | None = None) -> bytes:
+        """Return the bytes that have arrived, empty at the end. It can be repeated after a failure.
+
+        Raise TimeoutError at `until` (loop time), or httpx.ReadTimeout after the read timeout of the request.
+        """
         if self._connection is None:
             return b""
-        data = await self._connection.read(self._timeout_s)
+        if until is None:
+            data = await self._connection.read(self._timeout_s)
+        else:
+            left_s = max(0.0, until - asyncio.get_running_loop().time())
+            data = await self._connection.read(left_s, TimeoutError)
         if not data:
             self._close()
         return data

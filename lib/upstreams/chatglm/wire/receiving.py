@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import httpx
 import msgspec
@@ -18,8 +19,13 @@ MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """Every JSON answer that we ask for is much smaller. A larger one is not read to its end."""
 
 
-Read = Callable[[], Awaitable[bytes]]
-"""Returns the next bytes of an answer as they arrive, empty at the end."""
+class Read(Protocol):
+    """Returns the next bytes of an answer as they arrive, empty at the end.
+
+    At `until` (loop time) it raises TimeoutError.
+    """
+
+    def __call__(self, until: float | None = None, /) -> Awaitable[bytes]: ...
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -38,13 +44,13 @@ class UpstreamStream:
         self._read = read
         self._first = first
 
-    async def read(self) -> bytes:
-        """Return the next bytes as they arrive, empty at the end."""
+    async def read(self, until: float | None = None) -> bytes:
+        """Return the next bytes as they arrive, empty at the end. At `until` raise TimeoutError."""
         if self._first:
             first, self._first = self._first, b""
             return first
         with errors_of_http():
-            return await self._read()
+            return await self._read(until)
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -115,8 +121,9 @@ def reader_of(response: httpx.Response) -> Read:
 
 
 def reader_over(chunks: AsyncIterator[bytes]) -> Read:
-    async def read() -> bytes:
-        return await anext(chunks, b"")
+    async def read(until: float | None = None, /) -> bytes:
+        async with asyncio.timeout_at(until):
+            return await anext(chunks, b"")
 
     return read
 
