@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from lib.transport.answers import AnswerReader
-from lib.transport.requests import BodyFramer, encode_head
+from lib.transport.requests import RequestFramer
 from lib.transport.sockets import is_readable
 from lib.transport.watchdog import Watchdog
 
@@ -83,7 +83,8 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, request: httpx.Request, timeout_s: float | None) -> bool:
         """Return False if the server answers or closes before it has taken the whole request."""
-        head, framer = encode_head(request), BodyFramer(request.headers)
+        framer = RequestFramer(request)
+        head = framer.head
         if isinstance(request.stream, httpx.ByteStream):
             body = b"".join([framer.frame(piece) for piece in request.stream])
             return await self._write(head + body + framer.end(), timeout_s)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import httpx
 
 
-def encode_head(request: httpx.Request) -> bytes:
-    """Raise httpx.LocalProtocolError if a part of the request would break its head."""
-    target = request.url.raw_path
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
-    head = b"\r\n".join(lines)
-    breaks = len(lines) - 1
-    if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head or b" " in target:
-        raise httpx.LocalProtocolError("A header or the address has a character that ends a line.")
-    return head + b"\r\n\r\n"
+class RequestFramer:
+    """The head of a request, and its body as the head announces it: in chunks, or of a known length."""
 
-
-class BodyFramer:
-    """Frames a body as the request's headers announce it: in chunks, or of a known length."""
-
-    def __init__(self, headers: httpx.Headers) -> None:
-        self._is_chunked = "transfer-encoding" in headers
-        self._left = int(headers.get("content-length", "0"))
+    def __init__(self, request: httpx.Request) -> None:
+        """Raise httpx.LocalProtocolError if a part of the request would break its head."""
+        target, headers = request.url.raw_path, request.headers.raw
+        lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
+        lines += [b"%b: %b" % header for header in headers]
+        head, breaks = b"\r\n".join(lines), len(headers)
+        if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head or b" " in target:
+            raise httpx.LocalProtocolError("A header or the address has a character that ends a line.")
+        known = {name.lower(): value for name, value in headers}
+        self.head = head + b"\r\n\r\n"
+        self._is_chunked = b"transfer-encoding" in known
+        self._left = int(known.get(b"content-length", b"0"))
 
     def frame(self, piece: bytes) -> bytes:
         if self._is_chunked:  # An empty chunk would end the body.

@@ -11,7 +11,6 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic, time
 from typing import Any, TypeVar
 
@@ -134,16 +133,16 @@ class ChatGLM:
         self._config = config
         self._clock = UpstreamClock(now=now, monotonic=monotonic)
         self._new_id = new_id
+        # The reader keeps the time: a chat may be silent for long, and has no total limit.
+        timeouts = httpx.Timeout(None, connect=config.connect_timeout_s)
+        self._extensions = {"timeout": timeouts.as_dict()}
+        # All accounts share the connections. A cookie of one must not go out with another one's call: only
+        # `exchange` is used, which knows no cookies.
         self._http = AsyncClient(
-            # The reader keeps the time: a chat may be silent for long, and has no total limit.
-            timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             ),
-            headers={"Accept-Encoding": "identity"},
             verify=tls or tls_context(),
-            # All accounts share the connections. A cookie of one account must not go out with another's call.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     async def aclose(self) -> None:
@@ -212,11 +211,9 @@ class ChatGLM:
 
         async def attempt() -> UpstreamStream:
             headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
-            request = self._http.build_request(
-                "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
-            )
+            request = self._request("POST", protocol.CHAT_STREAM, headers, content=body)
             with errors_of_http():
-                response = await self._http.send(request, stream=True)
+                response = await self._http.exchange(request)
             try:
                 return await self._accepted(response, tap)
             except BaseException:
@@ -294,10 +291,10 @@ class ChatGLM:
             headers = self._headers(session, referer)
             if body is None:
                 del headers["Content-Type"]
-            request = self._http.build_request(
+            request = self._request(
                 method,
-                self._url(path),
-                headers=headers,
+                path,
+                headers,
                 content=None if body is None else msgspec.json.encode(body),
                 files=None if file is None else {"file": (file.name, file.data, file.content_type)},
             )
@@ -327,7 +324,7 @@ class ChatGLM:
             headers = self._headers(session, protocol.MAIN_REFERER)
             headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
             pieces = watched(content(), bound, silence_s, end_at)
-            request = self._http.build_request("POST", self._url(path), headers=headers, content=pieces)
+            request = self._request("POST", path, headers, content=pieces)
             return _result(await self._answer_to(request))
 
         async with taken_within(silence_s) as bound:
@@ -352,7 +349,7 @@ class ChatGLM:
         """Ask for the upstream's Unix time. This call needs no account, and our signature may be stale."""
         headers = self._headers(Session("", device_id), protocol.MAIN_REFERER)
         del headers["Authorization"], headers["Content-Type"]
-        request = self._http.build_request("GET", self._url(protocol.SERVER_TIME), headers=headers)
+        request = self._request("GET", protocol.SERVER_TIME, headers)
         async with taken_within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
             server_time = read_server_time(_result(await self._answer_to(request)))
         if server_time is None:
@@ -361,15 +358,17 @@ class ChatGLM:
 
     async def _answer_to(self, request: httpx.Request) -> Answer:
         with errors_of_http():
-            response = await self._http.send(request, stream=True)
+            response = await self._http.exchange(request)
         try:
             body = await read_rest(b"", reader_of(response))
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
-    def _url(self, path: str) -> str:
-        return self._config.base_url + path
+    def _request(self, method: str, path: str, headers: dict[str, str], **body: Any) -> httpx.Request:
+        headers = {"Accept-Encoding": "identity", "Connection": "keep-alive", **headers}
+        url = _parsed(self._config.base_url + path)
+        return httpx.Request(method, url, headers=headers, extensions=self._extensions, **body)
 
     def _headers(self, session: Session, referer: str) -> dict[str, str]:
         return {
@@ -384,6 +383,11 @@ class ChatGLM:
             "Content-Type": "application/json;charset=UTF-8",
             "Referer": referer,
         }
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def _result(answer: Answer) -> Any:
