@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lib.chat.events import Failed, ReplyEvent
+from lib.chat.events import Failed, Finished, ReplyEvent
 from lib.dialects.interface import Renderer
 from lib.errors import GatewayError
 from lib.sse import COMMENT
@@ -28,6 +28,10 @@ STREAM_HEADERS = {
 
 SEND_TIMEOUT_S = 60.0
 """If a client takes no byte for so long, we drop it: it is gone, or it blocks an account."""
+
+
+class LastFrame(bytes):
+    """The end of a stream. It goes out in one write with the end of the answer."""
 
 
 class OwningResponse(Response):
@@ -89,9 +93,12 @@ class EventStreamResponse(Response):
             async with bound:
                 # The first beat is due at once. Content that is already there goes out before it.
                 async with beside(self._watch(send, bound)), aclosing(self._frames):
+                    is_over = False
                     async for frame in self._frames:
-                        await self._write(send, frame)
-                await self._write(send, b"", is_last=True)
+                        is_over = isinstance(frame, LastFrame)
+                        await self._write(send, frame, is_last=is_over)
+                if not is_over:
+                    await self._write(send, b"", is_last=True)
         except TimeoutError:
             if bound.expired():
                 raise ClientDisconnect from None
@@ -137,10 +144,11 @@ async def render_stream(
     try:
         with told_as_error():
             async for batch in batches:
-                if batch and isinstance(batch[-1], Failed):
-                    current_trace().failed(batch[-1].error)
+                last = batch[-1] if batch else None
+                if isinstance(last, Failed):
+                    current_trace().failed(last.error)
                 if frame := renderer.feed(batch):
-                    yield frame
+                    yield LastFrame(frame) if isinstance(last, Failed | Finished) else frame
     except GatewayError as error:
         current_trace().failed(error)
         yield renderer.feed([Failed(error)])

@@ -366,8 +366,17 @@ class ChatGLM:
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
     def _request(self, method: str, path: str, headers: dict[str, str], **body: Any) -> httpx.Request:
-        headers = {"Accept-Encoding": "identity", "Connection": "keep-alive", **headers}
         url = _parsed(self._config.base_url + path)
+        headers = {
+            "Host": url.netloc.decode("ascii"),
+            "Accept-Encoding": "identity",
+            "Connection": "keep-alive",
+            **headers,
+        }
+        if isinstance(content := body.get("content"), bytes):
+            # httpx takes a stream and all its headers as they are. Otherwise it goes through them again.
+            headers["Content-Length"] = str(len(content))
+            body = {"stream": httpx.ByteStream(content)}
         return httpx.Request(method, url, headers=headers, extensions=self._extensions, **body)
 
     def _headers(self, session: Session, referer: str) -> dict[str, str]:
