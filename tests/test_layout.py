@@ -65,7 +65,7 @@ ROOMS = {
     ),
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
-    "hosts/aws": _room("api hosts/routes", "mangum starlette uvicorn"),
+    "hosts/aws": _room("api hosts/routes upstreams", "mangum starlette uvicorn"),
     "hosts/box": _room("errors settings simulator store upstreams web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }

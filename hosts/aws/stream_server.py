@@ -11,6 +11,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.upstreams.choose import prepare
+
 KEEP_ALIVE_S = 75
 """The adapter closes an idle connection after 4 s, so it never meets a connection that this server closed."""
 GRACE_S = 2
@@ -63,8 +65,10 @@ def load(endpoint: str) -> ASGIApp:
 
 
 def main(endpoint: str, port: str) -> None:
+    app = load(endpoint)
+    prepare()  # Lambda lends a whole processor to the start, and bills the first request.
     config = uvicorn.Config(
-        WorkFirst(load(endpoint)),
+        WorkFirst(app),
         host="127.0.0.1",
         port=int(port),
         loop="asyncio",

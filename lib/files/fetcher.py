@@ -149,7 +149,7 @@ class Fetcher:
         # A transport, not a client: a client keeps cookies, and reads the environment for proxies.
         if self._transport is None:
             self._transport = Transport(
-                tls=lambda: self._ssl_context or httpx.create_ssl_context(trust_env=False),
+                tls=self._ssl_context,
                 # The pool knows connections by address. A second use might be for another name.
                 limits=httpx.Limits(max_keepalive_connections=0),
             )

@@ -11,13 +11,12 @@ import ssl
 from contextlib import suppress
 from typing import Any, NoReturn
 
-import httpx
-
 from lib.store import Passing, StoreError
 from lib.store.redis_commands import Command, RedisCommands
 from lib.store.redis_connection import RedisConnection
 from lib.store.settings import RedisSettings
 from lib.transport.sockets import open_socket
+from lib.transport.tls import FOR_OTHERS
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
@@ -45,8 +44,7 @@ class RedisStore(RedisCommands):
         self._settings = settings
         self._tls = tls
         if tls is None and settings.is_encrypted:
-            # Not the upstream's context: it offers HTTP by ALPN, and a strict server refuses that.
-            self._tls = httpx.create_ssl_context()
+            FOR_OTHERS.begin()
         self._kept: list[RedisConnection] = []
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,8 +105,10 @@ class RedisStore(RedisCommands):
         carried out in another one.
         """
         settings, loop = self._settings, asyncio.get_running_loop()
+        tls, server_name = None, None
+        if settings.is_encrypted:
+            tls, server_name = self._tls or await FOR_OTHERS.ready(), settings.host
         opened = await open_socket(settings.host, settings.port)
-        tls, server_name = (self._tls, settings.host) if settings.is_encrypted else (None, None)
         _, connection = await loop.create_connection(
             RedisConnection, sock=opened, ssl=tls, server_hostname=server_name
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from functools import partial
 from typing import Any
 
 import httpx
@@ -33,4 +32,5 @@ class AsyncClient(httpx.AsyncClient):
     ) -> httpx.AsyncBaseTransport:
         if transport is not None:
             return transport
-        return Transport(tls=partial(httpx.create_ssl_context, verify), limits=limits)
+        tls = None if verify is True else httpx.create_ssl_context(verify)
+        return Transport(tls=tls, limits=limits)

@@ -19,6 +19,7 @@ import msgspec
 
 from lib.transport.connection import Connection
 from lib.transport.sockets import open_socket
+from lib.transport.tls import FOR_HTTP, HTTP_PROTOCOLS
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -46,11 +47,12 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(
         self,
         *,
-        tls: Callable[[], ssl.SSLContext] = httpx.create_ssl_context,
+        tls: ssl.SSLContext | None = None,
         limits: httpx.Limits = httpx.Limits(),  # noqa: B008 - a frozen value in all but name
     ) -> None:
-        self._make_tls = tls
-        self._tls: ssl.SSLContext | None = None
+        if tls is not None:
+            tls.set_alpn_protocols(list(HTTP_PROTOCOLS))
+        self._tls = tls
         self._limits = limits
         self._slots = asyncio.Semaphore(limits.max_connections) if limits.max_connections else None
         self._idle: list[_Idle] = []
@@ -138,22 +140,19 @@ class Transport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"{type(error).__name__}: {error}") from error
 
     async def _dialled(self, origin: Origin) -> Connection:
+        tls: ssl.SSLContext | None = None
+        if origin.is_encrypted and self._tls is None:
+            FOR_HTTP.begin()
         opened = await open_socket(origin.host, origin.port)
-        try:
-            tls, name = (self._context(), origin.server_name) if origin.is_encrypted else (None, None)
-            making = asyncio.get_running_loop().create_connection(
-                Connection, sock=opened, ssl=tls, server_hostname=name
-            )
-        except BaseException:
-            opened.close()
-            raise
-        return (await making)[1]
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = self._make_tls()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
+        if origin.is_encrypted:
+            try:
+                tls = self._tls or await FOR_HTTP.ready()
+            except BaseException:
+                opened.close()
+                raise
+        name = origin.server_name if origin.is_encrypted else None
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(Connection, sock=opened, ssl=tls, server_hostname=name))[1]
 
     def _give_back(self, origin: Origin, connection: Connection) -> None:
         self._busy.discard(connection)

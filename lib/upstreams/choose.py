@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from lib.settings import Settings
+from lib.errors import ConfigurationError
+from lib.settings import Settings, current
 from lib.upstreams.interface import AccountDesk, ImageMaker, Upstream, VideoMaker
 
 if TYPE_CHECKING:
@@ -60,6 +62,15 @@ class ProcessServices:
     async def aclose(self) -> None:
         if "gateway" in self.__dict__:
             await self.gateway.aclose()
+
+
+def prepare() -> None:
+    """Import all that the first chat needs, and begin to read the certificate authorities.
+
+    This is for a host that starts a process before its first request, and lets the start take its time.
+    """
+    with suppress(ConfigurationError):  # The first answer says so.
+        assert ProcessServices(current()).upstreams
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

@@ -17,6 +17,7 @@ from lib.store.seal import AesSivSeal, Unsealed
 from lib.store.settings import MemorySettings
 from lib.store.shared import SharedState
 from lib.tasks import Locks
+from lib.transport.tls import FOR_HTTP
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.accounts.pool import Pool
@@ -25,7 +26,7 @@ from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 from lib.upstreams.chatglm.catalogue import ModelLists, Styles
 from lib.upstreams.chatglm.clean_up import CleanUpLimits
-from lib.upstreams.chatglm.wire.client import ChatGLM, Config, tls_context
+from lib.upstreams.chatglm.wire.client import ChatGLM, Config
 
 if TYPE_CHECKING:
     from lib.files.fetcher import Fetcher
@@ -38,10 +39,11 @@ class Gateway:
     """The services of one event loop, under one set of settings."""
 
     def __init__(self, settings: Settings) -> None:
+        FOR_HTTP.begin()
         self.settings = settings
-        self.upstream = ChatGLM(_config(settings), tls=tls_context())
+        self.upstream = ChatGLM(_config(settings))
         self.memory = SharedState(
-            open_store(settings.store, tls=tls_context()),
+            open_store(settings.store),
             now=time,
             seal=Unsealed() if settings.store.is_local else AesSivSeal(),
         )
@@ -66,7 +68,6 @@ class Gateway:
                     connect_s=self.settings.connect_timeout_s,
                     idle_s=min(self.settings.idle_timeout_s, FETCH_IDLE_TIMEOUT_S),
                 ),
-                ssl_context=tls_context(),
             )
         return self._fetcher
 

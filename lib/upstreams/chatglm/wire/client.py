@@ -64,12 +64,6 @@ KEEPALIVE_S = 60.0
 """A warm connection saves two round trips. The upstream closes idle ones after some minutes."""
 
 
-@lru_cache(maxsize=1)
-def tls_context() -> ssl.SSLContext:
-    """Return the one context of the process: reading all certificate authorities takes 15 ms and more."""
-    return httpx.create_ssl_context()
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     sign_secret: str
@@ -142,7 +136,7 @@ class ChatGLM:
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             ),
-            verify=tls or tls_context(),
+            verify=tls or True,
         )
 
     async def aclose(self) -> None:
