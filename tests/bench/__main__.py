@@ -7,7 +7,17 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.bench import cold_start, cpu_per_event, document, first_content, hundred_streams, imports, stores
+from tests.bench import (
+    chat_cpu,
+    cold_start,
+    cpu_per_event,
+    document,
+    first_content,
+    first_request,
+    hundred_streams,
+    imports,
+    stores,
+)
 from tests.bench.report import Report
 
 
@@ -33,6 +43,8 @@ def _benchmarks(deployed_python: str) -> dict[str, Callable[..., Report]]:
     return {
         "first-content": first_content.measure,
         "cpu-per-event": cpu_per_event.measure,
+        "chat-cpu": chat_cpu.measure,
+        "first-request": first_request.measure,
         "hundred-streams": hundred_streams.measure,
         "document": document.measure,
         "imports": partial(imports.measure, deployed_python),

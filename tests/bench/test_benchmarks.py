@@ -19,7 +19,11 @@ DONE = "data: [DONE]\n\n"
 
 
 @pytest.mark.parametrize(
-    "name", ["first-content", "cpu-per-event", "hundred-streams", "imports", "stores", "cold-start"]
+    "name",
+    [
+        *("first-content", "cpu-per-event", "chat-cpu", "first-request"),
+        *("hundred-streams", "imports", "stores", "cold-start"),
+    ],
 )
 def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
     command = [sys.executable, "-m", "tests.bench", name, "--quick"]
