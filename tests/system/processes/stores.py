@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.system.processes.programs import Program
-from tests.unit.store.dynalite import Dynalite
+from tests.unit.store.dynalite import running_dynalite
 from tests.unit.store.redis_server import NOT_INSTALLED, RedisServer, find_redis, running_redis
 
 NO_DYNALITE = "DynamoDB IS NOT TESTED: dynalite is not installed. scripts/support/install-builders aws"
-
-TOLERANCE = """
-process.on('uncaughtException', (error) => {
-  if (error.code === 'ECONNRESET') return
-  console.error(error)
-  process.exit(1)
-})
-"""
-"""dynalite 4 throws the error of a request that is broken off, and so ends itself; DynamoDB does not."""
 
 Environ = Mapping[str, str]
 
@@ -57,30 +46,8 @@ def dynamodb(folder: Path) -> Iterator[Environ]:
     programs = sorted(cache.glob("aws-*/node_modules/dynalite/cli.js"))
     if not programs:
         raise NotInstalled(NO_DYNALITE)
-    with _dynalite(programs[-1], folder) as dynalite:
+    with running_dynalite(programs[-1], folder) as dynalite:
         yield dynalite.environ()
-
-
-@contextmanager
-def _dynalite(program: Path, folder: Path) -> Iterator[Dynalite]:
-    """As tests/unit/store runs it, but that it outlives callers who are killed in the middle of a request."""
-    with socket.create_server(("127.0.0.1", 0)) as free:  # dynalite takes 0 for its default port
-        port = free.getsockname()[1]
-    tolerance = folder / "tolerance.js"
-    tolerance.write_text(TOLERANCE)
-    command = ["node", "--require", str(tolerance), str(program), "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--createTableMs", "0"]
-    with (
-        (folder / "dynalite.log").open("wb") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
-    ):
-        try:
-            assert server.stdout is not None
-            assert "listening" in server.stdout.readline()
-            yield Dynalite(f"http://127.0.0.1:{port}")
-            assert server.poll() is None, "dynalite ended by itself"
-        finally:
-            server.kill()
 
 
 @contextmanager

@@ -17,12 +17,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def dynalite() -> Iterator[Dynalite]:
+def dynalite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dynalite]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glm-gateway"
     programs = sorted(cache.glob("aws-*/node_modules/dynalite/cli.js"))
     if not programs:
         pytest.skip("DynamoDB IS NOT TESTED: dynalite is not installed. scripts/support/install-builders aws")
-    with running_dynalite(programs[-1]) as running:
+    with running_dynalite(programs[-1], tmp_path_factory.mktemp("dynalite")) as running:
         yield running
 
 

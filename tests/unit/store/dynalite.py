@@ -19,6 +19,15 @@ from lib.store.sigv4 import Credentials, sign
 REGION = "eu-central-1"
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/with+signs", "session/token+==")
 
+TOLERANCE = """
+process.on('uncaughtException', (error) => {
+  if (error.code === 'ECONNRESET') return
+  console.error(error)
+  process.exit(1)
+})
+"""
+"""dynalite 4 throws the error of a request that is broken off, and so ends itself; DynamoDB does not."""
+
 
 class Dynalite:
     """DynamoDB's imitation, on 127.0.0.1; every table made here is what serverless.yml makes."""
@@ -68,14 +77,22 @@ class Dynalite:
 
 
 @contextmanager
-def running_dynalite(program: Path) -> Iterator[Dynalite]:
+def running_dynalite(program: Path, folder: Path) -> Iterator[Dynalite]:
+    """Run the program, which must not end by itself; its files are in the folder."""
     with socket.create_server(("127.0.0.1", 0)) as free:  # dynalite takes 0 for its default port
         port = free.getsockname()[1]
-    command = ["node", str(program), "--host", "127.0.0.1", "--port", str(port), "--createTableMs", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    tolerance = folder / "tolerance.js"
+    tolerance.write_text(TOLERANCE)
+    command = ["node", "--require", str(tolerance), str(program), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--createTableMs", "0"]
+    with (
+        (folder / "dynalite.log").open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
         try:
             assert server.stdout is not None
             assert "listening" in server.stdout.readline()
             yield Dynalite(f"http://127.0.0.1:{port}")
+            assert server.poll() is None, (folder / "dynalite.log").read_text()
         finally:
             server.kill()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import socket
+import struct
 from typing import Any
 
 import httpx
@@ -293,3 +295,13 @@ async def test_a_store_that_was_never_used_is_closed_without_a_word() -> None:
     store = open_store(TABLE)
     await store.close()
     await store.close()
+
+
+def test_the_imitation_outlives_a_request_that_is_broken_off(dynalite: Dynalite) -> None:
+    port = int(dynalite.endpoint.rpartition(":")[2])
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{")
+            reset = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    assert dynalite.environ()

@@ -108,8 +108,8 @@ def package(
 
 
 @pytest.fixture(scope="session")
-def dynalite(builder: Path) -> Iterator[Dynalite]:
-    with running_dynalite(builder / "dynalite/cli.js") as running:
+def dynalite(builder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dynalite]:
+    with running_dynalite(builder / "dynalite/cli.js", tmp_path_factory.mktemp("dynalite")) as running:
         yield running
 
 
