@@ -72,7 +72,7 @@ def main(endpoint: str, port: str) -> None:
         host="127.0.0.1",
         port=int(port),
         loop="asyncio",
-        http="h11",
+        http="httptools",
         ws="none",
         lifespan="off",  # As under Mangum, a process makes its shared objects at their first use.
         log_config=None,  # The log is ours, with one JSON line for each request.
