@@ -1,4 +1,4 @@
-"""The gateway under both of uvicorn's parsers: httptools, as hosts/box has it, and h11, as on AWS Lambda."""
+"""The gateway under both of uvicorn's parsers: httptools, as every host has it, and h11, for a host that brings a server of its own."""
 
 from __future__ import annotations
 
