@@ -12,8 +12,9 @@ from lib.transport.requests import RequestFramer
 from lib.transport.sockets import is_readable
 from lib.transport.watchdog import Watchdog
 
-MAX_HELD_BYTES = 256 * 1024
-"""If the reader leaves more than this lying, the connection is not read on."""
+MAX_HELD_BYTES = 64 * 1024
+"""If the reader leaves more than this lying, the connection is not read on. One read of asyncio may go beyond
+it by 256 KiB."""
 SLICE_BYTES = 64 * 1024
 """A long body is written in slices. Each may take the whole time for writing."""
 
