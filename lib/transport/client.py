@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from typing import Any
 
 import httpx
 
 from lib.transport.pool import Transport
+
+
+def whole_request(
+    method: str, url: str, headers: dict[str, str], extensions: dict[str, Any], **body: Any
+) -> httpx.Request:
+    """Make a request for `exchange`, which adds no header to it."""
+    parsed = _parsed(url)
+    headers = {"Host": parsed.netloc.decode("ascii"), **headers}
+    if isinstance(content := body.get("content"), bytes):
+        # httpx takes a stream and all its headers as they are. Otherwise it goes through them again.
+        headers["Content-Length"] = str(len(content))
+        body = {"stream": httpx.ByteStream(content)}
+    return httpx.Request(method, parsed, headers=headers, extensions=extensions, **body)
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 class AsyncClient(httpx.AsyncClient):

@@ -1,4 +1,4 @@
-"""The gateway under both of uvicorn's parsers: httptools, as every host has it, and h11, for a host that brings a server of its own."""
+"""The gateway under both of uvicorn's parsers: httptools, as our hosts have it, and h11, as others may."""
 
 from __future__ import annotations
 

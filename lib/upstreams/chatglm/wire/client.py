@@ -10,7 +10,6 @@ import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import lru_cache
 from time import monotonic, time
 from typing import Any, TypeVar
 
@@ -25,7 +24,7 @@ from lib.errors import (
     UpstreamProtocolError,
     UpstreamRejected,
 )
-from lib.transport.client import AsyncClient
+from lib.transport.client import AsyncClient, whole_request
 from lib.upstreams.chatglm.wire import protocol, refusals
 from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
 from lib.upstreams.chatglm.wire.models import Target
@@ -360,18 +359,8 @@ class ChatGLM:
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
     def _request(self, method: str, path: str, headers: dict[str, str], **body: Any) -> httpx.Request:
-        url = _parsed(self._config.base_url + path)
-        headers = {
-            "Host": url.netloc.decode("ascii"),
-            "Accept-Encoding": "identity",
-            "Connection": "keep-alive",
-            **headers,
-        }
-        if isinstance(content := body.get("content"), bytes):
-            # httpx takes a stream and all its headers as they are. Otherwise it goes through them again.
-            headers["Content-Length"] = str(len(content))
-            body = {"stream": httpx.ByteStream(content)}
-        return httpx.Request(method, url, headers=headers, extensions=self._extensions, **body)
+        headers = {"Accept-Encoding": "identity", "Connection": "keep-alive", **headers}
+        return whole_request(method, self._config.base_url + path, headers, self._extensions, **body)
 
     def _headers(self, session: Session, referer: str) -> dict[str, str]:
         return {
@@ -386,11 +375,6 @@ class ChatGLM:
             "Content-Type": "application/json;charset=UTF-8",
             "Referer": referer,
         }
-
-
-@lru_cache(maxsize=64)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
 
 
 def _result(answer: Answer) -> Any:
