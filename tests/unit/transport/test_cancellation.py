@@ -102,7 +102,7 @@ async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
         await turns(10)
         if not is_cancelled:
             break
-    assert 5 < turn < MAX_TURNS - 1
+    assert 3 < turn < MAX_TURNS - 1
 
 
 async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server) -> None:
