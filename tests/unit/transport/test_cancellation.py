@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from lib.transport.client import AsyncClient
 from lib.transport.connection import Connection
 from lib.transport.pool import Transport
+from tests.unit.transport.scripted import scripted, turns, until
 
+CERTIFICATE = Path(__file__).parents[1] / "files" / "files.example.pem"
 MAX_TURNS = 200
 """An exchange is over after some sixteen, the connecting included."""
 
@@ -58,11 +62,6 @@ async def exchange(client: httpx.AsyncClient, url: str) -> bytes:
         return b"".join([piece async for piece in response.aiter_bytes()])
     finally:
         await response.aclose()
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def broken_off(client: httpx.AsyncClient, url: str, *after: int) -> bool:
@@ -117,3 +116,27 @@ async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server)
             await response.aclose()
             await turns(10)
             assert (turn, busy_in(client), complaints) == (turn, [], [])
+
+
+async def test_no_turn_of_a_handshake_is_a_bad_one_either() -> None:
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(CERTIFICATE)
+    trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
+    limits = httpx.Limits(max_connections=1)  # A connection that is lost would hold it for ever.
+    for turn in range(MAX_TURNS):
+        async with (
+            scripted(tls=serving) as server,
+            AsyncClient(trust_env=False, verify=trusting, limits=limits, timeout=5) as client,
+        ):
+            named = {"sni_hostname": "files.example"}
+            asking = asyncio.ensure_future(client.get(server.url, extensions=named))
+            await turns(turn)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert (turn, busy_in(client)) == (turn, [])
+            assert (await client.get(server.url, extensions=named)).text == "Hello"
+            await until(lambda: server.open == 1)
+        await until(lambda: server.open == 0)
+        if not asking.cancelled():
+            break
+    assert 5 < turn < MAX_TURNS - 1
