@@ -58,6 +58,8 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle: list[_Idle] = []
         """The longest idle one comes first."""
         self._busy: set[Connection] = set()
+        self._under_way = 0
+        """The requests that have, or open, a connection."""
 
     @property
     def idle(self) -> list[Connection]:
@@ -73,6 +75,7 @@ class Transport(httpx.AsyncBaseTransport):
         origin = Origin.of(request)
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         await self._take_slot(timeouts.get("pool"))
+        self._under_way += 1
         try:
             connection = await self._asked(origin, request, timeouts)
         except BaseException:
@@ -129,7 +132,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _opened(self, origin: Origin, timeout_s: float | None) -> Connection:
         limit = self._limits.max_connections
-        while limit and self._idle and len(self._idle) + len(self._busy) >= limit:
+        while limit and self._idle and len(self._idle) + self._under_way > limit:
             self._idle.pop(0).connection.abort()
         try:
             async with asyncio.timeout(timeout_s):
@@ -176,6 +179,7 @@ class Transport(httpx.AsyncBaseTransport):
             raise httpx.PoolTimeout("All connections stayed busy.") from None
 
     def _free_slot(self) -> None:
+        self._under_way -= 1
         if self._slots is not None:
             self._slots.release()
 

@@ -248,8 +248,9 @@ async def test_a_full_pool_makes_others_wait(server: Scripted) -> None:
         many = await asyncio.gather(*(client.get(server.url, timeout=5) for _ in range(20)))
         assert {response.text for response in many} == {"Hello"}
         async with scripted() as other:
-            await client.get(other.url)
-            assert sum(counts(client)) == 2, "an idle one made room"
+            async with client.stream("GET", other.url), client.stream("GET", other.url):
+                assert counts(client) == (2, 0), "the idle ones made room"
+            await until(lambda: server.open == 0)
 
 
 async def test_a_client_that_closes_ends_requests_that_are_under_way(server: Scripted) -> None:
