@@ -200,6 +200,8 @@ class Body(httpx.AsyncByteStream):
         self._connection: Connection | None = connection
         self._timeout_s = timeout_s
         self._give_back = give_back
+        self._is_late = False
+        """The last read began after its time."""
 
     async def read(self, until: float | None = None) -> bytes:
         """Return the bytes that have arrived, empty at the end. It can be repeated after a failure.
@@ -211,11 +213,22 @@ class Body(httpx.AsyncByteStream):
         if until is None:
             data = await self._connection.read(self._timeout_s)
         else:
-            left_s = max(0.0, until - asyncio.get_running_loop().time())
+            left_s = self._left_s(until)
             data = await self._connection.read(left_s, TimeoutError)
         if not data:
             self._close()
         return data
+
+    def _left_s(self, until: float) -> float:
+        """Allow one read after the time, because after a freeze its bytes may be there. A flood gets no second."""
+        left_s = until - asyncio.get_running_loop().time()
+        if left_s > 0:
+            self._is_late = False
+        elif self._is_late:
+            raise TimeoutError
+        else:
+            self._is_late = True
+        return max(0.0, left_s)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:

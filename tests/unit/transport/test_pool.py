@@ -306,6 +306,41 @@ async def test_a_read_that_is_cancelled_loses_nothing(server: Scripted, client: 
     assert counts(client) == (0, 1)
 
 
+async def test_a_flood_does_not_outlast_the_time_of_its_reader(server: Scripted, client: AsyncClient) -> None:
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        while True:
+            writer.write(b"1\r\n.\r\n" * 1000)
+            await writer.drain()
+
+    server.script = [flood]
+    async with client.stream("GET", server.url) as response:
+        body = response.extensions["body"]
+        until = asyncio.get_running_loop().time() + 0.05
+
+        async def read_on() -> None:
+            while await body.read(until):
+                pass
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(read_on(), 5)
+        assert asyncio.get_running_loop().time() < until + 2
+
+
+async def test_one_read_after_the_time_finds_what_a_freeze_held_up(
+    server: Scripted, client: AsyncClient
+) -> None:
+    server.script = [CHUNKED + b"5\r\nHello\r\n"]
+    async with client.stream("GET", server.url) as response:
+        body = response.extensions["body"]
+        await turns(5)
+        past = asyncio.get_running_loop().time() - 1
+        assert await body.read(past) == b"Hello"
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await body.read(past)
+
+
 async def test_a_reader_that_is_slow_holds_the_server_back(server: Scripted, client: AsyncClient) -> None:
     sent = 0
 
