@@ -220,7 +220,7 @@ class Body(httpx.AsyncByteStream):
         return data
 
     def _left_s(self, until: float) -> float:
-        """Allow one read after the time, because after a freeze its bytes may be there. A flood gets no second."""
+        """Allow one read after the time: after a freeze its bytes may be there. A flood gets no second."""
         left_s = until - asyncio.get_running_loop().time()
         if left_s > 0:
             self._is_late = False
