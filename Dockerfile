@@ -1,6 +1,11 @@
 # The gateway on any box: docs/deploy-box.md. Everything that is installed is in scripts/support/install-image, which
 # tests/system/deploy/box runs in a root of its own.
-FROM python:3.13-slim
+# A release pins it by its digest (scripts/support/build-image).
+ARG BASE=python:3.13-slim
+FROM ${BASE}
+
+# Another index of packages, if PyPI is slow: docker build --build-arg PIP_INDEX_URL=https://…/simple
+ARG PIP_INDEX_URL
 
 WORKDIR /app
 COPY requirements/box.txt requirements/

@@ -1,4 +1,4 @@
-"""POST /token/check: check refresh tokens."""
+"""POST /token/check: check refresh tokens. GET and POST /tokens, DELETE /tokens/{label}: the accounts."""
 
 from lib.web.token import token_app
 

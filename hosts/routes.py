@@ -28,12 +28,17 @@ class Endpoint(msgspec.Struct, frozen=True):
     def all_paths(self) -> tuple[str, ...]:
         return (*self.paths, *(f"/api{path}".removesuffix("/") for path in self.paths))
 
+    @property
+    def bare_paths(self) -> tuple[str, ...]:
+        """The paths without /v1, as clients ask if their base URL lacks it."""
+        return tuple(path.removeprefix("/v1") for path in self.paths if path.startswith("/v1/"))
+
 
 ENDPOINTS = (
     # This file has the page, /ping, and the 404 of all other paths.
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
-    Endpoint("api/token.py", "token", ("/token/check",)),
+    Endpoint("api/token.py", "token", ("/token/check", "/tokens", "/tokens/*")),
     # Google's actions on a model answer here too. On AWS Lambda they stream only below /v1beta.
     Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
     Endpoint("api/v1beta/models.py", "gemini", ("/v1beta/models", "/v1beta/models/*"), streams=True),

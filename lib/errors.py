@@ -2,7 +2,7 @@
 
 GatewayError
 ├── InvalidRequest 400          NotFound 404 · MethodNotAllowed 405 · RequestTimeout 408
-│                               RequestTooLarge 413 · UnsupportedEncoding 415
+│                               IdempotencyKeyReused 409 · RequestTooLarge 413 · UnsupportedEncoding 415
 ├── AuthenticationFailed 401    AccountRefused 401: the upstream does not serve this account
 ├── Throttled 429               AccountBusy 429
 ├── NoAccountAvailable 503
@@ -128,6 +128,19 @@ class RequestTimeout(InvalidRequest):
 
     status = 408
     code = "request_timeout"
+
+
+class Conflict(InvalidRequest):
+    """The present state does not allow the request; `code` names the reason."""
+
+    status = 409
+    code = "conflict"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The key came with another request before."""
+
+    code = "idempotency_key_reused"
 
 
 class UnsupportedEncoding(InvalidRequest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from lib.errors import ConfigurationError
+from lib.jwt import mistake_in
 from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
@@ -20,6 +22,15 @@ VERCEL_MAX_DURATION_S = 300.0
 
 HASHED_KEY = re.compile(r"sha256:([0-9a-fA-F]{64})")
 """An entry of API_KEYS may be a key's hash. Then the environment does not hold the key itself."""
+
+
+MIN_KEY_CHARS = 16
+"""A shorter key gets a warning, and no refusal: the owner may know better."""
+_IMITATION = "http://127.0.0.1:"
+"""The upstream of the demo and of the tests."""
+
+LogFormat = Literal["auto", "text", "json"]
+"""`auto`: lines for people if stderr is a terminal, JSON if not."""
 
 
 ToolSyntax = Literal["blocks", "calls", "dsml"]
@@ -45,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_search: bool = False
     tool_syntax: ToolSyntax = "blocks"
     store: StoreSettings = MemorySettings()
+    store_secret: str | None = None
+    """It seals the accounts that are added at run time. Without it, the entries of API_KEYS do."""
     max_duration_s: float | None = None
     on_vercel: bool = False
     on_lambda: bool = False
@@ -59,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_allow_hosts: tuple[str, ...] = ()
     capture_dir: str | None = None
     log_level: str = "INFO"
+    log_format: LogFormat = "auto"
 
     def __repr__(self) -> str:
         return f"Settings(accounts={len(self.refresh_tokens)}, api_keys={len(self.api_keys)}, …)"
@@ -95,18 +109,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def gaps(self) -> list[str]:
         """Describe each setting that the owner probably does not want, in one sentence each."""
-        found: list[str] = []
+        found = self._odd_entries()
         if self.refresh_tokens and not self.api_keys:
             found.append(
                 "CHATGLM_REFRESH_TOKENS is set without API_KEYS: no request can use these accounts. Set "
                 "API_KEYS to at least one key."
             )
-        if self.api_keys and not self.refresh_tokens:
+        if self.api_keys and not self.refresh_tokens and not self.keeps_accounts:
             found.append(
                 "API_KEYS is set without CHATGLM_REFRESH_TOKENS: the keys have no account. Set "
                 "CHATGLM_REFRESH_TOKENS."
             )
-        if not self.refresh_tokens and not self.allow_passthrough:
+        if not self.refresh_tokens and not self.allow_passthrough and not self.keeps_accounts:
             found.append(
                 "CHATGLM_REFRESH_TOKENS is not set and ALLOW_PASSTHROUGH is off: no request can succeed. Set "
                 "one of them."
@@ -117,6 +131,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "processes may use one account at the same time."
             )
         return found
+
+    def _odd_entries(self) -> list[str]:
+        """Name the entries with a wrong form by their place, never by their value."""
+        found = [
+            f"Entry {place} of CHATGLM_REFRESH_TOKENS {mistake}. Copy the cookie chatglm_refresh_token."
+            for place, token in enumerate(self.refresh_tokens, 1)
+            if (mistake := mistake_in(token)) is not None
+        ]
+        if self.base_url.startswith(_IMITATION):  # The demo's own key is short. No account is behind it.
+            return found
+        return found + [
+            f"Entry {place} of API_KEYS has fewer than {MIN_KEY_CHARS} characters: it can be guessed. Use a "
+            "random one, such as openssl rand -hex 24 makes."
+            for place, key in enumerate(self.api_keys, 1)
+            if len(key) < MIN_KEY_CHARS
+        ]
+
+    @property
+    def keeps_accounts(self) -> bool:
+        """The owner can add accounts at run time: there is a key to ask with, and a store that lasts."""
+        return bool(self.api_keys) and not isinstance(self.store, MemorySettings)
+
+    def invitation(self) -> list[str]:
+        """Say where to add an account if the settings have none. The store may have some, so it is no gap."""
+        if self.refresh_tokens or not self.keeps_accounts:
+            return []
+        where_to = (
+            "CHATGLM_REFRESH_TOKENS is not set: add an account at run time. Open this gateway's address in a "
+            "browser, connect with your API key and choose Status; or send the refresh token to POST /tokens."
+        )
+        return [where_to]
 
     def openness(self) -> list[str]:
         """Say that strangers may use the gateway. It may be meant so, so it is no gap."""
@@ -168,6 +213,26 @@ def _keys(text: str) -> tuple[str, ...]:
                 f"entry {place} is neither"
             )
     return keys
+
+
+@lru_cache(maxsize=8)
+def key_digests(api_keys: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return the SHA-256 of each key. An entry `sha256:…` is the hash of its key already."""
+    hashed = ((key, HASHED_KEY.fullmatch(key)) for key in api_keys)
+    return tuple(bytes.fromhex(match[1]) if match else key_digest(key) for key, match in hashed)
+
+
+def key_digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+MIN_SECRET_CHARS = 16
+
+
+def _secret(text: str) -> str:
+    if len(text) < MIN_SECRET_CHARS:
+        raise ValueError(f"must have {MIN_SECRET_CHARS} characters or more")
+    return text
 
 
 def _boolean(text: str) -> bool:
@@ -228,6 +293,13 @@ def _tool_syntax(text: str) -> ToolSyntax:
     raise ValueError("must be blocks, calls or dsml")
 
 
+def _log_format(text: str) -> LogFormat:
+    for known in get_args(LogFormat):
+        if text.lower() == known:
+            return cast("LogFormat", known)
+    raise ValueError("must be auto, text or json")
+
+
 def _log_level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     if text.upper() not in levels:
@@ -248,6 +320,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "default_model": ("CHATGLM_DEFAULT_MODEL", _header_value),
     "web_search": ("CHATGLM_WEB_SEARCH", _boolean),
     "tool_syntax": ("TOOL_SYNTAX", _tool_syntax),
+    "store_secret": ("STORE_SECRET", _secret),
     "max_duration_s": ("MAX_DURATION_S", _seconds),
     "connect_timeout_s": ("CONNECT_TIMEOUT_S", _seconds),
     "first_content_timeout_s": ("FIRST_CONTENT_TIMEOUT_S", _seconds),
@@ -259,6 +332,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str], object]]] = {
     "fetch_allow_hosts": ("FETCH_ALLOW_HOSTS", _names),
     "capture_dir": ("CAPTURE_DIR", str),
     "log_level": ("LOG_LEVEL", _log_level),
+    "log_format": ("LOG_FORMAT", _log_format),
 }
 _NAMES = (
     *(name for name, _ in _FIELDS.values()),

@@ -42,8 +42,8 @@ RUN_MARK = "<!-- run -->"
 EXAMPLE_TIMEOUT_S = 60
 VIDEO_PROMPT = "A ship at sea"
 """Of every example that orders a video; the scene in front of it has it done at the first look."""
-CODES_FROM_ELSEWHERE = {(401, "account_blocked")}
-"""Passed on by a variable (accounts/cooldowns.py), where no reading of the source finds it."""
+CODES_FROM_ELSEWHERE = {(401, "account_blocked"), (400, "refresh_token_expired")}
+"""Passed on by a variable (accounts/cooldowns.py, adding.py), where no reading of the source finds it."""
 
 _BLOCK = re.compile(
     rf"^(?P<mark>{re.escape(RUN_MARK)}\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -237,6 +237,30 @@ def test_the_first_examples_are_those_that_the_demo_prints() -> None:
         assert [line.strip() for line in example.splitlines() if line.strip() not in printed] == []
 
 
+TRANSLATED = [path for path in DOCUMENTS if path.name.endswith(".zh-CN.md") and path != CHINESE]
+"""The Chinese pages of docs/."""
+
+
+def test_the_pages_that_a_newcomer_needs_are_chinese_too() -> None:
+    names = {path.name.removesuffix(".zh-CN.md") for path in TRANSLATED}
+    assert names == {"deploy-vercel", "deploy-box", "clients", "errors", "tools"}
+
+
+@pytest.mark.parametrize("chinese", TRANSLATED, ids=lambda path: path.name)
+def test_a_chinese_page_says_the_same_codes_and_shows_the_same_files(chinese: Path) -> None:
+    english = chinese.with_name(chinese.name.replace(".zh-CN", ""))
+    assert f"]({english.name})" in prose(chinese)
+    assert f"]({chinese.name})" in prose(english)
+    if english.name != "clients.md":  # Its Chinese page has clients of its own.
+        kinds = {"ini", "toml", "json"}
+        shown = [[code for _, kind, code in blocks(page) if kind in kinds] for page in (english, chinese)]
+        assert shown[0] == shown[1]
+        names = [
+            set(re.findall(r"`([A-Z][A-Z_]{3,}|[a-z]+_[a-z_]+)`", prose(page))) for page in (english, chinese)
+        ]
+        assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_to_a_place_of_ours_leads_there(document: Path) -> None:
     for link in _LINK.findall(prose(document)):
@@ -263,7 +287,8 @@ def test_a_page_with_buttons_has_one_with_a_store_and_one_without() -> None:
     pages: dict[str, list[bool]] = {}
     for document, link in buttons():
         pages.setdefault(document.name, []).append("products" in parse_qs(urlsplit(link).query))
-    assert pages == {name: [True, False] for name in ("README.md", "README.zh-CN.md", "deploy-vercel.md")}
+    names = ("README.md", "README.zh-CN.md", "deploy-vercel.md", "deploy-vercel.zh-CN.md")
+    assert pages == {name: [True, False] for name in names}
 
 
 @pytest.mark.parametrize(
@@ -273,9 +298,12 @@ def test_a_page_with_buttons_has_one_with_a_store_and_one_without() -> None:
 def test_a_button_asks_for_settings_that_exist_and_explains_them(link: str) -> None:
     asked = {name: values[0] for name, values in parse_qs(urlsplit(link).query, strict_parsing=True).items()}
     repository = asked["repository-url"]
-    assert repository == "https://github.com/OWNER/glm-gateway"
-    # Each must be filled in by whoever clicks: no more than what nobody can do without.
-    assert asked["env"].split(",") == ["CHATGLM_REFRESH_TOKENS", "API_KEYS"]
+    # A copy has its own name there (.github/workflows/owner.yml).
+    assert re.fullmatch(r"https://github\.com/[\w-]+/[\w.-]+", repository)
+    # Each must be filled in at the click, so there are no more than the gateway cannot do without. With a
+    # store, the owner adds the account afterwards.
+    needed = ["API_KEYS"] if "products" in asked else ["CHATGLM_REFRESH_TOKENS", "API_KEYS"]
+    assert asked["env"].split(",") == needed
     place, _, anchor = asked["envLink"].removeprefix(f"{repository}/blob/main/").partition("#")
     assert anchor in anchors(ROOT / place)
     for product in json.loads(asked.get("products", "[]")):
@@ -354,16 +382,86 @@ def test_the_examples_run(document: str, language: str, program: str, demo: str)
     assert '"error"' not in done.stdout
     if "What did I say first?" in program:
         assert "My name is Ada." in done.stdout
-    if "web_search" in program:
-        assert "https://example.com/szx" in done.stdout
+    if "scene:weather" in program:
+        assert "https://example.com/weather" in done.stdout
     if "data:image/gif" in program:
-        assert "image file.gif " in done.stdout
+        assert "I see an image, file.gif, of " in done.stdout
     if "LICENSE" in program:
-        assert f"file LICENSE.txt {(ROOT / 'LICENSE').stat().st_size} " in done.stdout
+        size = (ROOT / "LICENSE").stat().st_size
+        assert f"I see a document, LICENSE.txt, of {size:,} bytes." in done.stdout
+    assert "【" not in done.stdout
+    assert not re.search(r"\b[0-9a-f]{64}\b", done.stdout)
     if "images/generations" in program:
         assert '"url":"https://' in done.stdout
     if "videos" in program:
         assert "completed" in done.stdout
+
+
+HELLO = [{"role": "user", "content": "Hello!"}]
+GOOGLE_HELLO = {"contents": [{"parts": [{"text": "Hello!"}]}]}
+ASKED: dict[str, object] = {
+    "POST /v1/chat/completions": {"model": "glm-5.3", "messages": HELLO},
+    "POST /v1/responses": {"model": "glm-5.3", "input": "Hello!"},
+    "POST /v1/messages": {"model": "glm-5.3", "max_tokens": 500, "messages": HELLO},
+    "POST /v1/messages/count_tokens": {"model": "glm-5.3", "messages": HELLO},
+    "POST /v1beta/models/glm-5.3:generateContent": GOOGLE_HELLO,
+    "POST /v1beta/models/glm-5.3:countTokens": GOOGLE_HELLO,
+    "POST /v1/completions": {"model": "glm-5.3", "prompt": "Hello!"},
+    "GET /v1/models": None,
+    "POST /v1/images/generations": {"prompt": "a cat in the rain"},
+    "POST /v1/videos/generations": {"prompt": "A ship at sea", "wait": 0},
+    "POST /v1/videos": {"prompt": "A ship at sea"},
+    "POST /token/check": {},
+    "GET /health": None,
+}
+"""The requests behind the README's sample answers."""
+
+
+def sample_answers() -> dict[str, object]:
+    text = ENGLISH.read_text(encoding="utf-8").partition("### One answer of each\n")[2].partition("\n## ")[0]
+    found = re.findall(
+        r"^`((?:GET|POST) [^`]+)`[^\n]*\n\n```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    )
+    return {place: json.loads(code) for place, code in found}
+
+
+def shape(value: object) -> object:
+    """Reduce an answer to its keys and the kinds of its values. A list is its first entry."""
+    match value:
+        case dict():
+            return {key: shape(inner) for key, inner in value.items()}
+        case list():
+            return [shape(inner) for inner in value[:1]]
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case _:
+            return "null or text"
+
+
+def is_part(sample: object, whole: object) -> bool:
+    match sample, whole:
+        case dict(), dict():
+            return all(key in whole and is_part(inner, whole[key]) for key, inner in sample.items())
+        case list(), list():
+            return not sample or (bool(whole) and is_part(sample[0], whole[0]))
+        case _:
+            return sample == whole
+
+
+def test_every_endpoint_that_answers_json_has_a_sample() -> None:
+    assert set(sample_answers()) == set(ASKED)
+
+
+@pytest.mark.parametrize("place", ASKED)
+def test_a_sample_answer_is_a_part_of_the_real_one(place: str, demo: str) -> None:
+    method, path = place.split()
+    headers = {"authorization": f"Bearer {DEMO_KEY}"}
+    body = ASKED[place]
+    answer = httpx.request(method, demo + path, json=body, headers=headers, timeout=30, trust_env=False)
+    assert answer.is_success, answer.text
+    assert is_part(shape(sample_answers()[place]), shape(answer.json())), answer.text
 
 
 def test_what_server_timing_tells_is_in_both_readmes(demo: str) -> None:

@@ -47,7 +47,9 @@ ROOMS = {
     "patience": _room(),
     "transport": _room("tasks", "httpx httptools msgspec"),
     "sse": _room("errors", "msgspec"),
-    "settings": _room("errors store", "msgspec"),
+    "jwt": _room(),
+    "version": _room(),
+    "settings": _room("errors jwt store", "msgspec"),
     "chat": _room("errors", "msgspec"),
     "tasks": _room(),
     "tools": _room("chat errors", "msgspec"),
@@ -57,16 +59,18 @@ ROOMS = {
     "store": _room("errors patience tasks transport", "httpx msgspec", "hiredis cryptography"),
     "upstreams": _room("chat chatglm errors settings trace", "msgspec"),
     "chatglm": _room(
-        "chat errors files patience settings sse store tasks trace transport upstreams", "httpx msgspec"
+        "chat errors files jwt patience settings sse store tasks trace transport upstreams", "httpx msgspec"
     ),
-    "flows": _room("chat errors settings tasks tools trace upstreams", "msgspec"),
+    "flows": _room("chat errors settings tasks tools trace upstreams version", "msgspec"),
     "web": _room(
-        "chat dialects errors flows settings sse tasks trace upstreams", "starlette msgspec", "multipart"
+        "chat dialects errors flows jwt settings sse tasks trace upstreams version",
+        "starlette msgspec",
+        "multipart",
     ),
     "api": _room("dialects errors flows settings upstreams web", "starlette"),
     "hosts/routes": _room(theirs="msgspec"),
     "hosts/aws": _room("api hosts/routes upstreams", "mangum starlette uvicorn"),
-    "hosts/box": _room("errors settings simulator store upstreams web", "starlette uvicorn msgspec"),
+    "hosts/box": _room("errors settings simulator store upstreams version web", "starlette uvicorn msgspec"),
     "simulator": _room(theirs="starlette msgspec uvicorn"),
 }
 PURE = ("errors", "sse", "chat", "tools", "dialects")

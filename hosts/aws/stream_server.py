@@ -64,13 +64,11 @@ def load(endpoint: str) -> ASGIApp:
     return app
 
 
-def main(endpoint: str, port: str) -> None:
-    app = load(endpoint)
-    prepare()  # Lambda lends a whole processor to the start, and bills the first request.
-    config = uvicorn.Config(
+def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
         WorkFirst(app),
         host="127.0.0.1",
-        port=int(port),
+        port=port,
         loop="asyncio",
         http="httptools",
         ws="none",
@@ -81,7 +79,12 @@ def main(endpoint: str, port: str) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    uvicorn.Server(config).run()
+
+
+def main(endpoint: str, port: str) -> None:
+    app = load(endpoint)
+    prepare()  # Lambda lends a whole processor to the start, and bills the first request.
+    uvicorn.Server(config_of(app, int(port))).run()
 
 
 if __name__ == "__main__":

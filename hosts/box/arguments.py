@@ -8,6 +8,8 @@ from contextlib import suppress
 
 import msgspec
 
+from lib.version import VERSION
+
 GRACE_S = 8.0
 """At the end of the server, unfinished answers may take this long to finish. Then they end with an error.
 `docker stop` kills a process that is still there after 10 s."""
@@ -24,6 +26,7 @@ class Options(msgspec.Struct, frozen=True):
 def parse(arguments: Sequence[str] | None) -> Options:
     """Read the arguments, or those of this process for None. End the process if one is wrong."""
     parser = argparse.ArgumentParser(prog="scripts/serve", description="Serve every endpoint of api/ here.")
+    parser.add_argument("--version", action="version", version=f"glm-gateway {VERSION}")
     parser.add_argument(
         "--demo",
         action="store_true",

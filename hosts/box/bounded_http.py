@@ -1,10 +1,17 @@
-"""uvicorn's HTTP protocol with limits. uvicorn itself takes a head of any length, and waits for any time."""
+"""uvicorn's HTTP protocol with limits, and for HTTP/1.0 without chunks.
+
+uvicorn itself takes a head of any length, and waits for any time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 MAX_HEAD_BYTES = 64 * 1024
 """A head may have this many bytes after the request's first ones. The trailers and the framing of a body
@@ -49,6 +56,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        if self.scope["http_version"] < "1.1":
+            # uvicorn has made the task, and it has not begun.
+            self.cycle.send = _Unchunked(self.cycle).send  # type: ignore[method-assign]
         self._wait_no_more()  # lib/web/body.py limits the time of a body.
 
     def on_body(self, body: bytes) -> None:
@@ -81,3 +91,26 @@ class BoundedHttp(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+class _Unchunked:
+    """Sends an answer of HTTP/1.0: a body without a length goes on until the connection closes.
+
+    uvicorn 0.54 sends it in chunks, which HTTP/1.0 does not know (RFC 9112, 6.1). It closes the connection.
+    """
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._send = cycle.send
+        self._has_length = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            self._has_length = any(
+                name.lower() == b"content-length" for name, _ in message.get("headers", ())
+            )
+            if not self._has_length:
+                self._cycle.chunked_encoding = False
+        elif message["type"] == "http.response.body" and not self._has_length:
+            self._cycle.expected_content_length = len(message.get("body", b""))  # uvicorn compares the two.
+        await self._send(message)

@@ -12,6 +12,10 @@ MAX_FILES = (65536, 8192)
 """Both limits are larger than all requests at one time need. macOS may refuse the larger one."""
 
 
+_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+"""On Windows, SO_REUSEADDR would let two servers listen on one port."""
+
+
 class CanNotListen(Exception):
     """The server cannot listen on this address. The message is for the person at the terminal."""
 
@@ -25,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         with ExitStack() as stack:
             listener = stack.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, _OPTION, 1)
             listener.bind(address)
             listener.listen(BACKLOG)
             stack.pop_all()  # The socket listens. From here on the caller closes it.

@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from lib.web.paths import best_match, chosen
+
 API_FOLDER = Path(__file__).resolve().parents[2] / "api"
 KNOWN_PATHS = 256
 """The app remembers the file of so many paths. A search takes about 50 µs, a remembered path less than 1."""
@@ -61,6 +63,7 @@ class MountedFiles:
         self._index = apps["index.py"]
         # The index is last, so that its route for every path hides no other file.
         self._apps = [*(app for file, app in apps.items() if file != "index.py"), self._index]
+        self._routes = [route for app in self._apps for route in app.routes]
         self._close = close
         self._remembered = lru_cache(KNOWN_PATHS)(self._find)
 
@@ -73,16 +76,12 @@ class MountedFiles:
             await self._index(scope, receive, send)
 
     def _find(self, method: str, path: str) -> Starlette:
-        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
-        wrong_method = None
-        for app in self._apps:
-            for route in app.router.routes:
-                match, _ = route.matches(scope)
-                if match is Match.FULL:
-                    return app
-                if match is Match.PARTIAL and wrong_method is None:
-                    wrong_method = app
-        return wrong_method or self._index
+        path = chosen(path, lambda way: best_match(self._routes, method, way))
+        matches = [best_match(app.routes, method, path) for app in self._apps]
+        for wanted in (Match.FULL, Match.PARTIAL):
+            if wanted in matches:
+                return self._apps[matches.index(wanted)]
+        return self._index
 
     async def _live(self, receive: Receive, send: Send) -> None:
         # The files' own lifespans are not used: no serverless host runs them, so no file may need one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -19,13 +20,14 @@ from hosts.box.arguments import GRACE_S, Options, parse
 from hosts.box.bounded_http import BoundedHttp
 from hosts.box.demo import start_demo
 from hosts.box.ending import EndsInTime
-from hosts.box.environment import require_shared_store, tried_store, use_local_store
+from hosts.box.environment import require_shared_store, require_workers, use_local_store
 from hosts.box.listening import CanNotListen, allow_open_files, listen
 from hosts.box.mounting import API_FOLDER
 from hosts.box.supervisor import Supervisor
 from hosts.box.terminal import demo_greeting, greeting, shown_host
 from lib.errors import ConfigurationError
 from lib.settings import Settings, current
+from lib.upstreams.choose import try_store
 from lib.web.logs import configure_logging
 
 CLEAN_UP_S = 22.0
@@ -64,16 +66,18 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
     if not options.is_demo:
         use_local_store(environ)
         settings = Settings.from_env(environ)
-        return greeting(url, settings, tried_store(settings))
-    start_demo(environ, options.workers, stack)
+        note = asyncio.run(try_store(settings))
+        return greeting(url, settings, [] if note is None else [note])
+    start_demo(environ, stack)
     Settings.from_env(environ)  # A mistake is reported here, and not by every answer.
     return demo_greeting(url)
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: str, grace_s: float) -> int:
     settings = current()
+    require_workers(os.name)
     require_shared_store(settings)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     end_s = grace_s + CLEAN_UP_S + MARGIN_S
     return Supervisor(config, listener, announcement, end_s=end_s).serve()
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from hosts.box.demo import DEMO_KEY
 from lib.settings import Settings
+from lib.store.settings import SqliteSettings
+from lib.version import VERSION
 
 
 def shown_host(host: str) -> str:
@@ -16,13 +18,26 @@ def shown_host(host: str) -> str:
 
 
 def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
-    gaps = [f"note: {gap}" for gap in (*notes, *settings.gaps(), *settings.openness())]
-    return "\n".join((f"glm-gateway serves {url}/v1", *gaps, "Ctrl-C ends it."))
+    said = (*notes, *settings.gaps(), *settings.invitation(), *settings.openness())
+    gaps = [f"note: {one}" for one in said]
+    return "\n".join((f"glm-gateway serves {url}/v1", *_what_it_has(settings), *gaps, "Ctrl-C ends it."))
+
+
+def _what_it_has(settings: Settings) -> list[str]:
+    store = settings.store
+    passthrough = "on" if settings.allow_passthrough else "off"
+    return [
+        f"  version {VERSION}, default model {settings.default_model}",
+        f"  accounts: {len(settings.refresh_tokens)}, API keys: {len(settings.api_keys)}",
+        f"  pass-through: {passthrough}",
+        f"  store: {settings.store.scheme}"
+        + (f", {store.path}" if isinstance(store, SqliteSettings) else ""),
+    ]
 
 
 def demo_greeting(url: str) -> str:
     return f"""\
-glm-gateway, demo: an imitation of the upstream answers; nothing leaves this machine.
+glm-gateway {VERSION}, demo: an imitation of the upstream answers; nothing leaves this machine.
 
     base URL  {url}/v1
     API key   {DEMO_KEY}

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
-_SEPARATOR = re.compile(r"[-_:/ ]+")
-_SWITCHES = frozenset(
-    (
-        *("think", "thinking", "zero", "deepthink", "deep", "max", "deepresearch", "research"),
-        *("search", "nosearch", "silent"),
-    )
-)
-"""These words in a name choose a mode of the model (docs/models.md)."""
+from lib.chat.names import read_name
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -43,7 +34,5 @@ FACTS = {
 
 def facts_of(name: str) -> ModelFacts | None:
     """Return the facts about the model that a caller's name means, or None if they are not known."""
-    name = name.strip().lower().removeprefix("api/").removeprefix("web/")
-    if name in FACTS:
-        return FACTS[name]
-    return FACTS.get("-".join(word for word in _SEPARATOR.split(name) if word not in _SWITCHES))
+    read = read_name(name)
+    return FACTS.get(read.whole) or FACTS.get(read.base)

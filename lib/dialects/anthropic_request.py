@@ -12,7 +12,7 @@ import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
 from lib.dialects.anthropic_content import Content, WireMessage, read_messages, read_system
-from lib.dialects.fields import effort_of_budget, read_effort, read_limit, read_model
+from lib.dialects.fields import effort_of_budget, read_effort, read_integer, read_limit, read_model
 from lib.dialects.interface import Address
 from lib.dialects.json_body import decode_body, invalid_value, missing_field, unsupported
 from lib.dialects.stops import read_stops
@@ -108,7 +108,7 @@ def _chat(wire: _Body) -> ChatRequest:
         model=read_model(wire.model),
         messages=_messages(wire),
         stop=read_stops(wire.stop_sequences, "stop_sequences"),
-        max_tokens=read_limit(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens, "max_tokens"),
         effort=_effort(wire),
         web_search=True if any(map(_is_search, wire.tools or ())) else None,
         tools=tools,
@@ -137,8 +137,9 @@ def _effort(wire: _Body) -> Effort | None:
     word = wire.output_config.effort if wire.output_config else None
     if word:
         return read_effort(word, "output_config.effort")
-    if thinking.type == "enabled" and thinking.budget_tokens is not None:
-        return effort_of_budget(thinking.budget_tokens)
+    budget = read_integer(thinking.budget_tokens, "thinking.budget_tokens")
+    if thinking.type == "enabled" and budget is not None:
+        return effort_of_budget(budget)
     return "high" if thinking.type in ("enabled", "adaptive") else None
 
 

@@ -29,9 +29,19 @@ def read_model(name: str | None) -> str:
     return name or ""
 
 
-def read_limit(limit: float | None) -> int | None:
-    """Read a limit as it is meant: some clients write `100.0`, and -1 or 0 for no limit."""
-    return int(limit) if limit is not None and 1 <= limit < _MAX_INTEGER else None
+def read_integer(number: float | None, param: str) -> int | None:
+    """Read an integer. Some clients write `100.0`."""
+    if isinstance(number, float):
+        if not number.is_integer():
+            raise invalid_value(param, "an integer", str(number))
+        return int(number)
+    return number
+
+
+def read_limit(limit: float | None, param: str) -> int | None:
+    """Read a limit as it is meant: some clients write -1 or 0 for no limit."""
+    number = read_integer(limit, param)
+    return number if number is not None and 1 <= number < _MAX_INTEGER else None
 
 
 def read_effort(word: str | None, param: str) -> Effort | None:

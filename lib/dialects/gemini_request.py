@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from lib.chat.request import ChatRequest, Effort, JsonFormat, Message, Tool, ToolChoice
-from lib.dialects.fields import effort_of_budget, read_effort, read_limit, read_model
+from lib.dialects.fields import effort_of_budget, read_effort, read_integer, read_limit, read_model
 from lib.dialects.gemini_content import Content, Contents, read_contents, read_system
 from lib.dialects.gemini_names import camelled
 from lib.dialects.gemini_schema import json_schema
@@ -152,7 +152,7 @@ def _chat(wire: _Body, model: str, within: str) -> ChatRequest:
         model=read_model(model),
         messages=_messages(wire, within),
         stop=read_stops(config.stop_sequences, f"{config_at}.stopSequences"),
-        max_tokens=read_limit(_whole_number(config.max_output_tokens, f"{config_at}.maxOutputTokens")),
+        max_tokens=_limit(config.max_output_tokens, f"{config_at}.maxOutputTokens"),
         effort=_effort(config.thinking_config, f"{config_at}.thinkingConfig"),
         web_search=True if any(map(_is_search, _tools(wire))) else None,
         tools=tools,
@@ -195,13 +195,16 @@ def _messages(wire: _Body, within: str) -> tuple[Message, ...]:
     return (*read_system(wire.system_instruction, f"{within}systemInstruction"), *messages)
 
 
+def _limit(number: Number, param: str) -> int | None:
+    return read_limit(_whole_number(number, param), param)
+
+
 def _whole_number(number: Number, param: str) -> int | None:
-    if number is None:
-        return None
+    """Read an integer. proto3's JSON also writes it as a string, and as `1.0`."""
     try:
-        return int(float(number))
-    except (ValueError, OverflowError) as error:
-        raise invalid_value(param, "a number", str(number)) from error
+        return read_integer(float(number) if isinstance(number, str) else number, param)
+    except ValueError as error:
+        raise invalid_value(param, "an integer", str(number)) from error
 
 
 def _effort(thinking: _ThinkingConfig | None, param: str) -> Effort | None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from lib.dialects.surrogates import place_of_mark, without_lone
 from lib.errors import InvalidRequest, RequestTooLarge
 
 T = TypeVar("T")
@@ -37,13 +38,45 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], limits: JsonLimit
     if has_more_values(body, limits.max_values):
         raise RequestTooLarge(f"Expected JSON with at most {limits.max_values} values, got more.")
     try:
-        return decoder.decode(body.removeprefix(_BOM))  # Windows editors write a BOM, and curl sends it.
+        return _decode(body.removeprefix(_BOM), decoder)  # Windows editors write a BOM, and curl sends it.
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except RecursionError as error:
         raise InvalidRequest("The body's JSON is nested too deeply.", code="invalid_json") from error
     except ValueError as error:  # DecodeError, or UnicodeDecodeError, because msgspec does not convert it.
-        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+        raise InvalidRequest(_about_broken(body, error), code="invalid_json") from error
+
+
+def _about_broken(body: bytes, error: ValueError) -> str:
+    if not body.strip():
+        return "The body is empty. Send JSON in it, with the header Content-Type: application/json."
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        return (
+            f"The body is not UTF-8 (byte {wrong.start}). Send the JSON in UTF-8. On Windows, save it as "
+            "a UTF-8 file and let curl send that: --data-binary @file."
+        )
+    return f"The body is not valid JSON: {error}."
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode JSON. Half of a character fails only in a field that the parser reads, and by its name."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if (marked := without_lone(body)) is None:
+            raise
+        value = decoder.decode(marked)
+    if (place := place_of_mark(value)) is None:
+        return value
+    raise InvalidRequest(
+        f"Invalid value for '{place}': it holds half of a character, a lone surrogate such as \\ud83d. "
+        "Cut texts between characters.",
+        param=place or None,
+    )
 
 
 _STRUCTURE = b'",{['

@@ -181,12 +181,16 @@ def _places(wire: _Body) -> list[str]:
 
 
 def _chat(wire: _Body) -> ChatRequest:
-    newer = wire.max_completion_tokens
+    is_newer = wire.max_completion_tokens is not None
     return ChatRequest(
         model=read_model(wire.model),
         messages=_messages(wire.messages),
         stop=read_stops(wire.stop, "stop"),
-        max_tokens=read_limit(wire.max_tokens if newer is None else newer),
+        max_tokens=(
+            read_limit(wire.max_completion_tokens, "max_completion_tokens")
+            if is_newer
+            else read_limit(wire.max_tokens, "max_tokens")
+        ),
         effort=_effort(wire),
         web_search=None if wire.web_search_options is None else True,
         conversation_id=wire.conversation_id,

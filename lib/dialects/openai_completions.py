@@ -108,7 +108,7 @@ def parse(body: bytes, _address: Address) -> AskedCompletion:
         model=read_model(wire.model),
         messages=(Message(role="user", parts=(TextPart(prompt),)),),
         stop=read_stops(wire.stop, "stop"),
-        max_tokens=read_limit(wire.max_tokens),
+        max_tokens=read_limit(wire.max_tokens, "max_tokens"),
     )
     return AskedCompletion(
         chat=chat,

@@ -150,7 +150,7 @@ def parse(body: bytes, _address: Address) -> AskedResponse:
     chat = ChatRequest(
         model=read_model(wire.model),
         messages=conversation.messages,
-        max_tokens=read_limit(wire.max_output_tokens),
+        max_tokens=read_limit(wire.max_output_tokens, "max_output_tokens"),
         effort=read_effort(wire.reasoning.effort if wire.reasoning else None, "reasoning.effort"),
         web_search=chosen.web_search,
         store=bool(wire.store) or is_continued,
@@ -216,7 +216,7 @@ def _echo(wire: _Body, chat: ChatRequest) -> Echo:
     return Echo(
         instructions=wire.instructions,
         max_output_tokens=chat.max_tokens,
-        max_tool_calls=read_limit(wire.max_tool_calls),
+        max_tool_calls=read_limit(wire.max_tool_calls, "max_tool_calls"),
         metadata=_or(wire.metadata, {}),
         parallel_tool_calls=chat.parallel_tool_calls,
         previous_response_id=wire.previous_response_id or None,

@@ -158,7 +158,10 @@ class Fetcher:
 
 def _not_public(host: str) -> InvalidRequest:
     """Say the same of a name that leads inside and of one that does not exist: a caller could list ours."""
-    return unavailable(f"{host} is not a public host. Files are fetched from the public internet only.")
+    return unavailable(
+        f"{host} is not a public host. Files are fetched from the public internet only. If it is a host of "
+        "the owner's, FETCH_ALLOW_HOSTS lets it in."
+    )
 
 
 def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL:

@@ -91,7 +91,8 @@ class Spool:
     def check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise RequestTooLarge(
-                f"The file is larger than the {self._max_bytes} bytes that are accepted here."
+                f"The file is larger than {self._max_bytes / 1_000_000:.3g} MB ({self._max_bytes} bytes). "
+                "MAX_FILE_BYTES sets the limit."
             )
 
     def _collect(self, piece: bytes) -> None:

@@ -10,8 +10,9 @@ from typing import Literal
 import msgspec
 
 from lib.settings import Settings
-from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth
+from lib.upstreams.condition import AccountHealth, AddedAccounts, ClockHealth, State, StoreHealth
 from lib.upstreams.interface import Services
+from lib.version import VERSION
 
 PROBE_TIMEOUT_S = 2.0
 """The short answer waits so long for the store."""
@@ -28,6 +29,7 @@ class Health(msgspec.Struct, frozen=True):
     """The public part of the health. `notes` are sentences for the owner."""
 
     status: Literal["ok", "degraded"]
+    version: str
     accounts: int
     api_keys: int
     passthrough: bool
@@ -58,12 +60,14 @@ async def look(services: Services) -> Health:
     settings = services.settings
     scheme = settings.store.scheme
     problem = None if scheme == "memory" else await services.accounts.store_problem(PROBE_TIMEOUT_S)
-    notes = settings.gaps()
+    added = await _added(services, problem)
+    notes = [*settings.gaps(), *_locked(added)]
     if problem is not None:
         notes.append(_store_note(scheme, problem))
     return Health(
         status="degraded" if notes else "ok",
-        accounts=len(settings.refresh_tokens),
+        version=VERSION,
+        accounts=len(settings.refresh_tokens) + added.count,
         api_keys=len(settings.api_keys),
         passthrough=settings.allow_passthrough,
         store=scheme,
@@ -71,8 +75,30 @@ async def look(services: Services) -> Health:
         default_model=settings.default_model,
         web_search_by_default=settings.web_search,
         max_duration_s=settings.max_duration_s,
-        notes=[*notes, *settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
     )
+
+
+async def _added(services: Services, problem: str | None) -> AddedAccounts:
+    """Ask for the accounts that were added at run time; of a store that fails, those that are known."""
+    if not services.settings.keeps_accounts:
+        return AddedAccounts(0, is_locked=False)
+    return await services.accounts.added(PROBE_TIMEOUT_S if problem is None else 0.0)
+
+
+def _locked(added: AddedAccounts) -> Iterator[str]:
+    if added.is_locked:
+        yield (
+            "The store holds accounts that were added at run time, and no key of these settings opens them: "
+            "they count as absent. Set STORE_SECRET, or one of API_KEYS, as it was when they were added; or "
+            "add them again."
+        )
+
+
+def _invitation(settings: Settings, added: AddedAccounts) -> Iterator[str]:
+    """Say where to add the first account. A gateway that waits for it is in order."""
+    if not added.count:
+        yield from settings.invitation()
 
 
 async def look_deep(
@@ -94,15 +120,22 @@ async def look_deep(
     store = await services.accounts.store()
     clock = await services.accounts.clock(until)
     accounts = await services.accounts.accounts(until, is_fresh=is_fresh)
-    notes = [*services.settings.gaps(), *_notes(accounts, store, clock)]
+    settings = services.settings
+    added = await _added(services, store.problem)
+    gaps = settings.gaps()
+    notes = [*gaps, *_locked(added), *_notes(accounts, store, clock, gaps)]
     return DeepHealth(
         status="degraded" if notes else "ok",
-        notes=[*notes, *services.settings.openness()],
+        notes=[*notes, *_invitation(settings, added), *settings.openness()],
         accounts=accounts,
         store=store,
         clock=clock,
         streaming=_ABOUT_STREAMING if streams else _BUFFERED,
-        versions={"python": sys.version.split()[0], "platform": _platform(services.settings)},
+        versions={
+            "gateway": VERSION,
+            "python": sys.version.split()[0],
+            "platform": _platform(settings),
+        },
         settings=shallow,
         seconds=round(asyncio.get_running_loop().time() - began_at, 3),
     )
@@ -114,7 +147,7 @@ _ABOUT_STREAMING = (
 )
 _BUFFERED = (
     "This endpoint is answered in one piece here (AWS Lambda behind Mangum). Chat is another function, which "
-    "streams: ask it with stream: true, or run scripts/check-deployment with --chat."
+    "streams: ask it with stream: true, or run scripts/doctor with --chat."
 )
 _TO_DO: dict[State, str] = {
     "guest": "is a visitor's, not logged in: log in at chatglm.cn and take the refresh token then",
@@ -125,7 +158,9 @@ _TO_DO: dict[State, str] = {
 }
 
 
-def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth) -> Iterator[str]:
+def _notes(
+    accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth, gaps: list[str]
+) -> Iterator[str]:
     if store.problem is not None:
         yield _store_note(store.scheme, store.problem)
     if clock.problem is not None:
@@ -135,6 +170,8 @@ def _notes(accounts: list[AccountHealth], store: StoreHealth, clock: ClockHealth
     for account in accounts:
         entry = f"Entry {account.token} of CHATGLM_REFRESH_TOKENS"
         name = f"Account {account.label}" if account.label else entry
+        if any(gap.startswith(entry) for gap in gaps):  # Its form is wrong, and that is said already.
+            continue
         if account.state in _TO_DO:
             problem = f" ({account.problem})" if account.problem else ""
             yield f"{name} {_TO_DO[account.state]}{problem}."

@@ -1,10 +1,12 @@
-"""State that outlives a request: four atomic operations on texts, each with a time to live."""
+"""State that outlives a request: atomic operations on texts, each with a time to live."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, assert_never
+
+import msgspec
 
 from lib.store.settings import (
     DynamoSettings,
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     import ssl
 
 
+MAX_SHORT_LIFE_S = 120.0
+"""Leases and locks live no longer. Only they are over early if a clock was set back."""
+CLOCKS_APART_S = 60.0
+"""The clocks of instances may differ so much."""
+
+
 class StoreError(Exception):
     """A store refused, or did not answer in time; the message holds no key, no value and no secret."""
 
@@ -31,10 +39,43 @@ class Passing(Exception):
         self.is_unheard = is_unheard
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on the fields of one record: made as a whole, or not at all."""
+
+    when: Mapping[str, tuple[str | None, ...]] = {}
+    """The step is made if each of these fields holds one of these values; None means that it is absent."""
+    puts: Mapping[str, tuple[str, float]] = {}
+    """The values to write, each with its time to live."""
+    drops: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """The values of these fields right before the step are returned, also if it is not made."""
+
+    @property
+    def is_read_only(self) -> bool:
+        return not self.puts and not self.drops
+
+    def end_of_doubt(self, field: str, now: float) -> float:
+        """Return the latest possible end of another holder's entry; a later one was written before a clock
+        was set back, and counts as absent."""
+        _, ttl_s = self.puts.get(field, ("", float("inf")))
+        return latest_end(ttl_s, now)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    is_done: bool
+    found: Mapping[str, str | None]
+
+
+def latest_end(ttl_s: float, now: float) -> float:
+    """Return the latest end that an entry of this life can have, if the clocks are right."""
+    return now + ttl_s + CLOCKS_APART_S if ttl_s <= MAX_SHORT_LIFE_S else float("inf")
+
+
 class Store(Protocol):
     """The promises of every backend (tests/unit/store/test_contract.py). An expired entry is an absent one.
 
-    Keys and values are any str. A cancelled operation may or may not have happened.
+    Keys and values are any str. A cancelled operation may or may not have happened. `add` takes over a lease
+    or lock whose end is impossible: a clock was set back since. Redis keeps lives, not ends, and has none.
     """
 
     async def get(self, key: str) -> str | None: ...
@@ -52,6 +93,13 @@ class Store(Protocol):
 
     async def remove(self, key: str, value: str) -> bool:
         """Remove the entry if it still holds `value`; return True if it did. A lease is given back so."""
+        ...
+
+    async def alter(self, record: str, change: Change, /) -> Outcome:
+        """Make one step on fields of one record, in one round trip.
+
+        A field has one name in the whole store, and no key is equal to it. Only `alter` reaches a field.
+        """
         ...
 
     async def close(self) -> None: ...

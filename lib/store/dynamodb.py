@@ -2,14 +2,12 @@
 
 An item has four attributes: `id` (sha256 of the key, since any text is a key), `content`, `expires_at` and
 `delete_after`. The item is absent after `expires_at`. DynamoDB's own time to live clears up after
-`delete_after`, hours or days later.
+`delete_after`, hours or days later. A record is one item, too: each field is two attributes of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import math
 import random
 import ssl
@@ -21,7 +19,9 @@ import httpx
 import msgspec
 
 from lib.patience import patience
-from lib.store import Passing, StoreError
+from lib.store import Change, Outcome, Passing, StoreError, latest_end
+from lib.store.dynamodb_record import alteration, repeated_alteration, values_in
+from lib.store.dynamodb_values import content_of, id_of, number_of, text_of
 from lib.store.link import HttpLink, LinkAnswer
 from lib.store.settings import DynamoSettings
 from lib.store.sigv4 import Credentials, sign
@@ -37,6 +37,7 @@ TRANSIENT = ("Throttling", "ProvisionedThroughputExceeded", "RequestLimitExceede
 
 NAMES = {"#id": "id", "#content": "content", "#expires_at": "expires_at"}
 ABSENT = "attribute_not_exists(#id) OR #expires_at <= :now"
+OVER = " OR #expires_at > :latest"
 MINE = "(#content = :content AND #expires_at = :expires_at)"
 HELD = "(#content = :held AND #expires_at > :now)"
 
@@ -47,6 +48,10 @@ class DynamoError(StoreError):
 
 class _ConditionFailed(Exception):
     """The item is not as the condition wants it."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        super().__init__()
+        self.item = item
 
 
 class DynamoStore:
@@ -71,26 +76,52 @@ class DynamoStore:
 
     async def get(self, key: str) -> str | None:
         # Consistent: an eventual read may be a second old, and show a refresh token that is dead since.
-        answer = await self._call("GetItem", {"Key": _id(key), "ConsistentRead": True})
+        answer = await self._call("GetItem", {"Key": id_of(key), "ConsistentRead": True})
         return _live(answer.get("Item"), self._now())
 
     async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
         now = self._now()
         item = _item(key, value, now + ttl_s)
         if instead_of is not None:
-            return await self._put_where(HELD, item, {":now": _number(now), ":held": _content(instead_of)})
+            return await self._put_where(
+                HELD, item, {":now": number_of(now), ":held": content_of(instead_of)}
+            )
         await self._call("PutItem", {"Item": item})
         return True
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         now = self._now()
-        return await self._put_where(ABSENT, _item(key, value, now + ttl_s), {":now": _number(now)})
+        condition, values = ABSENT, {":now": number_of(now)}
+        if (latest := latest_end(ttl_s, now)) < math.inf:
+            condition, values = ABSENT + OVER, {**values, ":latest": number_of(latest)}
+        return await self._put_where(condition, _item(key, value, now + ttl_s), values)
 
     async def remove(self, key: str, value: str) -> bool:
         """As in every store; False also if a repetition found the entry removed by its first attempt."""
-        values = {":now": _number(self._now()), ":held": _content(value)}
-        request = {"Key": _id(key), "ExpressionAttributeValues": values, "ConditionExpression": HELD}
+        values = {":now": number_of(self._now()), ":held": content_of(value)}
+        request = {"Key": id_of(key), "ExpressionAttributeValues": values, "ConditionExpression": HELD}
         return await self._write("DeleteItem", request)
+
+    async def alter(self, record: str, change: Change, /) -> Outcome:
+        now = self._now()
+        if change.is_read_only and not change.when:
+            return Outcome(True, values_in(await self._record(record), change, now))
+        request = {"Key": id_of(record), **alteration(change, now), "ReturnValues": "ALL_OLD"}
+        # DynamoDB returns the item with the refusal, which saves a second request (since 2023-06-30).
+        request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        try:
+            answer = await self._call("UpdateItem", request, repeated=repeated_alteration(change, now))
+        except _ConditionFailed as failure:
+            item = failure.item
+            if item is None and change.reads:
+                item = await self._record(record)
+            return Outcome(False, values_in(item, change, now))
+        return Outcome(True, values_in(answer.get("Attributes"), change, now))
+
+    async def _record(self, record: str) -> dict[str, Any] | None:
+        answer = await self._call("GetItem", {"Key": id_of(record), "ConsistentRead": True})
+        item: dict[str, Any] | None = answer.get("Item")
+        return item
 
     async def close(self) -> None:
         await self._link.close()
@@ -172,7 +203,7 @@ def _read(operation: str, response: LinkAnswer) -> dict[str, Any]:
         return answer
     name = str((answer or {}).get("__type", "")).rpartition("#")[2]
     if name == "ConditionalCheckFailedException":
-        raise _ConditionFailed
+        raise _ConditionFailed((answer or {}).get("Item"))
     message = f"{response.status_code} {name}".strip()
     if response.status_code >= 500 or name.startswith(TRANSIENT):
         raise Passing(message)
@@ -189,33 +220,15 @@ def _live(item: Any, now: float) -> str | None:
     try:
         if float(item["expires_at"]["N"]) <= now:
             return None
-        return base64.b64decode(item["content"]["B"]).decode("utf-8", "surrogatepass")
+        return text_of(item["content"])
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def _item(key: str, value: str, expires_at: float) -> dict[str, Any]:
     return {
-        **_id(key),
-        "content": _content(value),
-        "expires_at": _number(expires_at),
+        **id_of(key),
+        "content": content_of(value),
+        "expires_at": number_of(expires_at),
         "delete_after": {"N": str(math.ceil(expires_at))},  # time to live takes whole seconds
     }
-
-
-def _id(key: str) -> dict[str, Any]:
-    # Hashed: DynamoDB's keys are 1 to 2048 bytes.
-    return {"id": {"B": base64.b64encode(hashlib.sha256(_bytes(key)).digest()).decode()}}
-
-
-def _content(value: str) -> dict[str, str]:
-    """As binary: JSON can carry a lone surrogate, DynamoDB's text cannot."""
-    return {"B": base64.b64encode(_bytes(value)).decode()}
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _number(value: float) -> dict[str, str]:
-    return {"N": repr(value)}

@@ -6,6 +6,8 @@ import heapq
 import time
 from collections.abc import Callable
 
+from lib.store import Change, Outcome, latest_end
+
 MAX_ENTRIES = 50_000
 """Some 50 MB of tokens. Beyond it the entries that expire first are dropped: leases before tokens."""
 FIRST_PURGE = 1_000
@@ -34,7 +36,7 @@ class MemoryStore:
         return True
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-        if self._live(key) is not None:
+        if not self._is_absent(key, latest_end(ttl_s, self._now())):
             return False
         self._write(key, value, ttl_s)
         return True
@@ -45,12 +47,31 @@ class MemoryStore:
         del self._entries[key]
         return True
 
+    async def alter(self, _record: str, change: Change, /) -> Outcome:
+        found = {name: self._live(name) for name in change.reads}
+        if not all(self._meets(name, change) for name in change.when):
+            return Outcome(False, found)
+        for name, (value, ttl_s) in change.puts.items():
+            self._write(name, value, ttl_s)
+        for name in change.drops:
+            self._entries.pop(name, None)
+        return Outcome(True, found)
+
     async def close(self) -> None:
         """Keep everything: there is nothing to give back."""
 
     def _live(self, key: str) -> str | None:
         entry = self._entries.get(key)
         return entry[0] if entry is not None and entry[1] > self._now() else None
+
+    def _is_absent(self, key: str, latest_end: float) -> bool:
+        return self._live(key) is None or self._entries[key][1] > latest_end
+
+    def _meets(self, name: str, change: Change) -> bool:
+        allowed = change.when[name]
+        if self._live(name) in allowed:
+            return True
+        return None in allowed and self._is_absent(name, change.end_of_doubt(name, self._now()))
 
     def _write(self, key: str, value: str, ttl_s: float) -> None:
         self._entries[key] = (value, self._now() + ttl_s)

@@ -1,4 +1,4 @@
-"""The four operations as Redis's commands, which Redis makes atomic; redis.py and upstash.py send them.
+"""The operations as Redis's commands, which Redis makes atomic; redis.py and upstash.py send them.
 
 Keys are hashed and values are base64, since any text can be both. One database is one store by either way.
 """
@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from lib.patience import patience
-from lib.store import Passing, StoreError
+from lib.store import Change, Outcome, Passing, StoreError
 
 PREFIX = "glm-gateway:"
 """The owner's database may hold other entries, too."""
@@ -30,6 +30,29 @@ ADD_OR_FIND = (
 REMOVE_IF_EQUAL = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
 )
+
+ALTER = """
+local at = 0
+local function take() at = at + 1 return ARGV[at] end
+local function key() return KEYS[tonumber(take())] end
+local found, done = {}, 1
+for i = 1, tonumber(take()) do found[i] = redis.call('GET', key()) end
+for _ = 1, tonumber(take()) do
+  local held, fits = redis.call('GET', key()) or '-', false
+  for _ = 1, tonumber(take()) do if take() == held then fits = true end end
+  if not fits then done = 0 end
+end
+if done == 1 then
+  for _ = 1, tonumber(take()) do
+    local name, content, life = key(), take(), take()
+    redis.call('SET', name, content, 'PX', life)
+  end
+  for _ = 1, tonumber(take()) do redis.call('DEL', key()) end
+end
+return {done, found}
+"""
+ABSENT = "-"
+"""It is no base64."""
 
 Command = tuple[str, ...]
 
@@ -71,6 +94,14 @@ class RedisCommands(ABC):
         """As in every store; False also if a repetition found the entry removed by its first attempt."""
         return bool(await self._ask(("EVAL", REMOVE_IF_EQUAL, "1", _name(key), _content(value))) == 1)
 
+    async def alter(self, record: str, change: Change, /) -> Outcome:
+        if change.is_read_only and not change.when:
+            texts = await self._ask(("MGET", *(_field(record, name) for name in change.reads)))
+            return Outcome(True, _found(change, texts))
+        repeated = _alteration(record, change, is_repeated=True)
+        done, texts = await self._ask(_alteration(record, change), repeated=repeated)
+        return Outcome(done == 1, _found(change, texts))
+
     async def _ask(self, command: Command, repeated: Command | None = None) -> Any:
         """Return Redis's answer; after an attempt that the server may have heard, send `repeated` instead."""
         name, failure = command[0], ""
@@ -88,8 +119,40 @@ class RedisCommands(ABC):
         raise self.error(f"{name}: {failure}, {len(self.pauses_s)} times")
 
 
+def _alteration(record: str, change: Change, *, is_repeated: bool = False) -> Command:
+    """Write the step down for the script. A repetition accepts what its first attempt has written."""
+    names = list(dict.fromkeys((*change.reads, *change.when, *change.puts, *change.drops)))
+    index = {name: str(number) for number, name in enumerate(names, 1)}
+    words = [str(len(change.reads)), *(index[name] for name in change.reads), str(len(change.when))]
+    for name, allowed in change.when.items():
+        contents = [ABSENT if value is None else _content(value) for value in allowed]
+        if is_repeated and name in change.puts:
+            contents.append(_content(change.puts[name][0]))
+        elif is_repeated and change.puts and name in change.drops:
+            contents.append(ABSENT)
+        words += [index[name], str(len(contents)), *contents]
+    words.append(str(len(change.puts)))
+    for name, (value, ttl_s) in change.puts.items():
+        words += [index[name], _content(value), _milliseconds(ttl_s)]
+    words += [str(len(change.drops)), *(index[name] for name in change.drops)]
+    return ("EVAL", ALTER, str(len(names)), *(_field(record, name) for name in names), *words)
+
+
+def _found(change: Change, texts: Any) -> dict[str, str | None]:
+    return {name: _text(text) for name, text in zip(change.reads, texts, strict=True)}
+
+
 def _name(key: str) -> str:
-    return PREFIX + hashlib.sha256(_bytes(key)).hexdigest()
+    return PREFIX + _digest(key)
+
+
+def _field(record: str, name: str) -> str:
+    """Return the key of a field. In a cluster, the part in braces keeps the fields of a record together."""
+    return f"{PREFIX}{{{_digest(record)}}}:{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(_bytes(text)).hexdigest()
 
 
 def _content(value: str) -> str:

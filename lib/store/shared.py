@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import msgspec
 
-from lib.patience import patience
-from lib.store import Store
+from lib.store import Change, Store
+from lib.store.circuit import REST_S, Circuit
+from lib.store.processes import Processes
 from lib.store.seal import Place, Seal, Unsealed
+from lib.store.seen import Seen
 from lib.tasks import start
 
 MAX_COPIES = 4_000
 """So many records of some 2 kB are 8 MB. Beyond it the copy that was not touched for longest goes."""
 RETRY_EVERY_S = 30.0
 """A copy that the store could not take is offered again so often, by requests that need not wait for it."""
-OPERATION_TIMEOUT_S = 2.5
-"""A store answers within milliseconds; each of a request's five or so operations keeps a client waiting."""
-REST_S = 10.0
-"""A store that failed is left alone for so long, then one operation tries it, and no other waits for that."""
 OFFER_EVERY_S = 180.0
 """The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
 MAX_OFFERED = 200
 """So many values, the last used ones, are offered at a time. A person has fewer accounts."""
+OFFER_S = 5.0
+"""The end of a request, and `/health`, wait so long for that."""
+FLUSH_S = 8.0
+"""The end of a process waits so long for it."""
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
-
-T = TypeVar("T")
-log = logging.getLogger("glm_gateway")
-
 
 Rank = Callable[[str], float]
 """Ranks the values of one entry: the higher rank is newer, in any order of the writes."""
@@ -58,6 +55,17 @@ class _Copy(msgspec.Struct, frozen=True):
         return self.rank is not None and self.refused_at is not None
 
 
+class Altered(msgspec.Struct, frozen=True):
+    """The answer to one step on a record. If the store fails, this process is alone, and a step is made."""
+
+    worked: bool
+    is_done: bool
+    found: Mapping[str, str | None] | None
+    """The sealed values. None: the store cannot be read either."""
+    known: Mapping[str, _Copy | None]
+    """The copies at the time of the question."""
+
+
 class SharedState:
     """A store that cannot fail: this process keeps a copy of each entry that it wrote or read.
 
@@ -71,16 +79,18 @@ class SharedState:
         *,
         now: Callable[[], float],
         seal: Seal | None = None,
+        processes: Processes | None = None,
         max_copies: int = MAX_COPIES,
     ) -> None:
+        self.processes = processes or Processes()
         self._store = store
         self._now = now
         self._seal = seal or Unsealed()
         self._max_copies = max_copies
         self._copies: dict[str, _Copy] = {}
         # Apart, since a full store, or a replica, can still be read.
-        self._reads = _Circuit("cannot be read", now)
-        self._writes = _Circuit("takes no writes", now)
+        self._reads = Circuit("cannot be read", now)
+        self._writes = Circuit("takes no writes", now)
         self._probed_at = float("-inf")
         self._probing: asyncio.Task[str | None] | None = None
         self._offered_at: float | None = None
@@ -111,7 +121,10 @@ class SharedState:
             self._probing = start(self.probe())
         probing = self._probing
         done, _ = await asyncio.wait({probing}, timeout=timeout_s)
-        return probing.result() if done else "does not answer"
+        if not done:
+            return "does not answer"
+        await self.offer()
+        return probing.result()
 
     async def recall(
         self, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
@@ -121,12 +134,13 @@ class SharedState:
         With `rank` the newer of copy and store counts. A store that has no value, or an older one, gets
         the copy again, for `ttl_s`.
         """
+        place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
         if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
             assert copy.expires_at is not None
             await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
             return copy.value
-        worked, sealed = await self._reads.attempt(self._store.get, place.name)
+        worked, sealed = await self._reads.attempt(self._get, place)
         latest = self._copies.get(place.name)
         if latest is not copy:  # Written meanwhile, and newer than the value that was read.
             return None if latest is None else latest.value
@@ -147,12 +161,12 @@ class SharedState:
         With `rank` a newer value stays in the store, and becomes the copy. A vital value is offered even to a
         store that rests from a failure.
         """
-        now = self._now()
+        now, place = self._now(), self._seal.without_secret(place)
         unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
         self._remember(place, unsaved)
         if rank is None:
             sealed = self._seal.close(place, value)
-            worked, _ = await self._writes.attempt(self._store.put, place.name, sealed, ttl_s=ttl_s)
+            worked, _ = await self._writes.attempt(self._put, place, sealed, ttl_s=ttl_s)
             newest = value
         else:
             worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
@@ -169,26 +183,21 @@ class SharedState:
         """
         sealed = self._seal.close(place, value)
         for _ in range(OVERTAKEN_TIMES):
-            worked, there = await self._reads.attempt(self._store.get, place.name, is_vital=is_vital)
+            worked, there = await self._reads.attempt(self._get, place, is_vital=is_vital)
             if not worked:
                 break
             other = self._opened(place, there)
             if other is not None and (other == value or rank(other) > rank(value)):
                 return True, other
-            operation, more = (
-                (self._store.add, {}) if there is None else (self._store.put, {"instead_of": there})
-            )
             worked, written = await self._writes.attempt(
-                operation, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital, **more
+                self._put, place, sealed, ttl_s=ttl_s, is_vital=is_vital, when=(there,)
             )
             if not worked or written:
                 return worked, value
         if may_be_old:
             return False, value
         # A store that cannot be read may take it all the same.
-        worked, _ = await self._writes.attempt(
-            self._store.put, place.name, sealed, ttl_s=ttl_s, is_vital=is_vital
-        )
+        worked, _ = await self._writes.attempt(self._put, place, sealed, ttl_s=ttl_s, is_vital=is_vital)
         return worked, value
 
     async def offer(self) -> None:
@@ -202,13 +211,22 @@ class SharedState:
         is_due = not 0 <= self._now() - self._offered_at < OFFER_EVERY_S
         if (is_due or recoveries != self._recoveries) and self.problem is None:
             self._offered_at, self._recoveries = self._now(), recoveries
-            await self._offer_all(is_vital=False)
+            await self._offer_all(is_vital=False, within_s=OFFER_S)
+
+    def doubt(self) -> None:
+        """Offer the ranked values at the next `offer`: the store may have lost them."""
+        self._offered_at = float("-inf")
 
     async def flush(self) -> None:
         """Offer the store once more every value that it may lack, before this process ends."""
-        await self._offer_all(is_vital=True)
+        await self._offer_all(is_vital=True, within_s=FLUSH_S)
 
-    async def _offer_all(self, *, is_vital: bool) -> None:
+    async def _offer_all(self, *, is_vital: bool, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._offer_each(is_vital=is_vital)
+
+    async def _offer_each(self, *, is_vital: bool) -> None:
         ranked = [copy for copy in self._copies.values() if copy.rank is not None]
         others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
         for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
@@ -250,30 +268,140 @@ class SharedState:
         refused_at = None if copy is None else copy.refused_at
         return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
 
+    async def read(self, place: Place) -> Seen:
+        """Ask the store alone. This process keeps no copy."""
+        answered, sealed = await self._reads.attempt(self._get, place)
+        return Seen(answered, self._opened(place, sealed), sealed)
+
+    async def replace(self, place: Place, value: str, *, seen: Seen, ttl_s: float) -> bool | None:
+        """Write if the entry is still as it was seen. Return if it was written; None: the store failed."""
+        sealed, when = self._seal.close(place, value), (seen.sealed,)
+        return (await self._writes.attempt(self._put, place, sealed, ttl_s=ttl_s, when=when))[1]
+
     async def holds(self, place: Place) -> bool:
         """Tell if there is an entry, even under another seal; a failing store holds nothing."""
-        _, sealed = await self._reads.attempt(self._store.get, place.name)
-        return sealed is not None
+        return (await self.read(place)).sealed is not None
 
     async def add(self, place: Place, value: str, *, ttl_s: float) -> bool:
         """Write if there is no entry. With a failing store this process is alone, and there never is one."""
-        worked, added = await self._writes.attempt(
-            self._store.add, place.name, self._seal.close(place, value), ttl_s=ttl_s
-        )
-        return not worked or added is True
-
-    async def prolong(self, place: Place, value: str, *, ttl_s: float) -> bool:
-        """Prolong the entry while it holds this value. With a failing store no other process replaces it."""
         sealed = self._seal.close(place, value)
-        worked, written = await self._writes.attempt(
-            self._store.put, place.name, sealed, ttl_s=ttl_s, instead_of=sealed
-        )
-        return not worked or written is True
+        worked, added = await self._writes.attempt(self._store.add, place.name, sealed, ttl_s=ttl_s)
+        return not worked or added is True
 
     async def remove(self, place: Place, value: str) -> bool:
         """Say whether it is certain that the entry does not hold the value any more."""
-        worked, _ = await self._writes.attempt(self._store.remove, place.name, self._seal.close(place, value))
+        worked, _ = await self._writes.attempt(self._remove, place, self._seal.close(place, value))
         return worked
+
+    async def alter(self, record: str, change: Change) -> Altered:
+        """Make one step on a record. Names and sealed values are the caller's; see `sealed` and `learn`."""
+        known = {name: self._copies.get(name) for name in change.reads}
+        _, outcome = await self._writes.attempt(self._store.alter, record, change)
+        if outcome is not None:
+            self._reads.note_success()
+            return Altered(True, outcome.is_done, outcome.found, known)
+        if change.reads:  # A full store, or a replica, can still be read.
+            _, outcome = await self._reads.attempt(self._store.alter, record, Change(reads=change.reads))
+        return Altered(False, True, None if outcome is None else outcome.found, known)
+
+    def learn(
+        self, altered: Altered, place: Place, *, rank: Rank | None = None, ttl_s: float | None = None
+    ) -> str | None:
+        """Return the value of a field that a step has read, and keep a copy, as `recall` does.
+
+        A copy that the store lacks counts, and the store gets it again after the last word.
+        """
+        place = self._seal.without_secret(place)
+        copy = self._copies.get(place.name)
+        if copy is not altered.known[place.name]:  # Written meanwhile, and newer.
+            return None if copy is None else copy.value
+        lives = copy is not None and not self._is_over(copy)
+        if copy is not None and rank is None and copy.refused_at is not None and lives:
+            return copy.value
+        if altered.found is None:
+            return copy.value if copy is not None and lives else None
+        value = self._opened(place, altered.found[place.name])
+        if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
+            self.doubt()  # The store was emptied, or is older: it gets the value after the last word.
+            return copy.value
+        self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
+        return value
+
+    def sealed(self, place: Place, value: str) -> str:
+        return self._seal.close(place, value)
+
+    def version(self, place: Place) -> str | None:
+        """Return the sealed value that the store has, as far as this process knows."""
+        copy = self._copies.get(place.name)
+        return None if copy is None or copy.refused_at is not None else self._seal.close(place, copy.value)
+
+    def opened(self, altered: Altered, place: Place) -> str | None:
+        """Return the value of a field that a step has read, and keep no copy."""
+        return None if altered.found is None else self._opened(place, altered.found[place.name])
+
+    def hold_back(self, place: Place, value: str, *, ttl_s: float) -> None:
+        """Keep a copy alone for now. A later step writes it: see `held_back` and `note_saved`."""
+        now, place = self._now(), self._seal.without_secret(place)
+        self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now))
+
+    def held_back(self, place: Place) -> dict[str, tuple[str, float]]:
+        """Return what a step must put, if the store has not got this copy."""
+        copy = self._copies.get(place.name)
+        if copy is None or copy.refused_at is None or copy.expires_at is None or self._is_over(copy):
+            return {}
+        return {place.name: (self._seal.close(place, copy.value), copy.expires_at - self._now())}
+
+    def note_saved(self, place: Place, puts: Mapping[str, tuple[str, float]]) -> None:
+        """A step has written this, unless the copy was changed since."""
+        copy = self._copies.get(place.name)
+        if copy is not None and place.name in puts and puts[place.name][0] == self.sealed(place, copy.value):
+            self._copies[place.name] = msgspec.structs.replace(copy, refused_at=None)
+
+    async def save(self, place: Place) -> None:
+        """Write a copy that was held back, by itself."""
+        copy = self._copies.get(place.name)
+        if copy is not None and copy.refused_at is not None and copy.expires_at is not None:
+            await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
+
+    async def keep_along(self, place: Place, value: str, *, ttl_s: float, rank: Rank, change: Change) -> bool:
+        """Keep a vital value in one step with other fields. If that fails, keep it by itself.
+
+        Return True if the whole step was made.
+        """
+        now, place = self._now(), self._seal.without_secret(place)
+        self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s))
+        puts = {place.name: (self._seal.close(place, value), ttl_s)}
+        step = Change(when=change.when, puts=puts, drops=change.drops)
+        _, outcome = await self._writes.attempt(self._store.alter, place.record, step, is_vital=True)
+        if outcome is not None and outcome.is_done:
+            self.note_saved(place, puts)
+            return True
+        await self.keep(place, value, ttl_s=ttl_s, rank=rank, is_vital=True)
+        return False
+
+    async def _get(self, place: Place) -> str | None:
+        if not place.record:
+            return await self._store.get(place.name)
+        return (await self._store.alter(place.record, Change(reads=(place.name,)))).found[place.name]
+
+    async def _put(
+        self, place: Place, sealed: str, *, ttl_s: float, when: tuple[str | None] | None = None
+    ) -> bool:
+        """Write; with `when` only over this value, or if there is none."""
+        if place.record:
+            condition = {} if when is None else {place.name: when}
+            step = Change(when=condition, puts={place.name: (sealed, ttl_s)})
+            return (await self._store.alter(place.record, step)).is_done
+        if when == (None,):
+            return await self._store.add(place.name, sealed, ttl_s=ttl_s)
+        there = None if when is None else when[0]
+        return await self._store.put(place.name, sealed, ttl_s=ttl_s, instead_of=there)
+
+    async def _remove(self, place: Place, sealed: str) -> bool:
+        if not place.record:
+            return await self._store.remove(place.name, sealed)
+        step = Change(when={place.name: (sealed,)}, drops=(place.name,))
+        return (await self._store.alter(place.record, step)).is_done
 
     def _opened(self, place: Place, sealed: str | None) -> str | None:
         return None if sealed is None else self._seal.open(place, sealed)
@@ -289,46 +417,3 @@ class SharedState:
 
     def _is_over(self, copy: _Copy) -> bool:
         return copy.expires_at is not None and copy.expires_at <= self._now()
-
-
-class _Circuit:
-    """One kind of operation: in time or not at all, and not at all for a while after a failure."""
-
-    def __init__(self, what_fails: str, now: Callable[[], float]) -> None:
-        self.problem: str | None = None
-        self.has_worked = False
-        self.recoveries = 0
-        self._what_fails = what_fails
-        self._now = now
-        self._tried_at = 0.0
-
-    async def attempt(
-        self,
-        operation: Callable[..., Awaitable[T]],
-        *args: object,
-        is_vital: bool = False,
-        **options: object,
-    ) -> tuple[bool, T | None]:
-        """Return if it worked, and its result."""
-        if self.problem is not None and not is_vital:
-            if 0 <= self._now() - self._tried_at < REST_S:
-                return False, None
-            self._tried_at = self._now()  # one tries whether it works again; the others do without meanwhile
-        try:
-            async with patience(OPERATION_TIMEOUT_S):
-                result = await operation(*args, **options)
-        except Exception as error:  # noqa: BLE001 - a backend has errors of its own, and no error may spoil an answer
-            self._note_failure(type(error).__name__)
-            return False, None
-        self.has_worked = True
-        if self.problem is not None:
-            self.problem = None
-            self.recoveries += 1
-            log.info("the store works again")
-        return True, result
-
-    def _note_failure(self, name: str) -> None:
-        if self.problem is None:
-            log.warning("the store %s (%s); going on within this process", self._what_fails, name)
-        self.problem = f"{self._what_fails} ({name})"
-        self._tried_at = self._now()

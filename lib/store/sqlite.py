@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lib.patience import patience
-from lib.store import StoreError
+from lib.store import Change, Outcome, StoreError, latest_end
 from lib.store.sqlite_file import DatabaseFile
 
 SCHEMA_VERSION = 1
@@ -37,9 +37,11 @@ PUT = """
 INSERT INTO entries (key, value, expires_at) VALUES (?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
 """
-ADD = PUT + "WHERE entries.expires_at <= ?"
+ADD = PUT + "WHERE entries.expires_at <= ? OR entries.expires_at > ?"
 REPLACE = "UPDATE entries SET value = ?, expires_at = ? WHERE key = ? AND value = ? AND expires_at > ?"
 REMOVE = "DELETE FROM entries WHERE key = ? AND value = ? AND expires_at > ?"
+LOOK = "SELECT value, expires_at FROM entries WHERE key = ? AND expires_at > ?"
+DROP = "DELETE FROM entries WHERE key = ?"
 PURGE = "DELETE FROM entries WHERE expires_at <= ?"
 
 T = TypeVar("T")
@@ -49,8 +51,12 @@ class SqliteError(StoreError):
     """The file cannot be opened, read or written, or not in time."""
 
 
+class SqliteBusy(SqliteError):
+    """Another process holds the lock, or the disk hangs. A later try may work."""
+
+
 class SqliteStore:
-    """Every statement is one transaction; all run on one thread of its own, never on an event loop.
+    """Every operation is one transaction; all run on one thread of its own, never on an event loop.
 
     If another file is at the path, or none, the next operation opens that, or makes one. A file that is no
     database, or a broken one, is set aside.
@@ -87,11 +93,16 @@ class SqliteStore:
 
     async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
         now = self._now()
-        return await self._run(lambda: self._write(ADD, _bytes(key), _bytes(value), now + ttl_s, now))
+        ends = (now + ttl_s, now, latest_end(ttl_s, now))
+        return await self._run(lambda: self._write(ADD, _bytes(key), _bytes(value), *ends))
 
     async def remove(self, key: str, value: str) -> bool:
         now = self._now()
         return await self._run(lambda: self._write(REMOVE, _bytes(key), _bytes(value), now))
+
+    async def alter(self, _record: str, change: Change, /) -> Outcome:
+        now = self._now()
+        return await self._run(lambda: self._alter(change, now))
 
     async def close(self) -> None:
         """Close the database. A second close does nothing; any other operation after it is an error."""
@@ -109,15 +120,16 @@ class SqliteStore:
             async with patience(self.call_timeout_s):
                 return await job
         except TimeoutError:
-            raise SqliteError(f"no answer within {self.call_timeout_s:g} s") from None
+            raise SqliteBusy(f"no answer within {self.call_timeout_s:g} s") from None
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """After an error other than a lock begin anew: the file may have been mended, moved or put back."""
         try:
             return self._mending(work)
         except sqlite3.Error as error:
-            if not _is_busy(error):
-                self._disconnect()
+            if _is_busy(error):
+                raise SqliteBusy(str(error)) from error
+            self._disconnect()
             raise SqliteError(str(error)) from error
         except OSError as error:
             raise SqliteError(f"{type(error).__name__}: {error.strerror}") from error
@@ -136,7 +148,24 @@ class SqliteStore:
 
     def _get(self, key: bytes, now: float) -> str | None:
         row = self._connected().execute(GET, (key, now)).fetchone()
-        return None if row is None else bytes(row[0]).decode("utf-8", "surrogatepass")
+        return None if row is None else _text(row[0])
+
+    def _alter(self, change: Change, now: float) -> Outcome:
+        connection = self._connected()
+        if change.is_read_only and not change.when:
+            return Outcome(True, {name: self._get(_bytes(name), now) for name in change.reads})
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            names = {*change.reads, *change.when}
+            rows = {name: connection.execute(LOOK, (_bytes(name), now)).fetchone() for name in names}
+            found = {name: None if (row := rows[name]) is None else _text(row[0]) for name in change.reads}
+            if not all(_meets(rows[name], name, change, now) for name in change.when):
+                return Outcome(False, found)
+            for name, (value, ttl_s) in change.puts.items():
+                self._write(PUT, _bytes(name), _bytes(value), now + ttl_s)
+            for name in change.drops:
+                self._write(DROP, _bytes(name))
+            return Outcome(True, found)
 
     def _write(self, statement: str, *parameters: bytes | float) -> bool:
         connection = self._connected()
@@ -187,6 +216,17 @@ class SqliteStore:
 def _bytes(text: str) -> bytes:
     """As BLOB: JSON can carry a lone surrogate, TEXT cannot."""
     return text.encode("utf-8", "surrogatepass")
+
+
+def _text(content: bytes) -> str:
+    return bytes(content).decode("utf-8", "surrogatepass")
+
+
+def _meets(row: tuple[bytes, float] | None, name: str, change: Change, now: float) -> bool:
+    allowed = change.when[name]
+    if row is None or row[1] > change.end_of_doubt(name, now):
+        return None in allowed
+    return _text(row[0]) in allowed
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

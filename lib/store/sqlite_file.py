@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -14,6 +13,8 @@ HEADER = b"SQLite format 3\0"
 """Every database begins with these bytes (sqlite.org/fileformat2.html, 1.3)."""
 COMPANIONS = ("-wal", "-shm", "-journal")
 """sqlite would read these files of one database as those of the next one at the same path, and break it."""
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+"""Windows would read text."""
 
 log = logging.getLogger("glm_gateway")
 
@@ -29,8 +30,9 @@ class DatabaseFile:
         self._path = path
         self._descriptor = _open(path)
         # It holds refresh tokens. sqlite gives its companions the same mode.
-        with suppress(OSError):  # A mounted volume may not know modes.
-            os.fchmod(self._descriptor, 0o600)
+        if hasattr(os, "fchmod"):  # Windows before Python 3.13 has none: the folder's own rights count there.
+            with suppress(OSError):  # A mounted volume may not know modes.
+                os.fchmod(self._descriptor, 0o600)
         self._log: os.stat_result | None = None
 
     def is_at_its_path(self) -> bool:
@@ -42,7 +44,8 @@ class DatabaseFile:
         # A new file is empty. One with companions was emptied: sqlite makes them after the header. So look
         # for them first: another process may make both between the two looks.
         is_new = not _companion(self._path, "-shm").exists()
-        header = os.pread(self._descriptor, len(HEADER), 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)  # Windows has no pread.
+        header = os.read(self._descriptor, len(HEADER))
         return header == HEADER or (is_new and not header)
 
     def note_companions(self) -> None:
@@ -73,8 +76,8 @@ def _open(path: Path) -> int:
         with _locked(path.parent):
             if not path.exists():
                 _set_aside(path, COMPANIONS)  # The owner deleted or moved the file alone.
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            return os.open(path, _FLAGS, 0o600)
+    return os.open(path, _FLAGS, 0o600)
 
 
 def _companion(path: Path, suffix: str) -> Path:
@@ -99,7 +102,15 @@ def _set_aside(path: Path, suffixes: tuple[str, ...]) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Exclude other processes: a slow one would set aside the new file that a fast one has made."""
+    """Exclude other processes: a slow one would set aside the new file that a fast one has made.
+
+    Windows has no such locks, and several processes do not serve there (hosts/box/server.py).
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # A mounted volume may not know locks.

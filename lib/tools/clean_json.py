@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from string import hexdigits
 
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _SPACE = re.compile(r"[ \t\r\n]+")
@@ -25,6 +26,7 @@ class _At(Enum):
     AFTER_VALUE = "a comma or the end of the container"
     STRING = "within a string"
     ESCAPE = "behind a backslash"
+    HEX = "behind a backslash, a u, and at most three digits"
     WORD = "within a number or a word"
     DONE = "behind the value"
     BROKEN = "behind something that only a second look can mend"
@@ -74,6 +76,8 @@ class CleanJson:
                 return self._in_string(text, place, out)
             case _At.ESCAPE:
                 return self._in_escape(text, place, out)
+            case _At.HEX:
+                return self._in_hex(text, place, out)
             case _At.WORD:
                 return self._in_token(text, place, out)
         if space := _SPACE.match(text, place):
@@ -151,10 +155,24 @@ class CleanJson:
 
     def _in_escape(self, text: str, place: int, out: list[str]) -> int:
         here = text[place]
+        if here == "u":
+            self._token, self._at = "", _At.HEX
+            return place + 1
         # A backslash that begins no escape was meant as one: it is kept.
-        out.append(f"\\{here}" if here in '"\\/bfnrtu' else f"\\\\{here}" if here >= " " else "\\\\")
+        out.append(f"\\{here}" if here in '"\\/bfnrt' else f"\\\\{here}" if here >= " " else "\\\\")
         self._at = _At.STRING
         return place + 1 if here >= " " else place
+
+    def _in_hex(self, text: str, place: int, out: list[str]) -> int:
+        """Hold the digits of `\\u4f60` until all are there: behind `C:\\users` there are none."""
+        here = text[place]
+        is_digit = here in hexdigits
+        self._token += here if is_digit else ""
+        if is_digit and len(self._token) < 4:
+            return place + 1
+        out.append(f"\\u{self._token}" if is_digit else f"\\\\u{self._token}")
+        self._token, self._at = "", _At.STRING
+        return place + is_digit
 
     def _in_token(self, text: str, place: int, out: list[str]) -> int:
         first = self._token or text[place]

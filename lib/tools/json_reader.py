@@ -199,7 +199,10 @@ class JsonReader:
         out.append(Failed(self._failure(problem)) if problem else event)
 
     def _problem(self, text: str, out: list[ReplyEvent]) -> str | None:
-        value = json.loads(text)
+        try:
+            value = json.loads(text)
+        except RecursionError:
+            return "it is nested too deeply"
         problem = problem_of(value, self._schema)
         if problem and problem_of(fit(value, self._schema, self._schema), self._schema) is None:
             out.append(Notice("json_untyped"))  # `"5"` for 5: the client gets it as the model wrote it

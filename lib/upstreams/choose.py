@@ -89,6 +89,13 @@ def open_services(loop: asyncio.AbstractEventLoop) -> list[ProcessServices]:
     return list(_services.get(loop, {}).values())
 
 
+async def try_store(settings: Settings) -> str | None:
+    """Return a note if the store fails and may work later. Raise ConfigurationError if it cannot work."""
+    from lib.upstreams.chatglm import store_trial
+
+    return await store_trial.try_store(settings.store)
+
+
 async def close_services() -> None:
     """Close everything that the running loop has opened, at the end of a server."""
     for services in _services.pop(asyncio.get_running_loop(), {}).values():

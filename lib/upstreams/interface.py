@@ -18,7 +18,15 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest, VideoState
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import Trace
-from lib.upstreams.condition import AccountHealth, ClockHealth, StoreHealth, TokenStatus
+from lib.upstreams.condition import (
+    AccountHealth,
+    AddedAccounts,
+    ClockHealth,
+    OwnAccount,
+    OwnAccounts,
+    StoreHealth,
+    TokenStatus,
+)
 
 Batch = Sequence[ReplyEvent]
 """The events of one read of the upstream's stream."""
@@ -146,6 +154,26 @@ class AccountDesk(Protocol):
 
     async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
         """Check each token, one after the other. No token is used up."""
+        ...
+
+    async def check_own(self, caller: Caller) -> list[TokenStatus]:
+        """Check each account of the caller; of the owner also those that were added at run time."""
+        ...
+
+    async def listed(self) -> OwnAccounts:
+        """Return the owner's accounts as the store has them. No upstream is asked."""
+        ...
+
+    async def add(self, refresh_token: str) -> tuple[OwnAccount, bool]:
+        """Add an account if the upstream takes its token. Return also if an earlier token was replaced."""
+        ...
+
+    async def remove(self, label: str) -> None:
+        """Remove an account that was added at run time."""
+        ...
+
+    async def added(self, within_s: float) -> AddedAccounts:
+        """Tell about the accounts that were added at run time, as far as the store answers in time."""
         ...
 
     async def prove(self, caller: Caller) -> None:

@@ -20,12 +20,10 @@ from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
 from lib.web.overload import LOAD, Admission
+from lib.web.paths import MeantPaths, shown, words_about
 from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-MAX_SHOWN_CHARS = 200
-"""An error shows so much of an unknown path or method."""
 
 
 def create_app(
@@ -63,9 +61,11 @@ def create_app(
         load=LOAD,
         open_paths=frozenset(path for own in open_paths for path in (own, f"/api{own}")),
     )
+    all_routes = [_to_the_end(route) for route in (*routes, *map(_below_api, routes))]
     app = Starlette(
-        routes=[_to_the_end(route) for route in (*routes, *map(_below_api, routes))],
+        routes=all_routes,
         middleware=[
+            Middleware(MeantPaths, routes=all_routes),
             Middleware(Edge, error_body=error_body, form_of=form_of),
             # Any page may call with its user's own key. We read no cookie, so no credentials are allowed.
             Middleware(
@@ -121,10 +121,5 @@ def _allowed(request: Request) -> str:
 
 def _as_ours(request: Request, error: HTTPException, headers: Mapping[str, str]) -> GatewayError:
     if error.status_code == 405:
-        return MethodNotAllowed(f"This path does not take {_shown(request.method)}. Use {headers['Allow']}.")
-    # Starlette cannot make request.url from every Host that a stranger may send.
-    return NotFound(f"Nothing is at {_shown(request.scope['path'])!r}. Check the path of your base URL.")
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
+        return MethodNotAllowed(f"This path does not take {shown(request.method)}. Use {headers['Allow']}.")
+    return NotFound(words_about(request))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
-from functools import lru_cache
 
 from starlette.requests import Request
 
 from lib.chat.caller import MAX_TOKEN_CHARS, Caller
 from lib.errors import AuthenticationFailed
-from lib.settings import HASHED_KEY, Settings
+from lib.jwt import claims_of
+from lib.settings import Settings, key_digest, key_digests
 from lib.web.guessing import WrongCredential
 
 MAX_TOKENS = 16
@@ -38,6 +37,12 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     tokens = split_tokens(credential)
     if settings.allow_passthrough and tokens and all(map(_has_form, tokens)):
         return Caller(tokens, is_owner=False)
+    if tokens and not settings.allow_passthrough and all(map(claims_of, tokens)):
+        raise WrongCredential(
+            "This is a refresh token, and pass-through is off here. Send a key of API_KEYS. The owner may "
+            "set ALLOW_PASSTHROUGH=true.",
+            credential,
+        )
     expected = "a key of API_KEYS"
     if settings.allow_passthrough:
         expected += ", and not one or more refresh tokens with commas between them"
@@ -80,17 +85,7 @@ def credential_of(request: Request) -> str:
 
 def is_api_key(credential: str, settings: Settings) -> bool:
     """Compare the credential with every key. The time is the same for every credential."""
-    given = _digest(credential)
-    matches = [hmac.compare_digest(given, digest) for digest in _digests(settings.api_keys)]
+    # All digests have one length, so the comparison does not reveal a key's length.
+    given = key_digest(credential)
+    matches = [hmac.compare_digest(given, digest) for digest in key_digests(settings.api_keys)]
     return any(matches)
-
-
-@lru_cache(maxsize=8)
-def _digests(api_keys: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Return a digest for each key. All have one length, so the comparison does not reveal a key's length."""
-    hashed = ((key, HASHED_KEY.fullmatch(key)) for key in api_keys)
-    return tuple(bytes.fromhex(match[1]) if match else _digest(key) for key, match in hashed)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from lib.chat.answer import Answer
 from lib.chat.events import Started
+from lib.chat.names import read_name
 from lib.chat.size import require_room
 from lib.dialects.interface import (
     Address,
@@ -106,6 +107,8 @@ async def answer_chat(
     dialect: Dialect[AskedT], asked: AskedT, call: Call, *, answer_id: Callable[[Started], str] = own_id
 ) -> Response:
     settings = call.settings
+    if misspelt := read_name(asked.chat.model).misspelt:
+        call.trace.notices["misspelt_suffix"] += len(misspelt)
     how = Rendering(
         created=_unix_time(),
         model=asked.chat.model or settings.default_model,
@@ -121,7 +124,7 @@ async def answer_chat(
             form: StreamForm = getattr(asked, "stream_form", StreamForm(EVENTS_TYPE, dialect.HEARTBEAT))
             return EventStreamResponse(
                 render_stream(reply, dialect.renderer(asked, how)),
-                reply_headers(reply.started),
+                reply_headers(reply.started, asked.chat.model),
                 resources=resources.pop_all(),
                 heartbeat_s=settings.heartbeat_s,
                 heartbeat=form.heartbeat,
@@ -129,7 +132,9 @@ async def answer_chat(
             )
         answer = Answer([event async for batch in reply for event in batch])
         content = dialect.render(asked, answer, how)
-        return OwningResponse(content, reply_headers(reply.started), resources=resources.pop_all())
+        return OwningResponse(
+            content, reply_headers(reply.started, asked.chat.model), resources=resources.pop_all()
+        )
 
 
 def _unix_time() -> int:

@@ -19,7 +19,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.errors import ConfigurationError, GatewayError, ShuttingDown
-from lib.settings import current
+from lib.settings import LogFormat, current
 from lib.tasks import start
 from lib.trace import traced
 from lib.web.ending import told_as_error, under_way
@@ -34,6 +34,7 @@ EXPOSED_HEADERS = (
     "x-glm-model",
     "x-glm-account",
     "x-glm-usage",
+    "x-glm-notice",
     "server-timing",
     "retry-after",
     "openai-poll-after-ms",
@@ -41,6 +42,8 @@ EXPOSED_HEADERS = (
 )
 MAX_METHOD_CHARS, MAX_PATH_CHARS = 16, 80
 """The log cuts longer methods and paths: a stranger chooses them. It has a path only if no route matches."""
+QUIET_ROUTES = ("/ping", "/health")
+"""Monitors ask these all the time. Their successes are logged at DEBUG only."""
 MILLISECONDS = ("wait", "token", "files", "first")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -107,7 +110,7 @@ class _Exchange:
         assert task is not None
         self._task = task
         try:
-            configure_logging(_log_level())
+            configure_logging(*_log_choice())
             with told_as_error(), under_way(lambda: self._sent.is_complete):
                 await app(self._scope, self._read, self._write)
         except asyncio.CancelledError:
@@ -181,7 +184,10 @@ class _Exchange:
 
     def _log(self) -> None:
         outcome = self._trace.failure.status or self._sent.status
-        log.log(logging.WARNING if outcome >= 500 else logging.INFO, "request", extra=self._line())
+        line = self._line()
+        is_check = line.get("route") in QUIET_ROUTES and outcome < 400
+        level = logging.WARNING if outcome >= 500 else logging.DEBUG if is_check else logging.INFO
+        log.log(level, "request", extra=line)
 
     def _line(self) -> dict[str, Any]:
         """Describe the request and its result. docs/observability.md lists the fields."""
@@ -222,12 +228,13 @@ def _place(scope: Scope) -> dict[str, str]:
     return {"path": scope["path"][:MAX_PATH_CHARS]}
 
 
-def _log_level() -> str:
-    """Return the configured level. Wrong settings are no error here, because /ping must work without them."""
+def _log_choice() -> tuple[str, LogFormat]:
+    """Return the level and the format. Wrong settings are no error here, because /ping must work without."""
     try:
-        return current().log_level
+        settings = current()
     except ConfigurationError:
-        return "INFO"
+        return "INFO", "auto"
+    return settings.log_level, settings.log_format
 
 
 def _request_id(scope: Scope) -> str:

@@ -28,6 +28,12 @@ def cut_short() -> None:
             task.cancel()
 
 
+def unanswered() -> int:
+    """Count the requests of the running loop that have no whole answer yet."""
+    loop = asyncio.get_running_loop()
+    return sum(task.get_loop() is loop and not is_answered() for task, is_answered in _under_way.items())
+
+
 @contextmanager
 def under_way(is_answered: Callable[[], bool]) -> Iterator[None]:
     """Let `cut_short` cancel this task inside the block, until it is answered. Then it only cleans up."""

@@ -1,4 +1,4 @@
-"""Log JSON lines to stderr, without tokens and prompts. docs/observability.md lists the fields."""
+"""Log to stderr, as JSON or as lines for people, without tokens and prompts (docs/observability.md)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
+from lib.settings import LogFormat
 from lib.trace import current_trace
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -43,6 +44,40 @@ class JsonFormatter(logging.Formatter):
         return _one_line(line)
 
 
+class TextFormatter(logging.Formatter):
+    """A record as one line for a person at a terminal: the local time, the message, and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            fields["traceback"] = _frames(record)
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        words = _words_of_request(fields) if record.getMessage() == "request" else _plain(record.getMessage())
+        rest = "".join(
+            f" {name}={_plain(value)}" for name, value in fields.items() if value not in (None, {}, "")
+        )
+        return f"{time} {level}{words}{rest}"
+
+
+def _words_of_request(fields: dict[str, Any]) -> str:
+    """Take the fields of every request out, in the order in which a person reads them."""
+    place = fields.pop("route", None) or fields.pop("path", "")
+    for name in ("stream", "bytes", "request_id"):
+        fields.pop(name, None)
+    if not fields.get("client_left"):
+        fields.pop("client_left", None)
+    method, status, seconds = (fields.pop(name, "") for name in ("method", "status", "seconds"))
+    return f"{_plain(method)} {_plain(place)} {status} in {seconds} s"
+
+
+def _plain(value: object) -> str:
+    """Write a value so that it can neither end the line nor command the terminal."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    return shown.translate(_ESCAPES)
+
+
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
@@ -68,18 +103,29 @@ def _frames(record: logging.LogRecord) -> list[str]:
     return places
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """The handler that we add; the format of a later configuration replaces its own."""
+
+
 @lru_cache(maxsize=1)
-def configure_logging(level: str) -> None:
-    """Set our logger up, once for each level. Hosts set the root logger to INFO, and httpx then logs URLs."""
+def configure_logging(level: str, log_format: LogFormat = "auto") -> None:
+    """Set our logger up, once for each choice. Hosts set the root logger to INFO: httpx would log URLs."""
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # asyncio warns of writes to a client that has just left. That is normal.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     logging.getLogger("glm_gateway").setLevel(level)
+    formatter = formatter_for(log_format, is_terminal=sys.stderr.isatty())
     for name in ("glm_gateway", "uvicorn.error"):  # A tool that reads our log reads the server's errors, too.
         log = logging.getLogger(name)
-        if not any(isinstance(handler.formatter, JsonFormatter) for handler in log.handlers):
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(JsonFormatter())
-            log.addHandler(handler)
+        ours = [handler for handler in log.handlers if isinstance(handler, _Handler)]
+        if not ours:
+            ours = [_Handler(sys.stderr)]
+            log.addHandler(ours[0])
+        ours[0].setFormatter(formatter)
     logging.getLogger("glm_gateway").propagate = False
+
+
+def formatter_for(log_format: LogFormat, *, is_terminal: bool) -> logging.Formatter:
+    is_text = log_format == "text" or (log_format == "auto" and is_terminal)
+    return TextFormatter() if is_text else JsonFormatter()

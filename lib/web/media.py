@@ -96,8 +96,8 @@ def _encoded(file: IO[bytes]) -> Iterator[bytes]:
 def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
     """Forbid the SDKs to repeat a request that may already have a cost.
 
-    OpenAI's SDKs repeat a request after a 5xx, unless the answer says `x-should-retry: false`. They may
-    repeat it if no account was available, because the upstream has not begun.
+    OpenAI's SDKs repeat a request after a 409 or a 5xx, unless the answer says `x-should-retry: false`.
+    They may repeat it if no account was available, because the upstream has not begun.
     """
 
     @functools.wraps(endpoint)
@@ -109,7 +109,8 @@ def asked_once(endpoint: Endpoint, error_body: ErrorBody) -> Endpoint:
             if isinstance(error, WrongCredential | AccountRefused):
                 raise  # The app delays this answer.
             response = error_response(error, error_body)
-            if error.status >= 500 and not isinstance(error, NoAccountAvailable | Overloaded):
+            repeats_it = error.status == 409 or error.status >= 500
+            if repeats_it and not isinstance(error, NoAccountAvailable | Overloaded):
                 response.headers["x-should-retry"] = "false"
             return response
 

@@ -1,4 +1,4 @@
-"""The application of POST /token/check. It checks if refresh tokens still work."""
+"""The application of /token/check and /tokens: it checks refresh tokens, and keeps the owner's accounts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from lib.dialects.openai_errors import error_body
 from lib.dialects.token_check import parse_token, render_checks
+from lib.dialects.tokens import parse_new_token, render_tokens
 from lib.errors import AuthenticationFailed, InvalidRequest
 from lib.web.app import create_app
 from lib.web.body import read_body
@@ -16,21 +17,52 @@ from lib.web.call import call_of
 from lib.web.caller import credential_of, split_tokens
 
 MAX_BODY_BYTES = 64 * 1024
+NO_STORE = {"cache-control": "no-store"}
 
 
 def token_app() -> Starlette:
-    return create_app(Route("/token/check", post_check, methods=["POST"]), error_body=error_body)
+    return create_app(
+        Route("/token/check", post_check, methods=["POST"]),
+        Route("/tokens", get_tokens),
+        Route("/tokens", post_token, methods=["POST"]),
+        Route("/tokens/{label}", delete_token, methods=["DELETE"]),
+        error_body=error_body,
+    )
 
 
 async def post_check(request: Request) -> Response:
     """Check the tokens of `{"token"}`, or the caller's own."""
     if credential_of(request):
         call_of(request)  # A wrong credential is refused before its body is read.
-    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES))
+    token = parse_token(await read_body(request, limit=MAX_BODY_BYTES, setting=""))
     call = call_of(request, brought=token)
-    checked = _tokens_in(token) if token else call.caller.refresh_tokens
-    checks = await call.services.accounts.check(checked)
+    desk = call.services.accounts
+    checks = await (desk.check(_tokens_in(token)) if token else desk.check_own(call.caller))
     return Response(render_checks(checks), media_type="application/json")
+
+
+async def get_tokens(request: Request) -> Response:
+    """List the owner's accounts."""
+    call = call_of(request, owner_only=True)
+    return _answer(await call.services.accounts.listed())
+
+
+async def post_token(request: Request) -> Response:
+    """Add an account: 201. If the token replaces an earlier one that was added: 200."""
+    call = call_of(request, owner_only=True)
+    token = parse_new_token(await read_body(request, limit=MAX_BODY_BYTES))
+    account, replaced = await call.services.accounts.add(token)
+    return _answer(account, 200 if replaced else 201)
+
+
+async def delete_token(request: Request) -> Response:
+    call = call_of(request, owner_only=True)
+    await call.services.accounts.remove(request.path_params["label"])
+    return Response(status_code=204, headers=NO_STORE)
+
+
+def _answer(content: object, status: int = 200) -> Response:
+    return Response(render_tokens(content), status, NO_STORE, media_type="application/json")
 
 
 def _tokens_in(body: str) -> tuple[str, ...]:

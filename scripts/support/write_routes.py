@@ -36,7 +36,8 @@ def vercel_json(text: str) -> str:
 
 
 def rewrites() -> list[dict[str, str]]:
-    """Make one line for each path and everything below it, the longest paths first; the index takes the rest.
+    """Make one line for each path and everything below it, the longest paths first; then one more for each
+    path below anything else, as a wrong base URL makes it; the index takes the rest.
 
     Each is written out, because "/(.*)" to "/api/$1" would leave it to the host what becomes of a path that
     is no file (a model's name, an id). The groups have no name, because Vercel adds the match of a named one
@@ -47,7 +48,19 @@ def rewrites() -> list[dict[str, str]]:
         (path for path in files if path not in {"", "/api"}), key=lambda name: (-name.count("/"), name)
     )
     lines = [{"source": f"{name}/(.*)?", "destination": _destination(files[name])} for name in names]
-    return [*lines, {"source": "/(.*)", "destination": _destination(files[""])}]
+    return [*lines, *_odd_rewrites(), {"source": "/(.*)", "destination": _destination(files[""])}]
+
+
+def _odd_rewrites() -> list[dict[str, str]]:
+    """The function gets the odd path and answers as meant (lib/web/paths.py), or with a 404 of its own."""
+    files = {
+        _above(path.removeprefix("/v1") if path.startswith("/v1/") else path): endpoint.file
+        for endpoint in ENDPOINTS
+        for path in endpoint.paths
+        if path.startswith(("/v1/", "/v1beta/"))
+    }
+    names = sorted(files, key=lambda name: (-name.count("/"), name))
+    return [{"source": f"/(.*)?{name}/(.*)?", "destination": _destination(files[name])} for name in names]
 
 
 def _above(path: str) -> str:
@@ -63,7 +76,7 @@ def aws_events() -> str:
 
 
 def _events(endpoint: Endpoint) -> Iterator[str]:
-    for path in endpoint.all_paths:
+    for path in (*endpoint.all_paths, *endpoint.bare_paths):
         place = path if path == "/" else path.removeprefix("/").replace("*", "{proxy+}")
         quoted = f"'{place}'" if "{" in place else place
         yield f"  - http: {{ method: any, path: {quoted}{_STREAM if endpoint.streams else ''} }}"

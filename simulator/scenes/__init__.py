@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import agents as agents
 from . import broken as broken
+from . import examples as examples
 from . import files as files
 from . import friendly as friendly
 from . import history as history

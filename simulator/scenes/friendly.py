@@ -51,7 +51,7 @@ def _friendly_english(cue: Cue, said: str) -> str:
         "A few things you can try:\n\n"
         "1. ask with `stream: true` and watch the words arrive;\n"
         "2. pass the answer's id as `conversation_id` and ask what you said first;\n"
-        "3. write `[scene:web_search]` in your message to see sources.\n\n"
+        "3. write `[scene:weather]` in your message to see sources.\n\n"
         f"Served as `{_model_name(cue)}`. Have fun!"
     )
 
@@ -71,7 +71,7 @@ def _friendly_chinese(cue: Cue, said: str) -> str:
         "可以试试：\n\n"
         "1. 加上 `stream: true`，看文字逐字到达；\n"
         "2. 把回答的 id 作为 `conversation_id` 传回来，问我你第一句说了什么；\n"
-        "3. 在消息里写 `[scene:web_search]`，看看引用来源。\n\n"
+        "3. 在消息里写 `[scene:weather]`，看看引用来源。\n\n"
         f"本次由 `{_model_name(cue)}` 提供服务，祝你玩得开心！"
     )
 

@@ -27,17 +27,18 @@ SEARCH_RESULTS = [
         ]
     )
 ]
-_QUERY = json.dumps({"search_query": [{"q": "深圳 今天 天气", "recency": 1}]}, ensure_ascii=False)
+_QUERY = "深圳 今天 天气"
 
 
 def _tool_call(name: str, arguments: str = "{}") -> Json:
     return {"type": "tool_calls", "tool_calls": {"id": f"tool-{name}", "name": name, "arguments": arguments}}
 
 
-def _search(script: Script) -> Iterator[Step]:
-    call = _tool_call("search", _QUERY)
+def search(script: Script, query: str, results: list[Json]) -> Iterator[Step]:
+    asked = json.dumps({"search_query": [{"q": query, "recency": 1}]}, ensure_ascii=False)
+    call = _tool_call("search", asked)
     yield script.event(script.part("call", call, meta_data={"show_type": "mc_tool_call2"}))
-    extra = {"tool_call_name": "search", "search_duration": 6.7, "search_results": SEARCH_RESULTS}
+    extra = {"tool_call_name": "search", "search_duration": 6.7, "search_results": results}
     yield script.finish_part(
         "result",
         call | {"type": "tool_result"},
@@ -62,7 +63,7 @@ def web_search(cue: Cue) -> Iterator[Step]:
     script = Script(cue)
     yield script.opening()
     yield from script.write("think", "拆解用户请求：今天深圳天气")
-    yield from _search(script)
+    yield from search(script, _QUERY, SEARCH_RESULTS)
     yield from script.write("think", "四个来源，足够了。")
     yield script.event(script.part("done", _tool_call("finish")))
     yield from script.write("text", "".join(pieces), pieces=pieces)

@@ -239,7 +239,7 @@ def test_a_count_may_be_refused(client: Client) -> None:
 # Errors
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/", "/v1/messages/batches", "/api/v1/messages/count_token"])
+@pytest.mark.parametrize("path", ["/v1/messages/x", "/v1/messages/batches", "/api/v1/messages/count_token"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_wrong_path_below_it_is_refused_in_its_form(client: Client, method: str, path: str) -> None:
     assert refused(client.request(method, path)) == (404, "not_found_error", "not_found")

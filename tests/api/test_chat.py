@@ -73,6 +73,8 @@ CASES: dict[str, Case] = {
     "no_content_type": Case("The body is a good stream."),
     "wrong_content_type": Case("The body is a good stream."),
     "web_search": Case(SEARCH_TEXT, reasoning="拆解用户请求：今天深圳天气\n四个来源，足够了。"),
+    "weather": Case("Shenzhen is sunny today[1], with 26 to 33 °C. A heat warning holds until evening[2]."),
+    "describe": Case("I see no file."),
     "web_search_old": Case("Old style[1] and[2] 也."),
     "plain_brackets": Case(
         "【注意】this 【is not】 a 【citation†】 nor is【】 or turn0search or 【 open "

@@ -62,7 +62,7 @@ def test_a_wrong_method_is_refused_with_those_that_are_right(client: Client, met
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/v1", "/v1/models/", "/v1/chat", "/api/v1/nothing", "/v1/modelsx"]
+    "path", ["/nothing", "/v1", "/v1/chat", "/api/v1/nothing", "/v1/modelsx", "/proxy/v1/models"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
 def test_an_unknown_path_is_not_found(client: Client, method: str, path: str) -> None:
@@ -70,6 +70,33 @@ def test_an_unknown_path_is_not_found(client: Client, method: str, path: str) ->
     assert response.status_code == 404
     if method != "HEAD":
         assert error_of(response)["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/chat/completions",
+        "/v1/v1/chat/completions",
+        "//v1//chat/completions/",
+        "/v1/chat/completions/v1/chat/completions",
+        "/v1/chat/completions/chat/completions",
+        "/api/v1/v1/chat/completions",
+        "/v1/messages/v1/chat/completions",
+    ],
+)
+def test_a_wrong_base_url_is_understood(client: Client, gateway: LiveGateway, path: str) -> None:
+    with logged() as lines:
+        assert client.post(path, chat_body()).status_code == 200
+        wait_until(gateway.is_idle)
+    assert lines[0]["route"] == CHAT
+    assert client.get(path).headers["allow"] == "POST"
+
+
+def test_an_unknown_path_is_answered_with_the_base_url(client: Client) -> None:
+    said = error_of(client.get("/v2/models"))["message"]
+    assert f"{client.url}/v1 for OpenAI's clients" in said
+    said = error_of(client.post("/v1/files", {}))["message"]
+    assert "Send a file inside the message" in said
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/ping", "/health", "/"])

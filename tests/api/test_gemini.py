@@ -276,7 +276,7 @@ def test_a_count_is_the_answers_usage(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1beta", "/v1beta/", "/v1beta/nothing", "/api/v1beta/model", "/v1beta/models/"]
+    "path", ["/v1beta", "/v1beta/", "/v1beta/nothing", "/api/v1beta/model", "/v1beta/files"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_wrong_path_below_it_is_refused_in_its_form(client: Client, method: str, path: str) -> None:

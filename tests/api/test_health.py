@@ -1,4 +1,4 @@
-"""GET /health over a live server: who may see what, and scripts/check-deployment, which looks at it all."""
+"""GET /health over a live server: who may see what, and scripts/doctor, which looks at it all."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from lib.upstreams.choose import close_services
+from lib.version import VERSION
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import KEY, Client, error_of
 from tests.support.live import LiveGateway
 from tests.support.wire import RawClient, head
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check-deployment"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "support" / "doctor.py"
 OWNERS = ("/health?deep=1", "/health?deep=true&fresh=1", "/health?stream=1", "/api/health?deep=1")
 
 
@@ -59,7 +60,16 @@ def test_anybody_may_look_and_the_upstream_is_left_alone(
     response = client.request("GET", path, headers={"authorization": ""})
     assert response.status_code == 200
     assert set(response.json()) == {
-        *("status", "accounts", "api_keys", "passthrough", "store", "store_works", "default_model"),
+        *(
+            "status",
+            "version",
+            "accounts",
+            "api_keys",
+            "passthrough",
+            "store",
+            "store_works",
+            "default_model",
+        ),
         *("web_search_by_default", "max_duration_s", "notes"),
     }
     assert response.headers["cache-control"] == "no-store"
@@ -124,7 +134,7 @@ def test_where_an_answer_is_sent_in_one_piece_the_look_says_so(
     assert "--chat" in report["streaming"]
 
 
-# scripts/check-deployment
+# scripts/doctor
 
 
 def check(url: str, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
@@ -146,7 +156,7 @@ def test_a_gateway_in_order_passes(
     assert (done.returncode, done.stderr) == (0, "")
     for words in (
         "/ping: pong",
-        "/health: ok",
+        f"/health: version {VERSION}, store sqlite",
         f"account {account.label}: alive, free",
         "store sqlite: works",
     ):
@@ -159,9 +169,9 @@ def test_a_gateway_in_order_passes(
 def test_a_gateway_without_a_key_is_checked_as_far_as_anybody_may(client: Client) -> None:
     done = check(client.url, key="")
     assert done.returncode == 1, "memory:// is worth a note"
-    assert "      - STORE_URL is memory://" in done.stdout
+    assert "WRONG settings: STORE_URL is memory://" in done.stdout
     assert "no key" in done.stdout
-    assert done.stdout.count("ok  ") + done.stdout.count("WRONG") == 2
+    assert (done.stdout.count("ok  "), done.stdout.count("WRONG")) == (2, 1)
 
 
 def test_what_is_wrong_is_told(
@@ -173,8 +183,15 @@ def test_what_is_wrong_is_told(
     done = check(client.url, KEY, key="another")
     assert done.returncode == 1
     assert f"WRONG account {blocked.label}: blocked, cooling until " in done.stdout
-    assert "WRONG account 2: unusable\n" in done.stdout
+    assert "WRONG account 2: unusable\n      to mend it: copy the cookie chatglm_refresh_token" in done.stdout
     assert "WRONG clock: " in done.stdout
+    lines = done.stdout.splitlines()
+    assert len(set(lines)) == len(lines)
+    cured = [
+        lines[at + 1] for at, line in enumerate(lines) if line.startswith("WRONG") and "settings" not in line
+    ]
+    assert all(line.startswith("      to mend it: ") for line in cured), done.stdout
+    assert "Entry 2 of" not in done.stdout, "the account's line tells it"
 
 
 def test_a_wrong_key_is_told_in_the_gateways_words(client: Client) -> None:

@@ -167,7 +167,7 @@ def test_warnings_carry_the_id_of_their_request(
         ("/v1/videos/generations/secret", "/v1/videos/generations/{video_id}"),
         ("/api", "/"),
         ("/", "/"),
-        ("/ping?key=secret", "/ping"),
+        ("/robots.txt?key=secret", "/robots.txt"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
@@ -249,3 +249,29 @@ def test_a_video_tells_its_total(client: Client, account: SimulatedAccount, gate
     wait_until(gateway.is_idle)
     line = line_of(gateway, lambda: client.get(f"/v1/videos/{answer.json()['id']}"))
     assert line["account"] == account.label
+
+
+def test_a_misspelt_suffix_is_served_and_said(
+    client: Client, gateway: LiveGateway, upstream: Upstream
+) -> None:
+    with logged() as lines:
+        response = client.chat(model="glm-5.3-serach")
+        assert response.status_code == 200
+        assert response.headers["x-glm-notice"] == "'serach' was read as 'search'"
+        assert "x-glm-notice" not in client.chat(model="glm-5.3-search").headers
+        assert client.stream(model="glm-5.3-serach").headers["x-glm-notice"]
+        wait_until(gateway.is_idle)
+    assert [line.get("notices", {}).get("misspelt_suffix") for line in lines] == [1, None, 1]
+    assert upstream.chats()[0] == upstream.chats()[1] | {
+        "conversation_id": upstream.chats()[0]["conversation_id"]
+    }
+
+
+def test_monitors_leave_no_lines_unless_they_fail(client: Client, gateway: LiveGateway) -> None:
+    with logged() as lines:
+        for path in ("/ping", "/health", "/api/ping"):
+            assert client.get(path).status_code == 200
+        assert client.request("POST", "/ping").status_code == 405
+        assert client.get("/health?deep=1", headers={"authorization": "Bearer wrong"}).status_code == 401
+        wait_until(gateway.is_idle)
+    assert [(line["route"], line["status"]) for line in lines] == [("/ping", 405), ("/health", 401)]

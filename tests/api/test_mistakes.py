@@ -372,3 +372,36 @@ def test_a_loop_of_its_own_needs_nothing_from_another(client: Client, gateway: L
         return "".join(getattr(event, "text", "") for event in events)
 
     assert asyncio.run(once()) == sample_text(9)
+
+
+LIMITED = [
+    (CHAT, {"model": "glm-5.3", "messages": [{"role": "user", "content": "Hello!"}]}, "max_tokens"),
+    (
+        CHAT,
+        {"model": "glm-5.3", "messages": [{"role": "user", "content": "Hello!"}]},
+        "max_completion_tokens",
+    ),
+    ("/v1/completions", {"model": "glm-5.3", "prompt": "Hello!"}, "max_tokens"),
+    ("/v1/responses", {"model": "glm-5.3", "input": "Hello!"}, "max_output_tokens"),
+    ("/v1/messages", {"model": "glm-5.3", "messages": [{"role": "user", "content": "Hello!"}]}, "max_tokens"),
+    (
+        "/v1beta/models/glm-5.3:generateContent",
+        {"contents": [{"parts": [{"text": "Hello!"}]}]},
+        "generationConfig.maxOutputTokens",
+    ),
+]
+
+
+@pytest.mark.parametrize("limit", [0, -1, None])
+@pytest.mark.parametrize(("path", "body", "field"), LIMITED, ids=lambda value: str(value)[:30])
+def test_a_limit_of_zero_minus_one_or_null_is_none(
+    client: Client, path: str, body: dict[str, Any], field: str, limit: int | None
+) -> None:
+    outer, _, inner = field.partition(".")
+    response = client.post(path, {**body, outer: {inner: limit} if inner else limit})
+    assert response.status_code == 200, response.text
+    assert "Have fun!" in response.text, "the whole answer"
+    for few in (1, 1.0):
+        response = client.post(path, {**body, outer: {inner: few} if inner else few})
+        assert response.status_code == 200, response.text
+        assert "Have fun!" not in response.text

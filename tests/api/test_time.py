@@ -13,7 +13,7 @@ from lib.upstreams.chatglm import turn as turn_module
 from simulator.scenes import sample_text
 from simulator.steps import Cue, Script, Step
 from tests.conftest import Upstream
-from tests.support.client import CHAT, KEY, Client, Streamed, chat_body
+from tests.support.client import CHAT, KEY, Client, Streamed, chat_body, error_of
 from tests.support.live import LiveGateway
 from tests.support.log import logged
 from tests.support.waiting import wait_until
@@ -31,6 +31,18 @@ def asking(
 
 
 # First bytes and silences
+
+
+def test_a_throttled_account_answers_at_once_with_the_time_left(client: Client, upstream: Upstream) -> None:
+    assert client.chat("[scene:error_10061_throttled]").status_code == 429
+    chats = upstream.count("assistant/stream")
+    began_at = time.monotonic()
+    answer = client.chat("Hello!")  # ACCOUNT_WAIT_S is 30, and the account rests for 30 s.
+    assert time.monotonic() - began_at < 5
+    assert answer.status_code == 429
+    assert error_of(answer)["code"] == "rate_limit_exceeded"
+    assert 20 <= int(answer.headers["retry-after"]) <= 30
+    assert upstream.count("assistant/stream") == chats
 
 
 def test_a_stream_begins_before_its_content_and_never_falls_silent(

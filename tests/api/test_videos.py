@@ -227,9 +227,37 @@ def test_a_repeated_request_gets_the_video_of_the_first(client: Client, upstream
 
 
 def test_an_idempotency_key_names_one_video(client: Client, upstream: Upstream) -> None:
-    bodies = [{"model": "cogvideox", "prompt": prompt, "wait": 0} for prompt in (QUICK, QUICK + "!")]
+    bodies = [{"model": "cogvideox", "prompt": QUICK, "wait": wait} for wait in (0, 0.01, None)]
     answers = [client.post(GENERATIONS, body, headers={"idempotency-key": "k1"}) for body in bodies]
     assert len({answer.json()["id"] for answer in answers}) == 1
+    assert orders(upstream) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        (GENERATIONS, {"json": {"prompt": QUICK + "!", "wait": 0}}),
+        (GENERATIONS, {"json": {"prompt": QUICK, "model": "cogvideox-pro", "wait": 0}}),
+        (VIDEOS, {"json": {"prompt": QUICK + "!"}}),
+        (VIDEOS, {"data": {"prompt": QUICK}, "files": {"input_reference": ("a.png", make_picture("x"))}}),
+    ],
+)
+def test_an_idempotency_key_is_refused_with_another_body(
+    client: Client, upstream: Upstream, path: str, other: dict[str, Any]
+) -> None:
+    headers = {"idempotency-key": "k1"}
+    first = client.post(
+        path, {"prompt": QUICK} | ({"wait": 0} if path == GENERATIONS else {}), headers=headers
+    )
+    assert first.is_success
+    refused = client._http.post(
+        client.url + path, headers={**headers, "authorization": f"Bearer {KEY}"}, **other
+    )
+    assert refused.status_code == 409
+    assert refused.headers["x-should-retry"] == "false"  # OpenAI's SDKs repeat a 409.
+    error = error_of(refused)
+    assert (error["type"], error["code"]) == ("invalid_request_error", "idempotency_key_reused")
+    assert QUICK not in error["message"]
     assert orders(upstream) == 1
 
 

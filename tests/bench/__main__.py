@@ -16,6 +16,7 @@ from tests.bench import (
     first_request,
     hundred_streams,
     imports,
+    round_trips,
     stores,
 )
 from tests.bench.report import Report
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _benchmarks(deployed_python: str) -> dict[str, Callable[..., Report]]:
     return {
         "first-content": first_content.measure,
+        "round-trips": round_trips.measure,
         "cpu-per-event": cpu_per_event.measure,
         "chat-cpu": chat_cpu.measure,
         "first-request": first_request.measure,

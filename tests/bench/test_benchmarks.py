@@ -21,7 +21,7 @@ DONE = "data: [DONE]\n\n"
 @pytest.mark.parametrize(
     "name",
     [
-        *("first-content", "cpu-per-event", "chat-cpu", "first-request"),
+        *("first-content", "round-trips", "cpu-per-event", "chat-cpu", "first-request"),
         *("hundred-streams", "imports", "stores", "cold-start"),
     ],
 )

@@ -25,6 +25,7 @@ from lib.dialects.openai_chat_request import parse as parse_chat
 from lib.dialects.openai_media import parse_image_request
 from lib.dialects.openai_videos import parse_creation, parse_generation, parse_variant
 from lib.dialects.token_check import parse_token
+from lib.dialects.tokens import parse_new_token
 from lib.errors import GatewayError, InvalidRequest
 from lib.settings import Settings
 from lib.upstreams.chatglm import prompt as prompt_of
@@ -109,6 +110,8 @@ def _fields(data: bytes) -> dict[str, str]:
 def token_check(data: bytes) -> None:
     token = _parsed(lambda: parse_token(data))
     assert token is None or token.strip()
+    added = _parsed(lambda: parse_new_token(data))
+    assert added is None or added == added.strip() != ""
 
 
 def form(data: bytes) -> None:

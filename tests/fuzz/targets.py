@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from tests.fuzz import clients, files, upstream
+from tests.fuzz import clients, dialects, files, readers, upstream
 from tests.fuzz.fuzzer import Check
 
 TARGETS: dict[str, Check] = {
     "chat": clients.chat,
     "citations": upstream.citations,
     "claims": upstream.claims,
+    "completions": dialects.completions,
+    "contents": dialects.contents,
     "envelope": upstream.envelope,
     "form": clients.form,
     "headers": clients.headers,
     "images": clients.images,
     "inflate": files.inflate,
     "inline": files.inline,
+    "json_answer": readers.json_answer,
     "kinds": files.kinds,
+    "messages": dialects.messages,
     "names": files.names,
+    "query": dialects.query,
     "records": upstream.records,
     "redaction": upstream.redaction,
     "reply": upstream.reply,
+    "response_id": dialects.response_id,
+    "responses": dialects.responses,
     "sse": upstream.sse,
+    "surrogates": dialects.surrogates,
     "token_check": clients.token_check,
+    "tokens": dialects.tokens,
+    "tool_calls": readers.tool_calls,
     "video_id": clients.video_id,
     "videos": clients.videos,
 }

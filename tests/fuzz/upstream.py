@@ -23,8 +23,9 @@ from lib.dialects.openai_errors import error_body
 from lib.errors import AccountRefused, GatewayError
 from lib.flows.plan import plan
 from lib.sse import EventSplitter
-from lib.upstreams.chatglm.accounts import cooldowns, tokens
+from lib.upstreams.chatglm.accounts import cooldowns
 from lib.upstreams.chatglm.accounts.account import parse_account, token_expiry
+from lib.upstreams.chatglm.accounts.chain import CHAINS
 from lib.upstreams.chatglm.decoder.citations import MarkerReader, Sources
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.wire.drawing import in_order, linked_images, read_styles
@@ -259,8 +260,8 @@ def records(data: bytes) -> None:
     cool_downs.of(account, NOW)
     cool_downs.lasts_until()
     assert cooldowns.RECORDS.decode(cooldowns.RECORDS.encode(cool_downs)) == cool_downs
-    chain = tokens.CHAINS.decode(text)
-    assert chain is None or tokens.CHAINS.decode(tokens.CHAINS.encode(chain)) == chain
+    chain = CHAINS.decode(text)
+    assert chain is None or CHAINS.decode(CHAINS.encode(chain)) == chain
 
 
 def redaction(data: bytes) -> None:

@@ -81,7 +81,7 @@ def test_a_conversation_remembers_what_was_said_first(sim: Simulator, browser: B
 
 def test_a_flattened_history_is_understood(sim: Simulator, browser: Browser) -> None:
     first = text_of(browser.events("I am Ann [scene:default]")[-1])
-    assert "[scene:web_search]" in first
+    assert "[scene:weather]" in first
     earlier = f"<|user|>\nI am Ann [scene:empty_finish]\n<|assistant|>\n{first}\n"
     prompt = f"{earlier}<|user|>\nWhat did I say first?\n<|assistant|>\n"
     answer = text_of(browser.events(prompt)[-1])

@@ -17,6 +17,8 @@ TABLE = {
     "ConversationNotFound": (404, "invalid_request_error", "conversation_not_found", "elsewhere"),
     "MethodNotAllowed": (405, "invalid_request_error", "method_not_allowed", "never"),
     "RequestTimeout": (408, "invalid_request_error", "request_timeout", "never"),
+    "Conflict": (409, "invalid_request_error", "conflict", "never"),
+    "IdempotencyKeyReused": (409, "invalid_request_error", "idempotency_key_reused", "never"),
     "UnsupportedEncoding": (415, "invalid_request_error", "unsupported_encoding", "never"),
     "AuthenticationFailed": (401, "authentication_error", "invalid_api_key", "never"),
     "AccountRefused": (401, "authentication_error", "refresh_token_expired", "elsewhere"),

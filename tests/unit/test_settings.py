@@ -72,6 +72,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("CHATGLM_WEB_SEARCH", "yes", "web_search", True),
         ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
         ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
+        ("STORE_SECRET", "sixteen letters!", "store_secret", "sixteen letters!"),
         ("MAX_DURATION_S", "60", "max_duration_s", 60.0),
         ("CONNECT_TIMEOUT_S", "2.5", "connect_timeout_s", 2.5),
         ("FIRST_CONTENT_TIMEOUT_S", "90", "first_content_timeout_s", 90.0),
@@ -83,6 +84,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("FETCH_ALLOW_HOSTS", "nas.lan:8080,10.0.0.2", "fetch_allow_hosts", ("nas.lan:8080", "10.0.0.2")),
         ("CAPTURE_DIR", "/tmp/captures", "capture_dir", "/tmp/captures"),
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("LOG_FORMAT", "Text", "log_format", "text"),
     ],
 )
 def test_every_setting_is_read_from_its_name(name: str, text: str, field: str, value: Any) -> None:
@@ -117,7 +119,14 @@ def test_all_mistakes_are_told_at_once() -> None:
         assert len(re.findall(rf"\b{name} must ", message)) == 1, name
 
 
-ACCEPT_ANYTHING = {"CHATGLM_REFRESH_TOKENS", "FETCH_ALLOW_HOSTS", "CAPTURE_DIR"}
+ACCEPT_ANYTHING = {"CHATGLM_REFRESH_TOKENS", "FETCH_ALLOW_HOSTS", "CAPTURE_DIR", "STORE_SECRET"}
+
+
+def test_a_short_secret_of_the_store_is_refused_and_not_repeated() -> None:
+    message = mistakes(STORE_SECRET="hunter2")
+    assert "STORE_SECRET must have 16 characters or more" in message
+    assert "hunter2" not in message
+    assert "hunter2" not in repr(read(STORE_SECRET="hunter2hunter2hunter2"))
 
 
 @pytest.mark.parametrize(
@@ -259,9 +268,48 @@ def test_a_gap_is_told_in_a_sentence(environ: dict[str, str], said: str) -> None
     assert sum(said in gap for gap in Settings.from_env(environ).gaps()) == 1
 
 
+KEY = "sk-0123456789abcdef"
+REFRESH, ACCESS = (
+    f"eyJh.{claims}.c2ln" for claims in ("eyJ0eXBlIjoicmVmcmVzaCJ9", "eyJ0eXBlIjoiYWNjZXNzIn0")
+)
+COMPLETE = {"CHATGLM_REFRESH_TOKENS": REFRESH, "API_KEYS": KEY, "STORE_URL": "sqlite:///x.db"}
+
+
 def test_a_complete_configuration_has_no_gaps() -> None:
-    complete = {"CHATGLM_REFRESH_TOKENS": "a.b.c", "API_KEYS": "sk", "STORE_URL": "sqlite:///x.db"}
-    assert Settings.from_env(complete).gaps() == []
+    assert Settings.from_env(COMPLETE).gaps() == []
+    assert read(**COMPLETE | {"API_KEYS": f"sha256:{DIGEST}"}).gaps() == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"CHATGLM_REFRESH_TOKENS": f"{REFRESH},{ACCESS}"},
+            "Entry 2 of CHATGLM_REFRESH_TOKENS is an access token",
+        ),
+        ({"CHATGLM_REFRESH_TOKENS": "rubbish"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
+        ({"CHATGLM_REFRESH_TOKENS": "a.b.c"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
+        ({"API_KEYS": f"{KEY},sk-short"}, "Entry 2 of API_KEYS has fewer than 16 characters"),
+    ],
+)
+def test_an_entry_of_the_wrong_form_is_named_by_its_place_and_never_by_its_value(
+    environ: dict[str, str], said: str
+) -> None:
+    [gap] = read(**COMPLETE | environ).gaps()
+    assert gap.startswith(said)
+    assert not any(value in gap for entries in environ.values() for value in entries.split(","))
+
+
+def test_the_demos_own_key_may_be_short() -> None:
+    assert read(**COMPLETE, CHATGLM_BASE_URL="http://127.0.0.1:1/x").gaps() == []
+    demo = {"API_KEYS": "sk-demo", "CHATGLM_BASE_URL": "http://127.0.0.1:1/x"}
+    assert read(**COMPLETE | demo).gaps() == []
+
+
+def test_a_gateway_that_waits_for_its_first_account_has_no_gap() -> None:
+    """The owner adds one at run time."""
+    waiting = {"API_KEYS": KEY, "STORE_URL": "sqlite:///x.db"}
+    assert Settings.from_env(waiting).gaps() == []
 
 
 def test_an_open_gateway_says_that_anybody_may_use_it() -> None:

@@ -25,6 +25,8 @@ class Asking:
         self, gateway: Gateway, chat: ChatRequest, accounts: tuple[Account, ...], drawing: Drawing | None
     ) -> None:
         self.keeps_conversation = chat.keeps_conversation
+        self.conversation_id = chat.conversation_id or ""
+        """As the caller wrote it."""
         self._gateway = gateway
         self._chat = chat
         self._accounts = accounts
@@ -35,9 +37,9 @@ class Asking:
         """Return the answer's id: it names the conversation, and the account if the caller has several."""
         return labelled(conversation_id, account_label, self._accounts)
 
-    async def ask(self) -> Ask:
+    def ask(self) -> Ask:
         """Make the turn. Its files are not fetched yet, and the caller closes them."""
-        target = await self._target()
+        target = self._target()
         messages = new_messages(self._chat.messages) if self._conversation_id else self._chat.messages
         ask = Ask(
             prompt=merge(messages, self._chat.closing),
@@ -53,11 +55,27 @@ class Asking:
 
         return msgspec.structs.replace(ask, files=RequestFiles(self._gateway, parts, target.agent_id))
 
-    async def _target(self) -> Target:
+    async def aimed(self, ask: Ask) -> Ask:
+        """Aim it anew: the account's lease has brought the store's list of models along.
+
+        The upstream is asked for a list only if there has never been one.
+        """
+        if self._names_unknown_model and not self._gateway.models.is_listed(self._accounts):
+            await self._gateway.models.offered(self._accounts)
+        return msgspec.structs.replace(ask, target=self._target())
+
+    async def look_ahead(self) -> None:
+        """After the last word: if the model is not in the list, look whether there is a newer list."""
+        if self._names_unknown_model:
+            await self._gateway.models.offered(self._accounts)
+
+    @property
+    def _names_unknown_model(self) -> bool:
+        return names_unknown_model(self._chat.model, self._gateway.models.known(self._accounts))
+
+    def _target(self) -> Target:
         models, settings = self._gateway.models, self._gateway.settings
         known = models.known(self._accounts)
-        if names_unknown_model(self._chat.model, known):
-            known = await models.offered(self._accounts)
         target = resolve(
             self._chat,
             known=known,

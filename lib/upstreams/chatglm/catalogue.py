@@ -1,15 +1,18 @@
-"""The models and the drawing styles that the upstream offers, as this process last saw them."""
+"""The models and the drawing styles that the upstream offers, as they were last seen."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, time
 
 import msgspec
 
 from lib.errors import GatewayError
-from lib.upstreams.chatglm.accounts.account import Account
+from lib.store.records import Records
+from lib.store.seal import Place
+from lib.store.shared import Altered, SharedState
+from lib.upstreams.chatglm.accounts.account import Account, field_by_token
 from lib.upstreams.chatglm.accounts.client import AccountClient
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 from lib.upstreams.chatglm.wire.drawing import CONFIG, read_styles
@@ -20,8 +23,10 @@ MODELS_RETRY_S = 30.0
 """The list that was known serves so long after a failure."""
 MODELS_TRIES = 3
 """So many accounts are asked for the list."""
-MAX_LISTS = 1000
-"""Callers with tokens of their own have lists of their own. A list that was forgotten is asked for again."""
+LIST_TTL_S = 30 * 86400.0
+"""An old list serves until a newer one is fetched, which is done after a request's last word."""
+MAX_REMEMBERED_TRIES = 1000
+"""Callers with tokens of their own have lists of their own. A try that was forgotten is made again."""
 STYLES_TTL_S = 3600.0
 
 ClientOf = Callable[[Account], AccountClient]
@@ -31,47 +36,81 @@ log = logging.getLogger("glm_gateway")
 
 class _List(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
-    fresh_until: float
+    fetched_at: float
+
+
+LISTS = Records(_List)
+
+
+def models_place(account: Account) -> Place:
+    return field_by_token("models", account)
 
 
 class ModelLists:
-    """The names of the models, a list for each caller's first account."""
+    """The names of the models, a list for each account, in its record: the step of a lease reads it along."""
 
-    def __init__(self, client_of: ClientOf, *, max_lists: int = MAX_LISTS) -> None:
+    def __init__(
+        self,
+        client_of: ClientOf,
+        state: SharedState,
+        *,
+        now: Callable[[], float] = time,
+        max_tries: int = MAX_REMEMBERED_TRIES,
+    ) -> None:
         self._client_of = client_of
-        self._max_lists = max_lists
-        self._lists: dict[str, _List] = {}
+        self._state = state
+        self._now = now
+        self._max_tries = max_tries
+        self._tried_at: dict[str, float] = {}
 
     def known(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
-        """Return the list without asking the upstream."""
-        listed = self._lists.get(accounts[0].key) if accounts else None
-        return BUILT_IN_MODELS if listed is None else listed.names
+        """Return a list without asking the store or the upstream."""
+        return next((listed.names for listed in map(self._copy, accounts) if listed), BUILT_IN_MODELS)
+
+    def learn(self, account: Account, altered: Altered) -> None:
+        """Take the list that a step on the account's record has read."""
+        self._state.learn(altered, models_place(account))
+
+    def is_listed(self, accounts: tuple[Account, ...]) -> bool:
+        """Tell whether any account's list is known, be it old."""
+        return any(map(self._copy, accounts))
 
     async def offered(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
         """Return the models that these accounts are offered; ask every ten minutes at most."""
-        known = self.known(accounts)
-        if not accounts or self._is_fresh(accounts[0].key):
-            return known
-        # Set before the call: requests meanwhile take the known list, and a failure is not repeated at once.
-        self._keep(accounts[0].key, known, MODELS_RETRY_S)
+        if not accounts or self._is_fresh(accounts[0]) or not self._begins(accounts[0]):
+            return self.known(accounts)
+        await self._state.recall(models_place(accounts[0]))
+        if not self._is_fresh(accounts[0]):
+            await self._fetch(accounts)
+        return self.known(accounts)
+
+    async def _fetch(self, accounts: tuple[Account, ...]) -> None:
         for account in accounts[:MODELS_TRIES]:
             try:
                 offered = await self._client_of(account).call(ChatGLM.available_models)
             except GatewayError as error:
                 log.warning("models not fetched", extra={"error": error.summary, "account": account.label})
-            else:
-                known = offered or known
-                self._keep(accounts[0].key, known, MODELS_TTL_S)
-                break
-        return known
+                continue
+            if offered:
+                listed = LISTS.encode(_List(offered, self._now()))
+                await self._state.keep(models_place(accounts[0]), listed, ttl_s=LIST_TTL_S)
+            return
 
-    def _is_fresh(self, key: str) -> bool:
-        return key in self._lists and monotonic() < self._lists[key].fresh_until
+    def _copy(self, account: Account) -> _List | None:
+        return LISTS.decode(self._state.copy(models_place(account)))
 
-    def _keep(self, key: str, names: tuple[str, ...], ttl_s: float) -> None:
-        if len(self._lists) >= self._max_lists:
-            self._lists.clear()
-        self._lists[key] = _List(names, monotonic() + ttl_s)
+    def _is_fresh(self, account: Account) -> bool:
+        listed = self._copy(account)
+        return listed is not None and 0 <= self._now() - listed.fetched_at < MODELS_TTL_S
+
+    def _begins(self, account: Account) -> bool:
+        """Note a try: requests meanwhile take the known list, and a failure is not repeated at once."""
+        if 0 <= self._now() - self._tried_at.get(account.key, float("-inf")) < MODELS_RETRY_S:
+            return False
+        if len(self._tried_at) >= self._max_tries:
+            self._tried_at.clear()
+        self._tried_at[account.key] = self._now()
+        return True
 
 
 class Styles:

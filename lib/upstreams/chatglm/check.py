@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib.chat.caller import MAX_TOKEN_CHARS
-from lib.errors import AccountRefused, NoAccountAvailable
+from lib.errors import AccountRefused
 from lib.store.records import Records
 from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
 from lib.upstreams.chatglm.gateway import Gateway
@@ -15,7 +15,16 @@ CHECK_TTL_S = 600.0
 
 
 CHECKS = Records(TokenStatus)
-DEAD = TokenStatus(live=False, expires_at=None, guest=False, blocked=False)
+WRONG_FORM = (
+    "This is not a refresh token: it has three parts with dots between them. Copy the cookie "
+    "chatglm_refresh_token."
+)
+REFUSED = (
+    "chatglm.cn refuses this token. It expired, a newer one replaced it, or its login has ended. Log in "
+    "again, and take the new token."
+)
+GUEST = "This token is a guest's. Log in at chatglm.cn first, then copy the token."
+BLOCKED = "chatglm.cn has blocked this account. See what it says when you log in."
 
 
 async def check_tokens(
@@ -23,7 +32,7 @@ async def check_tokens(
 ) -> list[TokenStatus]:
     """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask it in any case."""
     if not refresh_tokens:
-        raise NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
+        raise gateway.roster.none()
     return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
 
 
@@ -31,31 +40,44 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
     """Say whether the token's account can be used; raise if the upstream does not tell."""
     # No token, but perhaps an API key, which the upstream must not see.
     if len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2:
-        return DEAD
+        return _dead(WRONG_FORM)
     try:
         account = parse_account(refresh_token)
-    except AccountRefused:
-        return DEAD
+    except AccountRefused as error:
+        return _dead(error.message)
     async with gateway.locks.of(f"check:{account.key}"):  # Two checks at once ask the upstream once.
-        place = place_by_token("check", account)
-        known = None if is_fresh else CHECKS.decode(await gateway.memory.recall(place))
+        known = None if is_fresh else await remembered(account, gateway)
         if known is not None:
             return known
-        if refresh_token not in gateway.settings.refresh_tokens:
+        if not gateway.roster.owns(refresh_token):
             try:
                 await gateway.proofs.admit(account)
-            except AccountRefused:
-                return DEAD
+            except AccountRefused as error:
+                return _dead(REFUSED if error.code == AccountRefused.code else error.message)
         status = await _ask(account, gateway)
-        await gateway.memory.keep(place, CHECKS.encode(status), ttl_s=CHECK_TTL_S)
+        await remember(account, status, gateway)
         return status
 
 
 async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
     try:
-        info = await gateway.client(account).call(ChatGLM.user_info)
+        return await ask_about(account, gateway)
     except AccountRefused as error:
-        return TokenStatus(live=False, expires_at=None, guest=error.code == "guest_account", blocked=False)
+        return _dead(GUEST, is_guest=True) if error.code == "guest_account" else _dead(REFUSED)
+
+
+async def remembered(account: Account, gateway: Gateway) -> TokenStatus | None:
+    """Return the answer of the last ten minutes, if there was one."""
+    return CHECKS.decode(await gateway.memory.recall(place_by_token("check", account)))
+
+
+async def remember(account: Account, status: TokenStatus, gateway: Gateway) -> None:
+    await gateway.memory.keep(place_by_token("check", account), CHECKS.encode(status), ttl_s=CHECK_TTL_S)
+
+
+async def ask_about(account: Account, gateway: Gateway) -> TokenStatus:
+    """Ask the upstream in any case. Raise AccountRefused if it does not take the token."""
+    info = await gateway.client(account).call(ChatGLM.user_info)
     if info.is_blocked:
         await gateway.pool.cool_downs.blocked(account)
     else:
@@ -66,4 +88,9 @@ async def _ask(account: Account, gateway: Gateway) -> TokenStatus:
         expires_at=None if expires_at is None else int(expires_at),
         guest=info.is_guest,
         blocked=info.is_blocked,
+        reason=BLOCKED if info.is_blocked else GUEST if info.is_guest else None,
     )
+
+
+def _dead(reason: str, *, is_guest: bool = False) -> TokenStatus:
+    return TokenStatus(live=False, expires_at=None, guest=is_guest, blocked=False, reason=reason)

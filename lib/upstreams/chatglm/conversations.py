@@ -18,6 +18,12 @@ def labelled(conversation_id: str, account_label: str, accounts: tuple[Account, 
     return f"{conversation_id}-{account_label}" if len(accounts) > 1 else conversation_id
 
 
+def label_in(conversation_id: str) -> str:
+    """Return the label of the account that a conversation's id names; empty if it names none."""
+    named = _LABELLED_ID.fullmatch(conversation_id)
+    return "" if named is None else named["label"]
+
+
 def addressed(conversation_id: str, accounts: tuple[Account, ...]) -> tuple[str, tuple[Account, ...]]:
     """Take the account out of a conversation's id. Without one, any account may know the conversation."""
     if conversation_id == NEW_CONVERSATION:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import time
 
 from lib.chat.caller import Caller
 from lib.errors import AccountRefused, GatewayError
 from lib.store.seal import Place
-from lib.upstreams.chatglm.accounts.account import Account, parse_account, place_by_token
+from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
-from lib.upstreams.chatglm.check import check_tokens
+from lib.upstreams.chatglm.adding import add_account, list_accounts, remove_account
+from lib.upstreams.chatglm.check import check_tokens, remembered
 from lib.upstreams.chatglm.gateway import Gateway
-from lib.upstreams.condition import AccountHealth, ClockHealth, State, StoreHealth, TokenStatus
+from lib.upstreams.condition import (
+    AccountHealth,
+    AddedAccounts,
+    ClockHealth,
+    OwnAccount,
+    OwnAccounts,
+    State,
+    StoreHealth,
+    TokenStatus,
+)
 
 PAUSE_S = 0.3
 """The upstream dislikes bursts, so the desk pauses between two accounts that it asks about."""
@@ -31,8 +43,33 @@ class AccountDesk:
     async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
         return await check_tokens(refresh_tokens, self._gateway)
 
+    async def check_own(self, caller: Caller) -> list[TokenStatus]:
+        tokens = caller.refresh_tokens
+        if caller.is_owner and await self._gateway.roster.known(tokens):
+            tokens = self._gateway.roster.tokens
+        return await check_tokens(tokens, self._gateway)
+
     async def prove(self, caller: Caller) -> None:
-        await self._gateway.proofs.proven(accounts_of(caller), caller)
+        if not caller.is_owner:
+            await self._gateway.proofs.proven(accounts_of(caller), caller)
+
+    async def listed(self) -> OwnAccounts:
+        return await list_accounts(self._gateway)
+
+    async def add(self, refresh_token: str) -> tuple[OwnAccount, bool]:
+        return await add_account(self._gateway, refresh_token)
+
+    async def remove(self, label: str) -> None:
+        await remove_account(self._gateway, label)
+
+    async def added(self, within_s: float) -> AddedAccounts:
+        roster = self._gateway.roster
+        roster.refresh()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await roster.settle()
+        labels = {member.account.label for member in roster.members if member.source == "store"}
+        return AddedAccounts(len(labels), roster.is_locked)
 
     async def store_problem(self, within_s: float) -> str | None:
         return await self._gateway.memory.problem_within(within_s)
@@ -65,13 +102,25 @@ class AccountDesk:
     async def accounts(self, until: float, *, is_fresh: bool) -> list[AccountHealth]:
         """Check one account after the other until then (loop time)."""
         found: list[AccountHealth] = []
-        for number, token in enumerate(self._settings.refresh_tokens, 1):
+        await self._gateway.roster.read()
+        for number, token in self._tokens():
             pauses = bool(found) and not found[-1].is_remembered and found[-1].state != "not_checked"
             await asyncio.sleep(self._pause_s if pauses else 0)
             found.append(await self._account(number, token, until, is_fresh=is_fresh))
         return found
 
-    async def _account(self, number: int, token: str, until: float, *, is_fresh: bool) -> AccountHealth:
+    def _tokens(self) -> Iterator[tuple[int | None, str]]:
+        """Return the token in use of each account, with its number in the settings if it is there."""
+        roster = self._gateway.roster
+        for number, token in enumerate(self._settings.refresh_tokens, 1):
+            yield number, roster.in_use(token)
+        for member in roster.members:
+            if member.source == "store":
+                yield None, member.account.refresh_token
+
+    async def _account(
+        self, number: int | None, token: str, until: float, *, is_fresh: bool
+    ) -> AccountHealth:
         try:
             account = parse_account(token)
         except AccountRefused as error:
@@ -103,7 +152,7 @@ class AccountDesk:
 
     async def _checked(self, account: Account, token: str, *, is_fresh: bool) -> tuple[State, bool]:
         """Ask whether the account can be used; return also whether the answer was remembered."""
-        known = None if is_fresh else await self._gateway.memory.recall(place_by_token("check", account))
+        known = None if is_fresh else await remembered(account, self._gateway)
         [status] = await check_tokens((token,), self._gateway, is_fresh=is_fresh)
         state: State = "alive" if status.live else "refused"
         if status.guest or status.blocked:

@@ -62,7 +62,7 @@ class Exchange:
         self.turn = Turn(self.leased, self._ask, self._captures)
 
     async def close(self, deadline_at: float | None = None) -> None:
-        """End the turn, give the lease back, delete the conversation.
+        """End the turn; give the lease back and delete the conversation, side by side.
 
         It ends before the host ends the request: a clean-up that the host cuts off gives no lease back.
         """
@@ -73,9 +73,10 @@ class Exchange:
             async with asyncio.timeout_at(until):
                 try:
                     await self.turn.end(self._limits.turn)
-                finally:
+                except BaseException:
                     await self.leased.release()
-                await self._delete_conversation()
+                    raise
+                await asyncio.gather(self.leased.release(), self._delete_conversation())
         except TimeoutError:
             left = {"conversation_id": self._owned_conversation} if self._owned_conversation else {}
             log.warning("clean-up timed out", extra={"account": self.leased.account.label, **left})

@@ -14,10 +14,10 @@ from lib.chat.answer import Answer
 from lib.chat.caller import Caller
 from lib.chat.events import Failed, Finished, ImageMade
 from lib.chat.media import ImageRequest
+from lib.chat.names import is_agent_id
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamRejected, UpstreamTimeout
 from lib.files.fetcher import FetchedFile
-from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.files import each
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply, stop_time
@@ -28,7 +28,6 @@ from lib.upstreams.chatglm.wire.drawing import (
     linked_images,
     nearest_aspect_ratio,
 )
-from lib.upstreams.chatglm.wire.models import is_agent_id
 from lib.upstreams.interface import Call, MadeImages
 
 ROUND_PAUSE_S = (0.5, 1.5)
@@ -126,4 +125,4 @@ async def _style(gateway: Gateway, wanted: str, caller: Caller) -> str:
     """Return the upstream's name of a style."""
     if wanted.casefold() in _OPENAI_STYLES:
         return NO_STYLE
-    return await gateway.styles.find(wanted, accounts_of(caller)[0])
+    return await gateway.styles.find(wanted, (await gateway.accounts(caller))[0])

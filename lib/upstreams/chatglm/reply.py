@@ -11,7 +11,7 @@ from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError, UpstreamTimeout
 from lib.tasks import run_to_end, start
-from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.accounts.rotation import Rotation
 from lib.upstreams.chatglm.asking import Asking
@@ -35,6 +35,10 @@ MAX_SILENCE_S = 45.0
 DEADLINE_MARGIN_S = 10.0
 """So much of the host's time is left for the last words and the clean-up, or a tenth if that is less."""
 
+AHEAD_S = 25.0
+"""So much of the host's time must be left for a refresh ahead, which takes at most 22 s. A host that cuts a
+refresh off costs the login."""
+
 
 @asynccontextmanager
 async def open_reply(
@@ -50,7 +54,8 @@ async def open_reply(
     Raises the refusal. At the end everything that the upstream holds for the reply is ended and cleaned up,
     also if the caller is cancelled.
     """
-    reply = Reply(gateway, chat, call, drawing=drawing)
+    accounts = await gateway.accounts(call.caller, conversation_id=chat.conversation_id or "")
+    reply = Reply(gateway, chat, call, accounts, drawing=drawing)
     try:
         await reply.begin(patience_s)
         yield reply
@@ -62,12 +67,18 @@ class Reply:
     """The batches of neutral events that answer one chat; the last one ends in Finished or Failed."""
 
     def __init__(
-        self, gateway: Gateway, chat: ChatRequest, call: Call, *, drawing: Drawing | None = None
+        self,
+        gateway: Gateway,
+        chat: ChatRequest,
+        call: Call,
+        accounts: tuple[Account, ...],
+        *,
+        drawing: Drawing | None = None,
     ) -> None:
         self.ended = False
         self._gateway = gateway
         self._call = call
-        self._asking = Asking(gateway, chat, accounts_of(call.caller), drawing)
+        self._asking = Asking(gateway, chat, accounts, drawing)
         settings = gateway.settings
         first_content_s = settings.first_content_timeout_s
         self._silence = Silence(
@@ -78,6 +89,8 @@ class Reply:
         )
         self._files: RequestFiles | None = None
         self._exchange: Exchange | None = None
+        self._closing: list[asyncio.Task[None]] = []
+        """The ends of the exchanges that failed. The next account is asked meanwhile."""
         self._first: asyncio.Task[list[ReplyEvent]] | None = None
         self._accepted = asyncio.get_running_loop().create_future()
 
@@ -141,9 +154,19 @@ class Reply:
         try:
             if self._exchange is not None:
                 await self._exchange.close(self._call.deadline_at)
+                await self._look_ahead(self._exchange)
         finally:
+            for closing in self._closing:
+                await closing
             if self._files is not None:
                 await self._files.aclose()
+
+    async def _look_ahead(self, exchange: Exchange) -> None:
+        """After the last word: spare the next request some work, if the host leaves enough time for it."""
+        deadline_at = self._call.deadline_at
+        if deadline_at is None or deadline_at - asyncio.get_running_loop().time() >= AHEAD_S:
+            await exchange.leased.renew_ahead()
+            await self._asking.look_ahead()
 
     @property
     def _current(self) -> Exchange:
@@ -154,15 +177,21 @@ class Reply:
         """Try account after account until one begins to answer."""
         proven = self._gateway.proofs.proven(self._asking.candidates, self._call.caller)
         candidates = await self._in_time(proven, "before its tokens have been tried")
-        ask = await self._asking.ask()
+        ask = self._asking.ask()
         self._files = ask.files
         if ask.files is not None:
             await self._files_in_time(ask.files.fetch())
-        rotation = self._gateway.rotation(candidates, self._call.caller, until=self._silence.stop_at)
+        rotation = self._gateway.rotation(
+            candidates,
+            self._call.caller,
+            until=self._silence.stop_at,
+            conversation_id=self._asking.conversation_id,
+        )
         while True:
             leased = await self._leased(rotation)
+            aimed = await self._aimed(ask, leased)
             try:
-                events = await self._try_once(ask, leased)
+                events = await self._try_once(aimed, leased)
             except GatewayError as raised:
                 refusal = await self._give_back(raised)
                 await rotation.go_on(leased.account, refusal)
@@ -177,6 +206,13 @@ class Reply:
             return await rotation.lease()
         finally:
             self._call.trace.spend("wait", asyncio.get_running_loop().time() - asked_at)
+
+    async def _aimed(self, ask: Ask, leased: LeasedAccount) -> Ask:
+        try:
+            return await self._in_time(self._asking.aimed(ask), "before its models have been listed")
+        except BaseException:  # There is no exchange yet that would give the lease back.
+            await run_to_end(leased.release())
+            raise
 
     async def _try_once(self, ask: Ask, leased: LeasedAccount) -> list[ReplyEvent]:
         """Read up to the first content on this account; return it with everything before it."""
@@ -236,12 +272,18 @@ class Reply:
             raise UpstreamTimeout(f"The host ends this request {what}.") from None
 
     async def _give_back(self, error: GatewayError) -> GatewayError:
-        """End the exchange that failed; return the reason, as far as its account gives one."""
+        """End the exchange that failed; return the reason, as far as its account gives one.
+
+        If another account comes next, the end goes on beside it.
+        """
         exchange = self._current
         self._call.trace.refused(error)
         refusal = await exchange.leased.recover(error)  # If cancelled here, `close` ends the exchange.
         self._exchange = None
-        await run_to_end(exchange.close(self._call.deadline_at))
+        if refusal.retry == "elsewhere":
+            self._closing.append(start(exchange.close(self._call.deadline_at)))
+        else:
+            await run_to_end(exchange.close(self._call.deadline_at))
         return refusal
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from lib.chat.caller import Caller
 from lib.chat.request import ChatRequest
+from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.reply import Reply, open_reply
@@ -30,8 +32,13 @@ class ChatGLMUpstream:
 
     async def models(self, call: Call) -> tuple[str, ...]:
         """Return its models, each also with the suffixes that switch its mode."""
-        accounts = accounts_of(call.caller) if call.caller.refresh_tokens else ()
+        accounts = await self._accounts(call.caller)
         return offered_names(await self._gateway.models.offered(accounts))
+
+    async def _accounts(self, caller: Caller) -> tuple[Account, ...]:
+        if caller.is_owner:  # The list of models serves without an account, too.
+            return await self._gateway.roster.known(caller.refresh_tokens)
+        return accounts_of(caller)
 
     def serves(self, name: str) -> bool:
         """Take every name, an agent's id or the default model's, but those of the official API."""

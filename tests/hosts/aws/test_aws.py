@@ -8,14 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hosts.aws import handlers, stream_server
 from tests.support.waiting import wait_until
+from tests.support.wire import RawClient
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.anyio
@@ -183,6 +186,26 @@ def test_the_server_serves_one_file_until_it_is_told_to_end(how: signal.Signals)
             server.wait(10)
         finally:
             server.kill()
+
+
+def test_a_stream_for_http_1_0_has_no_chunks_and_ends_with_its_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"one,", "more_body": True})
+        await send({"type": "http.response.body", "body": b"two"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(stream_server.config_of(app, 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        with RawClient(f"http://127.0.0.1:{listener.getsockname()[1]}") as raw:
+            raw.send(b"GET / HTTP/1.0\r\n\r\n")
+            answered, _, stream = raw.read_to_end().partition(b"\r\n\r\n")
+        server.should_exit = True
+        thread.join(10)
+    assert not thread.is_alive()
+    assert b"transfer-encoding" not in answered.lower()
+    assert stream == b"one,two"
 
 
 def _listens(port: int) -> bool:

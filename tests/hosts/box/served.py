@@ -95,6 +95,7 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # A test can signal the whole group, as a terminal does.
         )
 
     def __enter__(self) -> Self:

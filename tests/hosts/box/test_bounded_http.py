@@ -101,6 +101,37 @@ def test_a_body_of_tiny_chunks_is_a_body(client: Client, gateway: LiveGateway) -
         assert raw.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
+# HTTP/1.0
+
+
+@pytest.mark.parametrize("connection", [{}, {"connection": "keep-alive"}], ids=["bare", "keep-alive"])
+def test_a_stream_for_http_1_0_has_no_chunks_and_ends_with_its_connection(
+    client: Client, gateway: LiveGateway, connection: dict[str, str]
+) -> None:
+    body = json.dumps(chat_body("Hello!", stream=True)).encode()
+    headers = {"content-length": str(len(body)), "authorization": f"Bearer {KEY}", **connection}
+    with RawClient(gateway.url) as raw:
+        raw.send(head("POST", CHAT, headers).replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+        answered, _, stream = raw.read_to_end().partition(b"\r\n\r\n")
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in answered.lower()
+    assert b"connection: close" in answered.lower()
+    frames = [line for line in stream.splitlines() if line]
+    assert all(line.startswith((b"data: ", b": ")) for line in frames)
+    assert stream.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_answer_of_known_length_for_http_1_0_keeps_its_length(
+    client: Client, gateway: LiveGateway
+) -> None:
+    for method, body in (("GET", b"pong"), ("HEAD", b"")):
+        with RawClient(gateway.url) as raw:
+            raw.send(head(method, "/ping", {}).replace(b"HTTP/1.1", b"HTTP/1.0"))
+            answered, _, got = raw.read_to_end().partition(b"\r\n\r\n")
+        assert b"content-length: 4" in answered.lower()
+        assert got == body
+
+
 # Time
 
 Impatience = Callable[[], None]

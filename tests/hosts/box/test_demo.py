@@ -27,10 +27,11 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
         "CHATGLM_SIGN_SECRET": "mine",
         "API_KEYS": "mine",
         "STORE_URL": "sqlite:///mine",
+        "STORE_SECRET": "mine",
         "NO_PROXY": "example.org",
         "HOME": "kept",
     }
-    use_simulator(environ, "http://127.0.0.1:9/chatglm", "made-up")
+    use_simulator(environ, "http://127.0.0.1:9/chatglm", "made-up", "sqlite:///thrown-away")
     assert "mine" not in " ".join(environ.values())
     assert environ["CHATGLM_BASE_URL"] == "http://127.0.0.1:9/chatglm"
     assert environ["CHATGLM_REFRESH_TOKENS"] == "made-up"
@@ -64,12 +65,15 @@ def test_the_demo_runs_beside_its_own_upstream(api_folder: Path) -> None:
     with Served(api_folder, "--demo") as server:
         settings = httpx.get(f"{server.url()}/settings", trust_env=False).json()
         assert settings["API_KEYS"] == "sk-demo"
-        assert settings["STORE_URL"] == "memory://"
+        assert settings["STORE_URL"].startswith("sqlite:///")  # Accounts can be added.
+        store = Path(settings["STORE_URL"].removeprefix("sqlite:///")).parent
+        assert store.exists()
         assert settings["CHATGLM_REFRESH_TOKENS"].count(".") == 2  # a JWT
         upstream = settings["CHATGLM_BASE_URL"]
         assert upstream.startswith("http://127.0.0.1:")
         assert httpx.get(upstream, trust_env=False).status_code == 404  # there, and strict
         assert server.end(signal.SIGINT) == (0, "")
+    assert not store.exists()
 
 
 def test_the_demo_runs_with_workers() -> None:

@@ -22,14 +22,31 @@ def handled() -> Iterator[list[int]]:
     signal.signal(signal.SIGTERM, before)
 
 
-async def test_the_first_signal_is_acted_on_and_each_is_passed_on(handled: list[int]) -> None:
-    acted = asyncio.Queue[None]()
-    with on_end(lambda: acted.put_nowait(None)):
-        for _ in range(2):
+async def test_the_first_signal_is_acted_on_and_passed_on_and_the_second_ends_the_answers(
+    handled: list[int],
+) -> None:
+    acted = asyncio.Queue[str]()
+    with on_end(lambda: acted.put_nowait("first"), lambda: acted.put_nowait("again")):
+        for _ in range(3):
             signal.raise_signal(signal.SIGTERM)
-        await asyncio.wait_for(acted.get(), 10)
+        assert [await asyncio.wait_for(acted.get(), 10) for _ in range(2)] == ["first", "again"]
     assert acted.empty()
-    assert handled == [signal.SIGTERM] * 2
+    assert handled == [signal.SIGTERM] * 2, "the first, and the third, which wants the end at once"
+
+
+async def test_a_terminal_and_a_supervisor_are_one_wish(handled: list[int]) -> None:
+    acted = asyncio.Queue[str]()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts a program in the background
+    try:
+        with on_end(lambda: acted.put_nowait("first"), lambda: acted.put_nowait("again")):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(acted.get(), 10) == "first"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert acted.empty()
+    assert handled == []
 
 
 async def test_afterwards_the_handler_is_the_one_before(handled: list[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import sys
@@ -18,6 +20,7 @@ from hosts.box.server import main
 from hosts.box.terminal import greeting, shown_host
 from lib.settings import Settings
 from lib.store.settings import SqliteSettings
+from lib.version import VERSION
 from tests.conftest import Upstream
 from tests.hosts.box.served import (
     STREAM,
@@ -43,6 +46,13 @@ def test_what_is_no_number_is_said_clearly(argument: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main([argument])
     assert f"got {argument.partition('=')[2]!r}" in capsys.readouterr().err
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"glm-gateway {VERSION}\n"
 
 
 # The environment
@@ -90,9 +100,21 @@ def test_the_url_names_the_host_as_a_client_would(host: str, shown: str) -> None
 
 def test_what_is_missing_is_said_at_the_start() -> None:
     text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store=SqliteSettings("x")))
-    assert "http://h:1/v1" in text
+    assert "http://h:1/v1\n" in text
+    assert f"version {VERSION}, default model glm-5.3-flash" in text
+    assert "accounts: 1, API keys: 0" in text
+    assert "pass-through: on" in text
+    assert "store: sqlite, x" in text
     assert "note: CHATGLM_REFRESH_TOKENS is set without API_KEYS" in text
     assert "secret" not in text
+
+
+def test_without_an_account_the_start_says_where_to_add_one() -> None:
+    waiting = Settings(api_keys=("sk",), allow_passthrough=False, store=SqliteSettings("x"))
+    assert "note: CHATGLM_REFRESH_TOKENS is not set: add an account" in greeting("http://h:1", waiting)
+    assert "POST /tokens" in greeting("http://h:1", waiting)
+    complete = Settings(refresh_tokens=("secret",), api_keys=("sk",), store=SqliteSettings("x"))
+    assert "POST /tokens" not in greeting("http://h:1", complete)
 
 
 # A real server, in a process of its own
@@ -213,4 +235,27 @@ def test_a_stream_under_way_is_finished_and_nobody_else_is_let_in(
             assert b"data: [DONE]" in streamed.read_to_end()
         assert server.process.wait(timeout=15) == 0
     assert upstream.sim.live_conversations() == []
+    assert leases(tmp_path) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_ctrl_c_ends_the_answers_at_once_with_their_error(
+    upstream: Upstream, owned: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    upstream.sim.play("stall s=60")
+    with Served(API_FOLDER, "--grace", "60", "--workers", workers, **owned) as server:
+        url = server.url()
+        with ask(url, stream=True) as streamed:
+            streamed.read_until(b"and then")
+            assert server.process.stderr is not None
+            for said in ("it waits for the answers under way", "it cuts the answers under way short"):
+                os.killpg(server.process.pid, signal.SIGINT)  # A terminal sends it to the workers, too.
+                line = json.loads(server.process.stderr.readline())
+                assert said in line["message"]
+                assert line["answers"] == 1
+            told = streamed.read_to_end()
+        assert server.process.wait(timeout=15) == 0
+        lines = server.process.stderr.read().splitlines()
+        assert all(line.startswith("{") for line in lines), "no traceback"
+    assert b'"code":"shutting_down"' in told.rpartition(b"data: ")[2]
     assert leases(tmp_path) == 0

@@ -38,6 +38,7 @@ from lib.dialects import (
     openai_videos,
     stops,
     token_check,
+    tokens,
 )
 from lib.dialects.fields import EFFORTS
 from lib.flows import health
@@ -141,6 +142,9 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     "VideoGenerationRequest": openai_videos._Generation,
     "VideoRequest": openai_videos._Creation,
     "TokenCheckRequest": token_check._Body,
+    "NewToken": tokens._Body,
+    "OwnAccounts": condition.OwnAccounts,
+    "OwnAccount": condition.OwnAccount,
     "Error": openai_errors._Body,
     "ChatCompletion": openai_chat._Completion,
     "Usage": openai_chat._Usage,

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from lib.version import VERSION
 from tests.support.client import Client
 from tests.support.live import LiveGateway
 from tests.system.openapi.document import OPENAPI, Operation, operations
@@ -15,7 +16,11 @@ def test_the_document_is_served_beside_the_page(client: Client, gateway: LiveGat
     for path in ("/openapi.json", "/api/openapi.json"):
         answer = client.get(path)
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json() == {**OPENAPI, "servers": [{"url": gateway.url}]}
+        assert answer.json() == {
+            **OPENAPI,
+            "info": OPENAPI["info"] | {"version": VERSION},
+            "servers": [{"url": gateway.url}],
+        }
     assert client.get("/openapi.json", headers={"authorization": ""}).status_code == 200
     assert 'href="openapi.json"' in client.get("/").text
 

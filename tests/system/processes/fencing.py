@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.patience import LAST_LOOK_S
-from lib.store.shared import OPERATION_TIMEOUT_S
+from lib.store.circuit import OPERATION_TIMEOUT_S
+from lib.store.redis_commands import ALTER
 from lib.upstreams.chatglm.wire.client import CALL_TIMEOUT_S
 from tests.support.client import chat_body
 from tests.support.waiting import eventually
@@ -118,7 +119,7 @@ async def _stop_in_mid_store_call(stand: Stand, redis: WithholdingRedis) -> Told
     await ask(first.port, _short(), timeout_s=TIMEOUT_S)
     holder = Caller(second, chat_body("[scene:slow first=0.1 gap=0.1 count=150]", stream=True))
     await holder.first_words()
-    redis.withhold("NX")  # add what is not there: the lease is the first
+    redis.withhold(ALTER)  # a step on a record: the lease is the first
     held_up = Caller(first, _short())
     await eventually(redis.withholds.is_set, TIMEOUT_S, "the store is asked for the account")
     first.pause()
@@ -179,7 +180,10 @@ async def killed_after_the_rotation(folder: Path) -> Told:
         await _lose(stand, lost)
         answers = {}
         with stand.worker("only-the-lost", [lost.token]) as alone:
+            await alone.first_line()
+            asked_at = time.monotonic()
             answers["of the lost account"] = await ask(alone.port, _short(), timeout_s=TIMEOUT_S)
+            took_s = time.monotonic() - asked_at
         answers["of both accounts"] = await ask(knows_both.port, _short(), timeout_s=TIMEOUT_S)
         assert answers["of both accounts"].account in ("", kept.label)
         token = (await stand.simulator.tell(f"accounts/{lost.uid}/log_in"))["refresh_token"]
@@ -187,6 +191,7 @@ async def killed_after_the_rotation(folder: Path) -> Told:
             answers["after a new login"] = await ask(again.port, _short(), timeout_s=TIMEOUT_S)
         told = await _told(stand)
         told.answers |= answers
+        told.seconds = took_s
         return told
 
 

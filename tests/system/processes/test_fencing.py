@@ -7,8 +7,8 @@ import pytest
 from tests.system.processes import fencing
 from tests.system.processes.fencing import Told
 
-A_MINUTE_S = 60.0
-SLACK_S = 20.0
+SECONDS_S = 15.0
+"""Much less than a lease or a lock lives, on a busy machine too."""
 
 
 def story(told: fencing.Story) -> pytest.MarkDecorator:
@@ -32,9 +32,9 @@ def test_a_process_that_lost_its_lease_in_mid_answer_leaves_the_successors_alone
 
 
 @story(fencing.killed_in_mid_answer)
-def test_an_account_is_free_within_a_minute_after_its_process_was_killed(told: Told) -> None:
+def test_an_account_is_free_at_once_after_its_process_was_killed_on_the_same_machine(told: Told) -> None:
     all_are_right(told)
-    assert told.seconds <= A_MINUTE_S + SLACK_S
+    assert told.seconds <= SECONDS_S
 
 
 @story(fencing.stopped_in_mid_store_call)
@@ -56,6 +56,7 @@ def test_a_process_that_knows_only_dead_tokens_makes_a_new_one(told: Told) -> No
 def test_a_rotation_that_a_killed_process_did_not_hear_of_is_told_as_what_it_is(told: Told) -> None:
     refused = told.answers["of the lost account"]
     assert refused.status == 503
+    assert told.seconds <= SECONDS_S
     error = refused.json["error"]
     assert error["code"] == "no_account_available"
     assert "Log in at chatglm.cn again" in error["message"]

@@ -131,7 +131,8 @@ def test_json_is_read_whatever_it_is_called(client: Client, content_type: str) -
 
 
 @pytest.mark.parametrize(
-    "path", [CHAT, "/v1/images/generations", "/v1/videos", "/v1/videos/generations", "/token/check"]
+    "path",
+    [CHAT, "/v1/images/generations", "/v1/videos", "/v1/videos/generations", "/token/check", "/tokens"],
 )
 def test_a_compressed_body_is_refused_on_every_route(client: Client, path: str) -> None:
     bomb = gzip.compress(b'{"a":"' + b"a" * 10 * MIB + b'"}')

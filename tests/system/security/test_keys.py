@@ -47,6 +47,9 @@ ROUTES = [
     ("GET", "/v1/models"),
     ("GET", "/v1/models/glm-5.3"),
     ("POST", "/token/check"),
+    ("GET", "/tokens"),
+    ("POST", "/tokens"),
+    ("DELETE", "/tokens/label_x"),
     ("GET", "/health?deep=1"),
     ("GET", "/health?stream=1"),
 ]
@@ -62,7 +65,9 @@ def test_no_route_is_forgotten_here() -> None:
         if isinstance(route, Route) and not route.path.startswith("/api")
         for method in (route.methods or set()) - {"HEAD"}
     }
-    asked = {f"{method} {re.sub('video_x|response_x|glm-5.3|[?].*', '*', path)}" for method, path in ROUTES}
+    asked = {
+        f"{method} {re.sub('video_x|response_x|label_x|glm-5.3|[?].*', '*', path)}" for method, path in ROUTES
+    }
     assert {re.sub("{.*?}", "*", route) for route in served - OPEN} == asked - {"GET /health*"}
 
 

@@ -161,6 +161,23 @@ def test_answers_of_every_endpoint(owner: Client, upstream: Upstream, watch: Wat
     assert owner.get(f"/v1/videos/generations/{generation.json()['id']}").status_code == 200
 
 
+def test_accounts_that_are_added_and_removed(
+    owner: Client, upstream: Upstream, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("STORE_URL", f"sqlite:///{tmp_path / 'state.db'}")
+    environment.setenv("STORE_SECRET", secret("STORESECRET"))
+    guest, added = upstream.add_account(guest=True), upstream.add_account()
+    marked = f"eyJh.{secret('TOKEN')}.x"
+    for token, status in ((marked, 400), (guest.token, 400), (added.token, 201), (added.token, 409)):
+        assert owner.post("/tokens", {"token": token}).status_code == status
+    assert owner.post("/tokens", {"token": upstream.sim.log_in(added.uid)}).status_code == 200
+    assert owner.get("/tokens").status_code == owner.get("/health?deep=1").status_code == 200
+    assert owner.post(CHAT, said()).status_code == 200
+    upstream.sim.revoke(added.uid)
+    assert owner.request("DELETE", f"/tokens/{added.label}").status_code == 204
+    assert owner.request("DELETE", f"/tokens/{secret('LABEL')}").status_code == 404
+
+
 def test_files(owner: Client, files: FileServer) -> None:
     place = f"/{private('PATH')}.txt?sig={private('SIGNATURE')}"
     address = files.serve(place, private("CONTENT").encode() * 99, "content-type: text/plain")

@@ -268,9 +268,7 @@ def test_a_call_without_input_has_an_empty_object() -> None:
 # Options
 
 
-@pytest.mark.parametrize(
-    ("limit", "tokens"), [(100.0, 100), (100.9, 100), (1, 1), (0, None), (-1, None), (None, None)]
-)
+@pytest.mark.parametrize(("limit", "tokens"), [(100.0, 100), (1, 1), (0, None), (-1, None), (None, None)])
 def test_a_limit_is_taken_as_it_is_meant(limit: float | None, tokens: int | None) -> None:
     assert chat(max_tokens=limit).max_tokens == tokens
 

@@ -154,12 +154,41 @@ def refused(requests: Requests, fields: Json) -> tuple[str, str | None]:
     return caught.value.code, caught.value.param
 
 
+def place_of(fields: Json) -> str:
+    """Return the place of the one value in nested objects."""
+    [(name, value)] = fields.items()
+    return f"{name}.{place_of(value)}" if isinstance(value, dict) else name
+
+
 @EVERY
 @pytest.mark.parametrize(
     ("value", "meant"), [(7, 7), (7.0, 7), (0, None), (-1, None), (-1.0, None), (None, None), (1e300, None)]
 )
 def test_a_limit_is_read_as_it_is_meant(requests: Requests, value: float | None, meant: int | None) -> None:
     assert parsed(requests, requests.limit(value)).max_tokens == meant
+
+
+@EVERY
+@pytest.mark.parametrize("value", [1.5, -0.5, 100.9])
+def test_a_fraction_is_no_limit(requests: Requests, value: float) -> None:
+    code, param = refused(requests, requests.limit(value))
+    assert code == "invalid_value"
+    assert param == place_of(requests.limit(value))
+
+
+CUT = "cut \ud83d"
+CUT_TEXTS: dict[str, tuple[Json, str]] = {
+    "prompt": ({"prompt": CUT}, "prompt"),
+    "input": ({"input": CUT}, "input"),
+    "messages": ({"messages": [*TURN, {"role": "user", "content": CUT}]}, "messages[1].content"),
+    "contents": ({"contents": [{"parts": [{"text": "a"}, {"text": CUT}]}]}, "contents[0].parts[1].text"),
+}
+
+
+@EVERY
+def test_half_of_a_character_is_refused_at_its_place(requests: Requests) -> None:
+    fields, place = CUT_TEXTS[next(iter(requests.plain))]
+    assert refused(requests, fields) == ("invalid_value", place)
 
 
 @WITH_EFFORT

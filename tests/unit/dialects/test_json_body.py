@@ -19,6 +19,7 @@ from lib.dialects.json_body import (
     shown,
     unsupported,
 )
+from lib.dialects.surrogates import MAX_REPLACED, without_lone
 from lib.errors import InvalidRequest, RequestTooLarge
 
 
@@ -67,7 +68,8 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "The body is not valid JSON: Input data was truncated."),
+        (b"", "The body is empty. Send JSON in it"),
+        (b" \r\n", "The body is empty. Send JSON in it"),
         (b"{", "The body is not valid JSON: Input data was truncated."),
         (b"model=x", "The body is not valid JSON: JSON is malformed: invalid character (byte 0)."),
         (
@@ -75,8 +77,11 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
             "The body is not valid JSON: JSON is malformed: trailing comma in object (byte 10).",
         ),
         (b"{} {}", "The body is not valid JSON: JSON is malformed: trailing characters"),
-        (b'{"anything": "\xff"}', "The body is not valid JSON: 'utf-8' codec can't decode byte 0xff"),
-        (b'{"anything": "\\ud83d"}', "The body is not valid JSON: "),
+        (b'{"anything": "\xff"}', "The body is not UTF-8 (byte 14). Send the JSON in UTF-8."),
+        ("\ufeff{}".encode("utf-16-le"), "The body is not UTF-8 (byte 0)."),
+        (b'{"anything": "' + rb"\ud83d" * (MAX_REPLACED + 1) + b'"}', "The body is not valid JSON: "),
+        (rb'{"seed": "\ud8zz"}', "The body is not valid JSON: "),
+        (rb'{"anything": "\ud83d", "b": ', "The body is not valid JSON: "),
         (b'{"anything":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
         (b'{"unknown":' + b"[" * 100_000, "The body's JSON is nested too deeply."),
     ],
@@ -122,6 +127,41 @@ def test_what_is_json_but_not_what_was_expected(
     body: bytes, code: str, param: str | None, message: str
 ) -> None:
     assert refusal(body) == (code, param, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (rb'{"anything": "\ud83d"}', "anything"),
+        (rb'{"anything": "\\\uDE00"}', "anything"),
+        (rb'{"anything": "\ud83d\ud83d\ude00"}', "anything"),
+        (rb'{"anything": "\ud83d\ude00\ude00"}', "anything"),
+        (rb'{"anything": ["", {"a b": ["\ud83d"]}]}', "anything[1].a b[0]"),
+        (rb'{"anything": {"\ud83d": 1}}', "anything"),
+        (rb'{"seed": "\ud83d", "inner": [{"text": "a\ud83d"}]}', "inner[0].text"),
+    ],
+)
+def test_half_of_a_character_is_refused_where_it_stands(body: bytes, place: str) -> None:
+    code, param, said = refusal(body)
+    assert (code, param) == ("invalid_value", place)
+    assert said.startswith(f"Invalid value for '{place}': it holds half of a character")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"seed": "\ud83d", "anything": "\ud83d\ude00"}',
+        rb'{"seed": {"\ude00": ["\ud83d\ud83d"]}, "anything": "\ud83d\ude00"}',
+        rb'{"\ud83d": "\\ud83d", "anything": "\ud83d\ude00"}',
+    ],
+)
+def test_half_of_a_character_harms_no_other_field(body: bytes) -> None:
+    assert decode_body(body, DECODER) == Outer(anything="😀")
+
+
+def test_a_million_halves_of_characters_cost_no_time() -> None:
+    halves = rb"\\\ud83d" * 1_000_000
+    assert without_lone(b'{"anything": "' + halves + b'"}') is None
 
 
 def test_a_missing_field_of_the_body_itself() -> None:

@@ -80,7 +80,7 @@ async def test_what_is_configured_is_told_without_opening_anything(flow: Flow, u
 
 async def test_a_store_that_works_is_well(flow: Flow, tmp_path: Path) -> None:
     flow.configure(
-        store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.b.c",), api_keys=("x",)
+        store=SqliteSettings(f"{tmp_path / 'state.db'}"), refresh_tokens=("a.eyJhIjoxfQ.c",), api_keys=("x",)
     )
     health = await look(flow.services)
     assert (health.status, health.store, health.store_works) == ("ok", "sqlite", True)
@@ -192,8 +192,8 @@ async def test_each_account_is_told_for_itself(flow: Flow, upstream: Upstream) -
     for words in (
         f"Account {dead.label} has a refresh token that the upstream refuses",
         f"Account {guest.label} is a visitor's",
-        "Entry 3 of CHATGLM_REFRESH_TOKENS has no refresh token",
-        "Entry 4 of CHATGLM_REFRESH_TOKENS has no refresh token (expected a refresh token",
+        "Entry 3 of CHATGLM_REFRESH_TOKENS is not a refresh token",
+        "Entry 4 of CHATGLM_REFRESH_TOKENS is an access token",
         f"Account {blocked.label} is blocked",
     ):
         assert words in notes

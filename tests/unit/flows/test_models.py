@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from lib.chat.caller import Caller
 from lib.errors import NotFound
 from lib.flows.models import find_model, list_models
+from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import parse_account
-from lib.upstreams.chatglm.catalogue import ModelLists
+from lib.upstreams.chatglm.catalogue import LISTS, MODELS_TTL_S, ModelLists, _List, models_place
 from lib.upstreams.chatglm.wire.models import offered_names
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
@@ -93,9 +95,38 @@ async def test_a_strangers_dead_token_decides_nobody_elses_list(
     assert await list_models(flow.calling(caller(account))) == offered_names(("glm-6",))
 
 
-async def test_the_lists_of_many_callers_are_forgotten_in_time(flow: Flow, account: SimulatedAccount) -> None:
+async def test_a_chat_that_names_an_unlisted_model_looks_for_a_newer_list_after_its_last_word(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    await list_models(flow.calling(caller(account)))
+    place = models_place(parse_account(account.token))
+    old = LISTS.encode(_List(("glm-5.3", "glm-5.3-flash"), time.time() - 2 * MODELS_TTL_S))
+    await flow.gateway.memory.keep(place, old, ttl_s=60)
+    flow.gateway.models = ModelLists(flow.gateway.client, flow.gateway.memory)
+    upstream.sim.fail("operation/detail", status=200, body=NEWER)
+    await flow.ask([account], model="glm-6")
+    assert upstream.chats()[0]["meta_data"]["selected_model"] == "glm-5.3-flash"
+    assert upstream.count("operation/detail") == 2
+    await flow.ask([account], model="glm-6")
+    assert upstream.chats()[1]["meta_data"]["selected_model"] == "glm-6"
+    upstream.sim.violations.clear()  # the simulator has no such model
+    assert upstream.count("operation/detail") == 2
+
+
+async def test_the_list_outlives_the_process(
+    flow: Flow, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    await list_models(flow.calling(caller(account)))
+    state = SharedState(flow.gateway.memory._store, now=time.time)
+    lists = ModelLists(flow.gateway.client, state)
+    assert not lists.is_listed((parse_account(account.token),))
+    assert await lists.offered((parse_account(account.token),)) == ("glm-5.3", "glm-5.3-flash")
+    assert upstream.count("operation/detail") == 1
+
+
+async def test_the_tries_of_many_callers_are_forgotten_in_time(flow: Flow, account: SimulatedAccount) -> None:
     gateway = flow.gateway
-    gateway.models = ModelLists(gateway.client, max_lists=1)
+    gateway.models = ModelLists(gateway.client, gateway.memory, max_tries=1)
     await list_models(flow.calling(Caller(("a.b.c",), is_owner=False)))
     await list_models(flow.calling(caller(account)))
-    assert list(gateway.models._lists) == [parse_account(account.token).key]
+    assert list(gateway.models._tried_at) == [parse_account(account.token).key]

@@ -10,7 +10,7 @@ import pytest
 
 from lib.patience import LAST_LOOK_S
 from lib.settings import Settings
-from lib.store import Store, StoreError, dynamodb, open_store, sqlite
+from lib.store import Change, Store, StoreError, dynamodb, open_store, sqlite
 from lib.store.redis import RedisStore
 from lib.store.settings import RedisSettings, UpstashSettings
 from lib.store.upstash import UpstashStore
@@ -95,6 +95,13 @@ def limit(store: Store, *, call_s: float = 20.0, attempt_s: float = 20.0) -> Non
             setattr(store, name, limit_s)
 
 
+TAKE = Change(
+    when={"s3cret field": (None, "s3cret held")},
+    puts={"s3cret field": ("s3cret value", 60)},
+    reads=("s3cret field",),
+)
+
+
 def every_operation(store: Store) -> list[Awaitable[object]]:
     return [
         store.get("s3cret key"),
@@ -102,6 +109,8 @@ def every_operation(store: Store) -> list[Awaitable[object]]:
         store.put("s3cret key", "s3cret value", ttl_s=60, instead_of="s3cret held"),
         store.add("s3cret key", "s3cret value", ttl_s=60),
         store.remove("s3cret key", "s3cret value"),
+        store.alter("s3cret record", Change(reads=("s3cret field",))),
+        store.alter("s3cret record", TAKE),
     ]
 
 
@@ -124,7 +133,7 @@ async def test_every_operation_fails_in_its_time_and_works_when_the_fault_is_gon
         limit(store, call_s=0.3, attempt_s=0.1)
     async with asyncio.timeout(GIVE_UP_S):
         failures = await asyncio.gather(*every_operation(store), return_exceptions=True)
-    assert [isinstance(failure, StoreError) for failure in failures] == [True] * 5
+    assert [isinstance(failure, StoreError) for failure in failures] == [True] * 7
     assert "s3cret" not in " ".join(map(str, failures))
 
     await line.mend()
@@ -148,6 +157,42 @@ async def test_a_lease_whose_answer_was_lost_is_known_as_ours(
     await line.break_(fault, times=1)
     assert await store.remove("lease", "mine, renewed") is False  # it cannot know
     assert await other.get("lease") is None
+
+
+async def test_a_step_is_one_request(line: FaultyLine, store: Store) -> None:
+    limit(store)
+    await store.get("warm")
+    for step in (TAKE, Change(reads=("s3cret field", "other")), Change(drops=("s3cret field",))):
+        asked = line.requests
+        assert (await store.alter("record", step)).is_done
+        assert line.requests == asked + 1
+
+
+@pytest.mark.parametrize("fault", [Fault.DEAF, Fault.CUT])
+async def test_a_step_whose_answer_was_lost_is_known_as_made(
+    line: FaultyLine, store: Store, other: Store, fault: Fault
+) -> None:
+    take = Change(when={"lock": (None,), "chain": (None,)}, puts={"lock": ("mine", 60)})
+    keep = Change(when={"lock": ("mine",), "chain": (None,)}, puts={"chain": ("new", 600)}, drops=("lock",))
+    await store.get("warm")
+    limit(store, attempt_s=0.5 if fault is Fault.DEAF else 20.0)
+    for step in (take, keep):
+        await line.break_(fault, times=1)
+        assert (await store.alter("record", step)).is_done
+        assert not (await other.alter("record", step)).is_done
+    left = await other.alter("record", Change(reads=("lock", "chain")))
+    assert left.found == {"lock": None, "chain": "new"}
+
+
+async def test_a_step_that_another_made_first_is_not_made_by_repeating(
+    line: FaultyLine, store: Store, other: Store
+) -> None:
+    limit(store)
+    await other.alter("record", Change(puts={"lock": ("theirs", 60)}))
+    await line.break_(Fault.CUT, times=1)
+    take = Change(when={"lock": (None,)}, puts={"lock": ("mine", 60)}, reads=("lock",))
+    outcome = await store.alter("record", take)
+    assert (outcome.is_done, outcome.found) == (False, {"lock": "theirs"})
 
 
 @pytest.mark.parametrize("fault", [Fault.DROPPED, Fault.CUT])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 from time import time
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -80,6 +81,17 @@ def test_the_form_of_a_record_stays() -> None:
     record = b"\x02" + cipher.encrypt("clear é".encode(), [b"\x02", b"token:a"])
     assert SEAL.open(OWNER, base64.b64encode(record).decode()) == "clear é"
     assert SEAL.close(OWNER, "clear é") == base64.b64encode(record).decode()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_a_place_without_its_secret_opens_the_same_entry(text: str) -> None:
+    remembered = SEAL.without_secret(OWNER)
+    assert SEAL.open(remembered, SEAL.close(OWNER, text)) == text
+    assert SEAL.close(remembered, text) == SEAL.close(OWNER, text)
+    assert SEAL.without_secret(remembered) == remembered
+    assert OWNER.secret not in str(msgspec.structs.astuple(remembered))
+    assert SEAL.open(SEAL.without_secret(OTHER), SEAL.close(OWNER, text)) is None
+    assert Unsealed().without_secret(OWNER) == Place(OWNER.name)
 
 
 def test_a_store_of_this_machine_is_written_in_clear() -> None:

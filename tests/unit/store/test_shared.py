@@ -7,9 +7,10 @@ import logging
 import pytest
 
 from lib.patience import LAST_LOOK_S
-from lib.store import StoreError
+from lib.store import Change, Outcome, StoreError
+from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
 from lib.store.seal import AesSivSeal, Place
-from lib.store.shared import OFFER_EVERY_S, OPERATION_TIMEOUT_S, REST_S, RETRY_EVERY_S, SharedState
+from lib.store.shared import FLUSH_S, OFFER_EVERY_S, RETRY_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
 pytestmark = pytest.mark.anyio
@@ -197,6 +198,48 @@ async def test_a_store_that_comes_back_gets_the_ranked_values_at_once(
     assert await store.get("key") == "1"
 
 
+async def test_a_store_that_is_in_doubt_gets_the_ranked_values_at_once(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await state.offer()
+    await store.remove("key", "1")
+    state.doubt()
+    await state.offer()
+    assert await store.get("key") == "1"
+
+
+async def test_a_health_check_gives_an_emptied_store_the_ranked_values_again(
+    store: FaultyStore, clock: Clock
+) -> None:
+    state = SharedState(store, now=clock)
+    await state.keep(PLACE, "1", ttl_s=86400, rank=float)
+    await state.offer()
+    await store.remove("key", "1")
+    clock.time += OFFER_EVERY_S
+    assert await state.problem_within(5.0) is None
+    assert await store.get("key") == "1"
+
+
+def test_a_store_that_hangs_does_not_keep_the_end_of_a_process_for_long() -> None:
+    class Hanging(FaultyStore):
+        async def get(self, key: str) -> str | None:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def use() -> float:
+        state = SharedState(Hanging(), now=loop_time)
+        for number in range(20):
+            await state.keep(Place(f"{number}"), "1", ttl_s=86400, rank=float)
+        began_at = loop_time()
+        await state.flush()
+        return loop_time() - began_at
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        assert runner.run(use()) == pytest.approx(FLUSH_S)
+
+
 async def store_emptied(store: FaultyStore) -> None:
     store.is_lost = False
     await store.remove("key", "1")
@@ -316,11 +359,8 @@ async def test_a_lost_store_holds_nothing_and_grants_everything(
     assert await state.add(PLACE, "one", ttl_s=60) is True
     assert await state.add(PLACE, "two", ttl_s=60) is False
     assert await state.holds(PLACE) is True
-    assert await state.prolong(PLACE, "one", ttl_s=60) is True
-    assert await state.prolong(PLACE, "two", ttl_s=60) is False
     store.is_lost = True
     assert await state.add(PLACE, "two", ttl_s=60) is True
-    assert await state.prolong(PLACE, "two", ttl_s=60) is True
     assert await state.holds(PLACE) is False
     assert await state.remove(PLACE, "one") is False
     store.is_lost = False
@@ -329,19 +369,6 @@ async def test_a_lost_store_holds_nothing_and_grants_everything(
     assert await state.remove(PLACE, "two") is True
     assert await store.get("key") == "one"
     assert await state.remove(PLACE, "one") is True
-    assert await store.get("key") is None
-
-
-async def test_prolonging_gives_the_whole_time_again(
-    state: SharedState, store: FaultyStore, clock: Clock
-) -> None:
-    await state.add(PLACE, "one", ttl_s=60)
-    clock.time += 50
-    await state.prolong(PLACE, "one", ttl_s=60)
-    clock.time += 50
-    assert await store.get("key") == "one"
-    clock.time += 10
-    assert await state.prolong(PLACE, "one", ttl_s=60) is False
     assert await store.get("key") is None
 
 
@@ -442,7 +469,6 @@ async def test_what_leaves_the_process_is_sealed_and_what_cannot_be_opened_is_no
     other = SharedState(store, now=clock, seal=AesSivSeal())
     assert await other.recall(foreign) is None
     assert await other.holds(foreign) is True  # there, though not to be read
-    assert await other.prolong(foreign, "clear text", ttl_s=60) is False
     await other.remove(foreign, "clear text")
     assert await store.get("kept") == written
     await state.drop(place)
@@ -475,3 +501,60 @@ async def test_a_loss_is_logged_once_and_without_what_the_error_says(
     with caplog.at_level(logging.INFO):
         await state.recall(PLACE)
     assert caplog.records[-1].getMessage() == "the store works again"
+
+
+async def test_a_copy_that_was_written_during_a_step_counts_and_not_what_the_step_has_read(
+    store: FaultyStore, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+
+    class Slow(FaultyStore):
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            outcome = await super().alter(record, change)
+            if change.is_read_only:
+                await sharing.keep(place, "newer", ttl_s=60)
+            return outcome
+
+    sharing = SharedState(Slow(now=clock), now=clock)
+    await sharing.keep(place, "older", ttl_s=60)
+    altered = await sharing.alter("account", Change(reads=("rest",)))
+    assert altered.found == {"rest": "older"}
+    assert sharing.learn(altered, place) == "newer"
+
+
+async def test_what_is_held_back_counts_here_and_is_written_by_a_later_step(
+    state: SharedState, store: FaultyStore, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+    await store.alter("account", Change(puts={"rest": ("old", 60)}))
+    state.hold_back(place, "new", ttl_s=60)
+    assert state.learn(await state.alter("account", Change(reads=("rest",))), place) == "new"
+    assert await store.get("rest") == "old"
+    clock.time += 20
+    puts = state.held_back(place)
+    assert puts == {"rest": ("new", 40)}
+    await state.alter("account", Change(puts=puts))
+    state.note_saved(place, puts)
+    assert state.held_back(place) == {}
+    assert await store.get("rest") == "new"
+
+
+async def test_what_was_held_back_for_longer_than_it_lives_is_not_written(
+    state: SharedState, clock: Clock
+) -> None:
+    place = Place("rest", record="account")
+    state.hold_back(place, "new", ttl_s=60)
+    clock.time += 60
+    assert state.held_back(place) == {}
+    assert state.learn(await state.alter("account", Change(reads=("rest",))), place) is None
+
+
+async def test_only_a_copy_that_the_store_lacks_is_saved(state: SharedState, store: FaultyStore) -> None:
+    await state.save(Place("unknown"))
+    await state.keep(PLACE, "kept", ttl_s=60)
+    store.take_asked()
+    await state.save(PLACE)
+    assert store.take_asked() == []
+    state.hold_back(PLACE, "new", ttl_s=60)
+    await state.save(PLACE)
+    assert await store.get("key") == "new"

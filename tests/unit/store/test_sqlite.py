@@ -18,7 +18,7 @@ import pytest
 
 from lib.store import open_store
 from lib.store.settings import SqliteSettings
-from lib.store.sqlite import MAX_SET_ASIDE, PURGE_EVERY, SqliteError, SqliteStore, _use_wal
+from lib.store.sqlite import MAX_SET_ASIDE, PURGE_EVERY, SqliteBusy, SqliteError, SqliteStore, _use_wal
 
 pytestmark = pytest.mark.anyio
 
@@ -294,7 +294,7 @@ async def test_a_lock_in_mid_life_costs_no_connection(store: SqliteStore, path: 
         other.execute("BEGIN IMMEDIATE")
         # Fetched: a cursor that this thread frees can hide the error of the store's own thread.
         await store._run(lambda: store._connected().execute("PRAGMA busy_timeout = 10").fetchone())
-        with pytest.raises(SqliteError, match=r"^database is locked$"):
+        with pytest.raises(SqliteBusy, match=r"^database is locked$"):
             await store.put("key", "s3cret", ttl_s=60)
         assert await store.get("key") == "value"
     assert await store.put("key", "new", ttl_s=60, instead_of="value") is True
@@ -308,7 +308,7 @@ async def test_a_disk_that_hangs_keeps_nobody_waiting_and_does_nothing_later(pat
     tried = (store.put(str(number), "value", ttl_s=60) for number in range(20))
     failures = await asyncio.gather(*tried, return_exceptions=True)
     assert {str(failure) for failure in failures} == {"no answer within 0.05 s"}
-    assert {type(failure) for failure in failures} == {SqliteError}
+    assert {type(failure) for failure in failures} == {SqliteBusy}
     disk.set()
     hanging.result(10)
     store.call_timeout_s = 20

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 import uvicorn
@@ -50,7 +51,13 @@ class UpstashDouble:
             result = await asyncio.to_thread(self.redis.call, *command)
         except redis.exceptions.ResponseError as error:
             return JSONResponse({"error": str(error)}, 400)
-        return JSONResponse({"result": result.decode() if isinstance(result, bytes) else result})
+        return JSONResponse({"result": _as_text(result)})
+
+
+def _as_text(result: Any) -> Any:
+    if isinstance(result, list):
+        return [_as_text(each) for each in result]
+    return result.decode() if isinstance(result, bytes) else result
 
 
 @contextmanager

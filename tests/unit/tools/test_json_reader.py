@@ -289,6 +289,41 @@ def test_a_text_that_the_upstream_changed_is_read_as_it_ended() -> None:
     assert summary(out, None).text == ANN
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize("depth", [400, 990, 5_000, 10_000, 20_000])
+@pytest.mark.parametrize("ends", [True, False], ids=["whole", "cut"])
+def test_json_of_any_depth_is_an_answer_or_the_models_fault(
+    depth: int, ends: bool, is_streamed: bool
+) -> None:
+    text = '{"name": ' + "[" * depth + ("]" * depth + "}" if ends else "")
+    loose = JsonFormat(schema={"type": "object", "properties": {"name": {"type": "array"}}})
+    for wanted in (JsonFormat(), loose, PERSON):
+        reader = JsonReader(wanted, is_streamed=is_streamed)
+        pieces = [TextDelta(text[start : start + 1000]) for start in range(0, len(text), 1000)]
+        out = reader.feed([*pieces, Finished("stop")])
+        assert reader.repair is not None or isinstance(out[-1], Finished | Failed)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r"C:\users\x", r"C:\users\x"),
+        (r"\u4f", r"\u4f"),
+        (r"\u4fxx", r"\u4fxx"),
+        (r"\u", r"\u"),
+        (r"\u4f60\uD83D\uDE00", "你😀"),
+        (r"\\u4f60", r"\u4f60"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 99])
+def test_a_backslash_that_begins_no_escape_is_a_backslash(written: str, meant: str, size: int) -> None:
+    text = '{"path": "' + written + '", "b": 1}'
+    pieces = [TextDelta(text[start : start + size]) for start in range(0, len(text), size)]
+    reader = JsonReader(JsonFormat(), is_streamed=True)
+    out = reader.feed([*pieces, Finished("stop")])
+    assert json.loads(summary(out, None).text) == {"path": meant, "b": 1}
+
+
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     st.none()

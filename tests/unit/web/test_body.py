@@ -27,6 +27,18 @@ async def test_more_than_is_allowed_is_refused_where_it_is_noticed() -> None:
         await read_body(make_request(headers=[("content-length", "5")]), limit=4)
 
 
+async def test_a_body_that_is_too_large_is_refused_with_the_setting_and_a_way_out() -> None:
+    with pytest.raises(RequestTooLarge) as caught:
+        await read_body(make_request(headers=[("content-length", "9999999")]), limit=2_500_000)
+    assert str(caught.value) == (
+        "Expected a body of at most 2.5 MB (2500000 bytes), got a larger one. Send a large file by its "
+        "address, not inside the body. MAX_BODY_BYTES sets the limit."
+    )
+    with pytest.raises(RequestTooLarge) as caught:
+        await read_body(make_request(b"abc"), limit=2, setting="")
+    assert "MAX_BODY_BYTES" not in str(caught.value)
+
+
 @pytest.mark.parametrize("length", ["²", "-1", "x", "", "+2", "0x2", " 2"])
 async def test_a_length_that_is_none_is_not_believed(length: str) -> None:
     assert await read_body(make_request(b"ab", headers=[("content-length", length)]), limit=4) == b"ab"

@@ -38,6 +38,15 @@ def test_with_keys_alone_nothing_else_opens(credential: str) -> None:
     assert credential not in caught.value.message
 
 
+def test_a_refresh_token_in_the_place_of_a_key_is_named_if_pass_through_is_off() -> None:
+    token = "eyJh.eyJ0eXBlIjoicmVmcmVzaCJ9.c2ln"
+    with pytest.raises(WrongCredential, match="This is a refresh token, and pass-through is off here"):
+        caller(OWNER, token)
+    for credential in ("sk-3", ",", f"{token},x"):
+        with pytest.raises(WrongCredential, match="The credential is not a key of API_KEYS"):
+            caller(OWNER, credential)
+
+
 @pytest.mark.parametrize(
     "credential",
     ["", "a.b", "a.b.c.d", "a.b.c,x", ",", "a.b.ç", "a.b.c d.e.f", "..", "a..c", "a.b." + "c" * 4093],

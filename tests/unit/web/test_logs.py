@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from lib.settings import LogFormat
 from lib.trace import traced
-from lib.web.logs import JsonFormatter, configure_logging
+from lib.web.logs import JsonFormatter, TextFormatter, configure_logging, formatter_for
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -75,3 +76,72 @@ def test_the_servers_own_errors_are_lines_of_json_too() -> None:
     configure_logging("INFO")
     handlers = logging.getLogger("uvicorn.error").handlers
     assert [type(handler.formatter) for handler in handlers] == [JsonFormatter]
+
+
+@pytest.mark.parametrize(
+    ("log_format", "is_terminal", "kind"),
+    [
+        ("auto", True, TextFormatter),
+        ("auto", False, JsonFormatter),
+        ("text", False, TextFormatter),
+        ("json", True, JsonFormatter),
+    ],
+)
+def test_people_get_lines_and_programs_get_json(
+    log_format: LogFormat, is_terminal: bool, kind: type[logging.Formatter]
+) -> None:
+    assert type(formatter_for(log_format, is_terminal=is_terminal)) is kind
+
+
+def test_a_later_choice_of_the_format_counts() -> None:
+    def kinds() -> set[type[logging.Formatter | None]]:
+        handlers = logging.getLogger("glm_gateway").handlers
+        return {type(handler.formatter) for handler in handlers} & {TextFormatter, JsonFormatter}
+
+    try:
+        configure_logging("INFO", "text")
+        assert kinds() == {TextFormatter}
+    finally:
+        configure_logging("INFO", "auto")
+    assert kinds() == {JsonFormatter}
+
+
+def test_a_request_is_one_line_for_a_person() -> None:
+    line = TextFormatter().format(
+        record(
+            "request",
+            request_id="a",
+            method="POST",
+            route="/v1/chat/completions",
+            status=429,
+            stream=False,
+            bytes=9,
+            seconds=0.12,
+            client_left=False,
+            code="account_busy",
+            notices={},
+        )
+    )
+    made = logging.LogRecord("glm_gateway", logging.ERROR, __file__, 1, "a worker ended", (), None)
+    assert line[2] == line[5] == ":", "the local time"
+    assert line[8:] == " POST /v1/chat/completions 429 in 0.12 s code=account_busy"
+    vars(made)["pid"] = 7
+    assert TextFormatter().format(made)[8:] == " ERROR a worker ended pid=7"
+
+
+def test_a_line_for_a_person_says_where_a_fault_was_and_not_its_words() -> None:
+    try:
+        raise LookupError("my secret prompt")
+    except LookupError:
+        made = record("failed")
+        made.exc_info = sys.exc_info()
+    line = TextFormatter().format(made)
+    assert "LookupError" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("hostile", ["a\nb", "\u2028\x85\r", "\x1b[31m", "\u202e", "\ud800", "\x00"])
+def test_a_line_for_a_person_cannot_be_ended_or_coloured_by_a_stranger(hostile: str) -> None:
+    line = TextFormatter().format(record(hostile, path=hostile, more=[hostile]))
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1

@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from lib.version import VERSION
 from lib.web.openapi import DOCUMENT, openapi_document
 
 
@@ -25,7 +26,9 @@ def served(host: str) -> dict[str, Any]:
 
 def test_the_documents_server_is_the_address_that_it_was_asked_at() -> None:
     kept = json.loads(DOCUMENT.read_text())
-    assert served("gateway.example") == {**kept, "servers": [{"url": "http://gateway.example"}]}
+    document = served("gateway.example")
+    assert document == {**kept, "info": document["info"], "servers": [{"url": "http://gateway.example"}]}
+    assert document["info"] == {**kept["info"], "version": VERSION}
     assert served("other.example")["servers"] == [{"url": "http://other.example"}]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,6 +12,7 @@ import msgspec
 
 from lib.chat.caller import MAX_TOKEN_CHARS
 from lib.errors import AccountRefused
+from lib.jwt import claims_of
 from lib.store.seal import Place
 
 ASSUMED_LIFE_S = 3600.0
@@ -38,13 +37,17 @@ class Account(msgspec.Struct, frozen=True):
     device_id: str
     uid: str | None = None
     expires_at: float | None = None
+    record: str = ""
+    """Names the record of the account's state in the store."""
+    is_stranger: bool = False
+    """It goes by its token's name alone."""
 
     def __repr__(self) -> str:
         return f"Account(label={self.label!r})"
 
     def by_token(self) -> Account:
         """Return it under its token's name alone: anyone can write a token with another account's name."""
-        return msgspec.structs.replace(self, label=f"?{self.key[:16]}", uid=None)
+        return msgspec.structs.replace(self, label=f"?{self.key[:16]}", uid=None, is_stranger=True)
 
 
 def place_by_token(kind: str, account: Account) -> Place:
@@ -52,19 +55,27 @@ def place_by_token(kind: str, account: Account) -> Place:
     return Place(f"{kind}:{account.key}", account.refresh_token)
 
 
-def place_by_label(kind: str, account: Account) -> Place:
-    """Return the place of facts about the account, by any of its tokens. Each token reads its own writing."""
-    return Place(f"{kind}:{account.label}", account.refresh_token)
+def field_by_token(kind: str, account: Account) -> Place:
+    """Return the place of facts about the token, within the account's record."""
+    return Place(f"{kind}:{account.key}", account.refresh_token, account.record)
 
 
-@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
+def field_by_label(kind: str, account: Account) -> Place:
+    """Return the place of facts about the account, by any of its tokens, within its record.
+
+    Each token reads its own writing. A stranger's place stands alone: its account is not proven.
+    """
+    record = "" if account.is_stranger else account.record
+    return Place(f"{kind}:{account.label}", account.refresh_token, record)
+
+
 def parse_account(refresh_token: str) -> Account:
     """Read the claims of the token. Junk is an account too; the upstream will refuse it.
 
     Raise AccountRefused for an access token: people copy the wrong cookie.
     """
     token = refresh_token.strip()
-    claims = _read_claims(token)
+    claims = claims_of(token)
     if claims.get("type") == "access":
         raise AccountRefused(
             "expected a refresh token, got an access token: copy the cookie chatglm_refresh_token",
@@ -74,20 +85,28 @@ def parse_account(refresh_token: str) -> Account:
     device_id = claims.get("device_id")
     if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id):
         device_id = _digest(f"device:{token}")[:32]
+    label = _digest(token if uid is None else uid)[:8]
     return Account(
         refresh_token=token,
-        label=_digest(token if uid is None else uid)[:8],
+        label=label,
         key=_digest(token),
         device_id=device_id,
         uid=uid,
         expires_at=_read_expiry(claims),
+        record=f"account:{label}",
     )
+
+
+@lru_cache(MAX_REMEMBERED)  # each request names all of the owner's: a hundred would cost it 4 ms and 40 kB
+def owners_account(refresh_token: str) -> Account:
+    """Parse a token of the owner, once. The process remembers no token of another caller."""
+    return parse_account(refresh_token)
 
 
 def require_form(account: Account) -> None:
     """Raise AccountRefused for a text that cannot be a refresh token. No store and no upstream is asked."""
     token = account.refresh_token
-    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or _read_claims(token).get("type") != "refresh":
+    if len(token) > MAX_TOKEN_CHARS or token.count(".") != 2 or claims_of(token).get("type") != "refresh":
         raise AccountRefused(
             "This is not a refresh token. Copy the cookie chatglm_refresh_token.", code="invalid_api_key"
         )
@@ -109,18 +128,7 @@ def token_expiry(jwt: str, *, now: float) -> float:
 
 
 def read_expiry(jwt: str) -> float | None:
-    return _read_expiry(_read_claims(jwt))
-
-
-def _read_claims(jwt: str) -> dict[str, Any]:
-    """The middle of the JWT; of anything else: nothing."""
-    _, _, rest = jwt.partition(".")
-    payload, _, _ = rest.partition(".")
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, RecursionError):  # bad base64, UTF-8 and JSON are all ValueErrors
-        return {}
-    return claims if isinstance(claims, dict) else {}
+    return _read_expiry(claims_of(jwt))
 
 
 def _read_uid(claims: dict[str, Any]) -> str | None:

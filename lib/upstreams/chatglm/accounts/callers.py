@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from lib.chat.caller import Caller
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable
-from lib.upstreams.chatglm.accounts.account import Account, parse_account
+from lib.upstreams.chatglm.accounts.account import Account, owners_account, parse_account
 
 
-def accounts_of(caller: Caller) -> tuple[Account, ...]:
-    """Return the accounts that the caller may use; the owner's key alone opens no account."""
+def accounts_of(caller: Caller, *, none: GatewayError | None = None) -> tuple[Account, ...]:
+    """Return the accounts of the caller's own tokens. Raise `none` if the caller has no token."""
     accounts: dict[str, Account] = {}
-    refusal: GatewayError = NoAccountAvailable("No account is configured: CHATGLM_REFRESH_TOKENS is empty.")
+    refusal = none or NoAccountAvailable("The request brings no account.")
+    parse = owners_account if caller.is_owner else parse_account
     for token in caller.refresh_tokens:
         try:
-            account = parse_account(token)
+            account = parse(token)
         except AccountRefused as error:
             refusal = error  # One wrong token must not shut the door to the others.
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from time import time
 from typing import Concatenate, ParamSpec, TypeVar
@@ -23,6 +24,8 @@ from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 
 MAX_RENEWALS = 4
 """One renewal is enough for a call, unless the token that another instance left is dead, too."""
+
+log = logging.getLogger("glm_gateway")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -71,7 +74,10 @@ class AccountClient:
 
 
 class LeasedAccount(AccountClient):
-    """One account during one lease: it begins generations, and notes their refusals."""
+    """One account during one lease: it begins generations, and notes their refusals.
+
+    The notes are written at the end of the lease, in the same trip.
+    """
 
     def __init__(
         self,
@@ -124,19 +130,27 @@ class LeasedAccount(AccountClient):
             case AccountBusy():
                 await self.note_generation()
             case Throttled():
-                await self._cool_downs.throttled(self.account)
+                await self._cool_downs.throttled(self.account, at_release=True)
             case AccountRefused():
-                await self._cool_downs.refused(self.account, error.code)
+                await self._cool_downs.refused(self.account, error.code, at_release=True)
             case UpstreamRejected() if error.retry == "elsewhere":
                 return await self._reason_of(error)
         return error
 
     async def note_generation(self) -> None:
         """Remember that a generation may run on the account without a lease of this gateway."""
-        await self._cool_downs.busy_elsewhere(self.account)
+        await self._cool_downs.busy_elsewhere(self.account, at_release=True)
 
     async def note_success(self) -> None:
-        await self._cool_downs.succeeded(self.account)
+        await self._cool_downs.succeeded(self.account, at_release=True)
+
+    async def renew_ahead(self) -> None:
+        """After the last word: replace an access token with little life left. A failure spoils no answer."""
+        try:
+            await self._tokens.renew_ahead(self.account)
+        except GatewayError as error:
+            left = {"account": self.account.label, "error": error.summary}
+            log.warning("access token not replaced ahead", extra=left)
 
     async def release(self) -> None:
         await self.lease.release()
@@ -150,6 +164,6 @@ class LeasedAccount(AccountClient):
             return refusal
         if not info.is_blocked:
             return refusal
-        await self._cool_downs.blocked(self.account)
+        await self._cool_downs.blocked(self.account, at_release=True)
         message = f"The upstream has blocked account {self.account.label}."
         return AccountRefused(message, code="account_blocked", number=refusal.number)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from lib.errors import AccountBusy
 from lib.store.hold import Hold
 from lib.store.seal import Place
+from lib.store.shared import Altered
 from lib.tasks import Tasks
-from lib.upstreams.chatglm.accounts.account import Account, place_by_label
+from lib.upstreams.chatglm.accounts.account import Account, field_by_label
 
 log = logging.getLogger("glm_gateway")
 
+When = Mapping[str, tuple[str | None, ...]]
 EndOfLease = Callable[["Lease", bool], None]
 """Called once at the end of a lease; the flag says that the store certainly no longer holds its mark."""
 
@@ -22,23 +24,29 @@ class Lease:
     """An account that this process alone uses, from `take` to `release`; renewed in the background."""
 
     def __init__(
-        self, account: Account, hold: Hold, tasks: Tasks, *, was_left_behind: bool, on_end: EndOfLease
+        self, account: Account, hold: Hold, tasks: Tasks, *, saves: Sequence[Place], on_end: EndOfLease
     ) -> None:
+        """`saves`: the fields whose changes are written at the end of the lease."""
         self.account = account
         self.hold = hold
         self._tasks = tasks
-        self._was_left_behind = was_left_behind
+        self._saves = saves
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._giving_back: asyncio.Task[None] | None = None
 
-    async def take(self) -> bool:
-        """Try to become the holder; a mark that a failing store did not remove is still ours."""
-        is_ours = await (self._retake() if self._was_left_behind else self.hold.take())
-        if is_ours:
-            self._start_timer()
-        return is_ours
+    async def take(self, when: When, reads: Sequence[Place]) -> Altered:
+        """Try to become the holder, and read other fields; a mark that a failing store kept is still ours."""
+        taken = await self.hold.take(when=when, reads=reads)
+        if not taken.is_done and self.hold.can_take_over:
+            log.warning("account %s: the process that leased it has ended", self.account.label)
+            taken = await self.hold.take(when=when, reads=reads)
+        return taken
+
+    def begin(self) -> None:
+        """The account is ours, and will be used: renew the lease from now on."""
+        self._start_timer()
 
     async def confirm(self) -> bool:
         """Make sure that the account is still ours, right before a request to the upstream.
@@ -46,7 +54,7 @@ class Lease:
         A process can be held up for longer than a lease lives: stopped, frozen by its host, out of memory.
         While the lease is renewed in time, this does not ask the store.
         """
-        return await self.hold.confirm(for_s=self.hold.ttl_s / 2) or await self.hold.take()
+        return self.hold.is_sure(for_s=self.hold.ttl_s / 2) or await self.hold.retake()
 
     async def require(self) -> None:
         """`confirm`, or raise AccountBusy."""
@@ -78,14 +86,10 @@ class Lease:
             self._renewal = self._tasks.start(self._renew())
 
     async def _renew(self) -> None:
-        if not await self._retake():
+        if not await self.hold.retake():
             log.warning("account %s: its lease ran out and was taken by another process", self.account.label)
         elif self._giving_back is None:
             self._start_timer()
-
-    async def _retake(self) -> bool:
-        """Prolong it, or take it again if it expired and no other process has it."""
-        return await self.hold.prolong() or await self.hold.take()
 
     async def _give_back(self) -> None:
         is_gone = False
@@ -95,10 +99,10 @@ class Lease:
             if self._renewal is not None:  # A renewal could write again after the removal.
                 self._renewal.cancel()
                 await asyncio.wait({self._renewal})
-            is_gone = await self.hold.give_up()
+            is_gone = await self.hold.give_up(saves=self._saves)
         finally:
             self._on_end(self, is_gone)
 
 
 def lease_place(account: Account) -> Place:
-    return place_by_label("lease", account)
+    return field_by_label("lease", account)

@@ -19,12 +19,14 @@ NO_LOAD = 1e-6
 class Waiter:
     """One request for any of some accounts, from its start until it has one or gives up."""
 
-    __slots__ = ("accounts", "cooling", "granted", "is_idle", "wake")
+    __slots__ = ("accounts", "cooling", "granted", "is_idle", "resting", "wake")
 
     def __init__(self, accounts: tuple[Account, ...]) -> None:
         self.accounts = accounts
         self.cooling: dict[str, Cooling] = {}
         """By label: the cool-down that it found when it last asked the store."""
+        self.resting: AbstractSet[str] = frozenset()
+        """The labels that rest as far as this process knows. They are tried after the others."""
         self.granted: Account | None = None
         """Handed over while it waited; taken in its name until it says otherwise."""
         self.is_idle = False
@@ -76,14 +78,19 @@ class Line:
             self.hand_on(granted.label, now)
 
     def take(self, waiter: Waiter, tried: AbstractSet[str], now: float) -> Account | None:
-        """Take the account that the waiter was handed, or else the least recently used that it may have."""
+        """Take the account that the waiter was handed, or else the least recently used that it may have.
+
+        An account that seems to rest comes last.
+        """
         if waiter.granted is not None:
             granted, waiter.granted = waiter.granted, None
             return granted
         free = [account for account in waiter.accounts if self._may_take(waiter, account, tried, now)]
         if not free:
             return None
-        account = min(free, key=lambda account: self._last_used.get(account.label, 0))
+        account = min(
+            free, key=lambda each: (each.label in waiter.resting, self._last_used.get(each.label, 0))
+        )
         self._taken.add(account.label)
         return account
 

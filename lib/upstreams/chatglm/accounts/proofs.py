@@ -23,6 +23,9 @@ class StrangerLimits(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 30
     every_s: float = 2.0
     """One more each time: a person brings a new token once in half a year."""
+    in_one_request: int = 4
+    """A request asks about so many new tokens. Each costs up to twelve commands of the store. The next
+    request asks about the others."""
 
 
 class Proofs:
@@ -58,7 +61,12 @@ class Proofs:
             return accounts
         proven: list[Account] = []
         refusal: GatewayError | None = None
+        new = 0
         for account in accounts:
+            if not self._is_remembered(account):
+                new += 1
+                if new > self._limits.in_one_request:
+                    continue
             try:
                 await self._prove(account)
             except GatewayError as error:
@@ -68,6 +76,9 @@ class Proofs:
         if refusal is not None and not proven:
             raise refusal
         return tuple(proven)
+
+    def _is_remembered(self, account: Account) -> bool:
+        return account.key in self._proven or self._tokens.remembers(account)
 
     async def admit(self, account: Account) -> None:
         """Look at a token before the upstream is asked about it. Unknown tokens have a budget."""

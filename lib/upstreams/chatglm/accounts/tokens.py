@@ -15,32 +15,31 @@ from contextlib import suppress
 import msgspec
 
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamNotReached, UpstreamTimeout
-from lib.store.hold import Hold
-from lib.store.records import Records
-from lib.store.seal import Place
-from lib.store.shared import REST_S, SharedState
+from lib.store.circuit import REST_S
+from lib.store.shared import SharedState
 from lib.tasks import Tasks
-from lib.upstreams.chatglm.accounts.account import Account, place_by_token, read_expiry, token_expiry
+from lib.upstreams.chatglm.accounts.account import Account, read_expiry, token_expiry
+from lib.upstreams.chatglm.accounts.chain import (
+    CHAIN_TTL_S,
+    CHAINS,
+    Chain,
+    chain_place,
+    lives,
+    made_at,
+    serves,
+    will_do,
+)
+from lib.upstreams.chatglm.accounts.refresh_turn import Contest, Pauses, Turn
 
-CHAIN_TTL_S = 180 * 86400.0
-"""A refresh token lives so long."""
-FIRST_NOTE_TTL_S = 3600.0
-"""The note of a first refresh lives so long: anyone can bring a token that the upstream never takes."""
-EARLY_S = 300.0
-"""An access token is replaced so long before its end, if the store works."""
-LATE_S = 30.0
-"""An access token is replaced so long before its end, even if the store fails."""
-LOCK_TTL_S = 30.0
-"""Another process tries after this time."""
 REFRESH_S = 22.0
 """The lock must be ours for so long when a refresh begins; the refresh itself gives up before."""
 MAY_STILL_COME_S = 60.0
 """A process that was held up may still keep its new token so long after it began the refresh."""
 MAX_LOST_LOCKS = 3
 """A process gives up if it was held up so often in a row between taking the lock and asking."""
-MAX_WAIT_S = 2 * LOCK_TTL_S
-MIN_POLL_S = 0.05
-MAX_POLL_S = 1.0
+AHEAD_S = 1800.0
+"""After its last word, a request replaces an access token that lives no longer than this, or than a quarter
+of its life: no later request waits for that."""
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -56,28 +55,6 @@ class Grant(msgspec.Struct, frozen=True):
 
 Refresh = Callable[[Account, str], Awaitable[Grant]]
 """Refresh with this token of the chain; raise AccountRefused if the upstream answers 40102 or 40103."""
-
-
-class _Chain(msgspec.Struct, frozen=True):
-    """The last link of the chain that begins with one given refresh token."""
-
-    refresh_token: str
-    access_token: str
-    expires_at: float
-    made_at: float
-
-    def __repr__(self) -> str:
-        return f"_Chain(expires_at={self.expires_at}, made_at={self.made_at})"
-
-
-class _Note(msgspec.Struct, frozen=True):
-    """Left in the store while a refresh is under way."""
-
-    begun_at: float
-
-
-CHAINS = Records(_Chain)
-NOTES = Records(_Note)
 
 
 class _LockLost(Exception):
@@ -123,8 +100,7 @@ class AccessTokens:
         self._must_be_kept = must_be_kept
         self._refresh = refresh
         self._now = now
-        self._sleep = sleep
-        self._chance = chance
+        self._pauses = Pauses(sleep, chance)
         self._flights: dict[str, _Flight] = {}
         self._tasks = Tasks()
 
@@ -144,13 +120,21 @@ class AccessTokens:
 
         A token that was found in the store may be as old, and as dead, as the one before it.
         """
-        chain = CHAINS.decode(self.state.copy(_place(account)))
+        chain = self._known(account)
         return chain is None or (chain.access_token == token and chain.made_at >= since)
 
     async def is_known(self, account: Account) -> bool:
         """Tell whether the upstream has ever taken this token, as far as the store remembers."""
-        place = _place(account)
-        return self.state.copy(place) is not None or await self._recall(account) is not None
+        return self.remembers(account) or await self._recall(account) is not None
+
+    def remembers(self, account: Account) -> bool:
+        """Tell whether this process knows that the upstream has taken this token."""
+        return self.state.copy(chain_place(account)) is not None
+
+    def is_guest(self, account: Account) -> bool:
+        """Tell if the last refresh, as far as this process knows it, gave a visitor's token."""
+        chain = self._known(account)
+        return chain is not None and not chain.access_token
 
     async def peek(self, account: Account) -> float | None:
         """Return the end of the chain's current refresh token; None if the token does not say."""
@@ -158,7 +142,7 @@ class AccessTokens:
         return account.expires_at if chain is None else read_expiry(chain.refresh_token)
 
     async def _current(self, account: Account, refused: str) -> str:
-        place = _place(account)
+        place = chain_place(account)
         chain = CHAINS.decode(self.state.copy(place))
         if chain is not None and self._serves(chain, refused) and not self.state.wants_saving(place):
             return chain.access_token
@@ -172,10 +156,18 @@ class AccessTokens:
             if token != refused or flight.refused == refused:
                 return token
 
-    def has_chain(self, account: Account) -> bool:
-        """Tell whether this process holds an access token that lives, without asking the store."""
-        chain = CHAINS.decode(self.state.copy(_place(account)))
-        return chain is not None and self._lives(chain, "", for_s=LATE_S)
+    def link(self, account: Account) -> float:
+        """Return the time of the last refresh that this process knows of; 0 if it knows none."""
+        chain = self._known(account)
+        return 0.0 if chain is None else chain.made_at
+
+    async def renew_ahead(self, account: Account) -> None:
+        """Replace an access token with little life left, while no request waits for it."""
+        chain, now = self._known(account), self._now()
+        if chain is None or self.state.problem is not None or not lives(chain, "", now, for_s=0.0):
+            return
+        if chain.expires_at - now <= min(AHEAD_S, (chain.expires_at - chain.made_at) / 4):
+            await self.renew(account, chain.access_token)
 
     async def settle(self) -> None:
         """Wait for the refreshes that are under way: their new tokens must not get lost."""
@@ -198,10 +190,11 @@ class AccessTokens:
             flight.task.exception()  # Retrieved: asyncio complains about an exception that no request saw.
 
     async def _obtain(self, account: Account, flight: _Flight) -> str:
-        chain = await self._recall(account)
-        if chain is not None and (self._serves(chain, flight.refused) or self._will_do(chain, flight)):
-            return chain.access_token
-        chain = await self._refresh_among_processes(account, flight)
+        if self.state.wants_saving(chain_place(account)):
+            await self._recall(account)
+        chain = self._known(account)
+        if chain is None or not self._will_do(chain, flight.refused):
+            chain = await self._refresh_among_processes(account, flight)
         if not chain.access_token:
             raise AccountRefused(
                 f"account {account.label} is a guest's: log in at chatglm.cn and take the refresh token then",
@@ -209,46 +202,28 @@ class AccessTokens:
             )
         return chain.access_token
 
-    async def _refresh_among_processes(self, account: Account, flight: _Flight) -> _Chain:
-        lock = Hold(self.state, place_by_token("refresh", account), ttl_s=LOCK_TTL_S, now=self._now)
+    async def _refresh_among_processes(self, account: Account, flight: _Flight) -> Chain:
+        contest = Contest(self.state, account, flight.refused, self._now, self._pauses)
         for _ in range(MAX_LOST_LOCKS):
-            if (chain := await self._turn_or_chain(account, lock, flight.refused)) is not None:
-                return chain
+            turn = await contest.turn_or_chain()
+            if isinstance(turn, Chain):
+                return turn
             try:
-                return await self._go_on(account, lock, flight)
+                return await self._go_on(account, turn, flight)
             except _LockLost:
                 continue
             finally:
-                await lock.give_up()
+                await turn.end()
         raise UpstreamTimeout(
             f"account {account.label}: this process is held up too often to refresh its token"
         )
 
-    async def _turn_or_chain(self, account: Account, lock: Hold, refused: str) -> _Chain | None:
-        """Wait until the refresh is ours to make (None), or another process has made it."""
-        waited_s, poll_s = 0.0, MIN_POLL_S
-        while not await lock.take():
-            if waited_s >= MAX_WAIT_S:
-                raise UpstreamTimeout(
-                    f"account {account.label}: another process has not finished its refresh"
-                )
-            delay_s = poll_s * (0.5 + self._chance() / 2)
-            await self._sleep(delay_s)
-            waited_s, poll_s = waited_s + delay_s, min(2 * poll_s, MAX_POLL_S)
-            chain = await self._recall(account)
-            if chain is not None and self._serves(chain, refused):
-                return chain
-        return None
-
-    async def _go_on(self, account: Account, lock: Hold, flight: _Flight) -> _Chain:
+    async def _go_on(self, account: Account, turn: Turn, flight: _Flight) -> Chain:
         """Refresh with the chain's last token; if the upstream refuses that, once with the given one.
 
         The given token may be accepted: the upstream may be lax, and a store may be older than a new login.
         """
-        refused = flight.refused
-        chain = await self._recall(account)  # Another process may have finished just before.
-        if chain is not None and self._serves(chain, refused):
-            return chain
+        refused, chain = flight.refused, self._known(account)
         if chain is None and self._must_be_kept(account) and not self.state.has_worked:
             raise NoAccountAvailable(
                 f"The store has never worked in this process ({self.state.problem}), and could not keep the "
@@ -259,7 +234,7 @@ class AccessTokens:
         flight.set_off()
         last = account.refresh_token if chain is None else chain.refresh_token
         try:
-            return await self._rotate(account, lock, last)
+            return await self._rotate(account, turn, last)
         except AccountRefused:
             latest = await self._recall(account)
             if latest is not None and self._serves(latest, refused):
@@ -271,67 +246,54 @@ class AccessTokens:
                     retry_after_s=REST_S,
                     retry="elsewhere",
                 ) from None
+            turn.note_version()
             if latest is not None and latest.refresh_token != last:
-                return await self._rotate(account, lock, latest.refresh_token)
+                return await self._rotate(account, turn, latest.refresh_token)
             if last == account.refresh_token:
                 raise
-        return await self._rotate(account, lock, account.refresh_token)
+        return await self._rotate(account, turn, account.refresh_token)
 
-    async def _rotate(self, account: Account, lock: Hold, token: str) -> _Chain:
-        """Leave a note, refresh with this token, and keep the new one before any request uses it.
+    async def _rotate(self, account: Account, turn: Turn, token: str) -> Chain:
+        """Refresh with this token, and keep the new one before any request uses it. The note is there.
 
         A crash between the upstream's answer and the store loses the account, and nothing can help that. The
         note stays, and a later refusal can say the reason.
         """
-        note = place_by_token("rotating", account)
-        cut_off = NOTES.decode(await self.state.recall(note))
-        if cut_off is None:
-            is_first = self.state.copy(_place(account)) is None
-            ttl_s = FIRST_NOTE_TTL_S if is_first else CHAIN_TTL_S
-            await self.state.keep(note, NOTES.encode(_Note(self._now())), ttl_s=ttl_s)
-        if not await lock.confirm(for_s=REFRESH_S):
+        if not await turn.lock.confirm(for_s=REFRESH_S):
             raise _LockLost
         asked_at = self._now()
+        turn.is_open = True
         try:
             grant = await self._refresh(account, token)
         except (AccountRefused, UpstreamNotReached) as error:
-            if cut_off is None:
-                await self.state.drop(note)
+            turn.is_open = False
+            if turn.cut_off is None or isinstance(error, UpstreamNotReached):
                 raise
-            if isinstance(error, UpstreamNotReached):
-                raise
-            raise _cut_off(error, cut_off.begun_at, self._now()) from error
-        chain = await self._persist(account, grant, refreshed_with=token, asked_at=asked_at)
-        await self.state.drop(note)
-        return chain
+            raise _cut_off(error, turn.cut_off.begun_at, self._now()) from error
+        return await self._persist(turn, grant, refreshed_with=token, asked_at=asked_at)
 
-    async def _persist(
-        self, account: Account, grant: Grant, *, refreshed_with: str, asked_at: float
-    ) -> _Chain:
+    async def _persist(self, turn: Turn, grant: Grant, *, refreshed_with: str, asked_at: float) -> Chain:
         """Keep the chain before any request uses it; a guest's chain too, without its access token."""
-        chain = _Chain(
+        chain = Chain(
             refresh_token=grant.refresh_token or refreshed_with,
             access_token="" if grant.is_guest else grant.access_token,
             expires_at=token_expiry(grant.access_token, now=self._now()),
             made_at=asked_at,
         )
-        await self.state.keep(
-            _place(account), CHAINS.encode(chain), ttl_s=CHAIN_TTL_S, rank=_made_at, is_vital=True
-        )
+        await turn.keep(chain)
         return chain
 
-    async def _recall(self, account: Account) -> _Chain | None:
-        return CHAINS.decode(await self.state.recall(_place(account), rank=_made_at, ttl_s=CHAIN_TTL_S))
+    def _known(self, account: Account) -> Chain | None:
+        return CHAINS.decode(self.state.copy(chain_place(account)))
 
-    def _serves(self, chain: _Chain, refused: str) -> bool:
-        return self._lives(chain, refused, for_s=EARLY_S)
+    async def _recall(self, account: Account) -> Chain | None:
+        return CHAINS.decode(await self.state.recall(chain_place(account), rank=made_at, ttl_s=CHAIN_TTL_S))
 
-    def _will_do(self, chain: _Chain, flight: _Flight) -> bool:
-        """While the store fails, no token is changed before it must be: the new one could not be kept."""
-        return self.state.problem is not None and self._lives(chain, flight.refused, for_s=LATE_S)
+    def _serves(self, chain: Chain, refused: str) -> bool:
+        return serves(chain, refused, self._now())
 
-    def _lives(self, chain: _Chain, refused: str, *, for_s: float) -> bool:
-        return chain.expires_at - for_s > self._now() and chain.access_token not in ("", refused)
+    def _will_do(self, chain: Chain, refused: str) -> bool:
+        return will_do(chain, refused, self._now(), has_problem=self.state.problem is not None)
 
 
 def _cut_off(refusal: AccountRefused, begun_at: float, now: float) -> GatewayError:
@@ -365,13 +327,3 @@ async def _see_to_its_end(flight: _Flight) -> None:
     while not flight.task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({flight.task})
-
-
-def _made_at(text: str) -> float:
-    """Rank a chain: the one with the later refresh goes on."""
-    chain = CHAINS.decode(text)
-    return float("-inf") if chain is None else chain.made_at
-
-
-def _place(account: Account) -> Place:
-    return place_by_token("token", account)

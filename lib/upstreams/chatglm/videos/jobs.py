@@ -25,7 +25,7 @@ from lib.store.records import Records
 from lib.store.seal import Place
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.callers import accounts_of, for_caller
+from lib.upstreams.chatglm.accounts.callers import for_caller
 from lib.upstreams.chatglm.accounts.client import Operation
 from lib.upstreams.chatglm.conversations import labelled
 from lib.upstreams.chatglm.gateway import Gateway
@@ -101,7 +101,8 @@ async def make_video(
     Once it is ordered nothing raises any more, nor does the end of the server: its id must reach the caller.
     """
     pace = pace or Pace()
-    order = Order(gateway, request, call, frame)
+    accounts = await gateway.accounts(call.caller, conversation_id=request.conversation_id)
+    order = Order(gateway, request, call, accounts, frame)
     wait_s = request.wait_s
     try:
         with call.ending():
@@ -110,25 +111,33 @@ async def make_video(
         if order.placed is None:
             raise
         (job, account), wait_s = order.placed, 0.0
-    jobs = Videos(gateway, call, poll_every_s=pace.poll_every_s)
+    jobs = Videos(gateway, call, accounts, poll_every_s=pace.poll_every_s)
     return await jobs.wait(job, account, until=_wait_until(wait_s, call))
 
 
 async def look_at_video(gateway: Gateway, video_id: str, call: Call) -> VideoState:
     """Return the state of a video. Raise NotFound for an id that this caller never got."""
-    jobs = Videos(gateway, call)
+    jobs = await _videos(gateway, call, video_id)
     return await jobs.look(*jobs.find(video_id))
 
 
 async def remove_video(gateway: Gateway, video_id: str, call: Call) -> None:
-    jobs = Videos(gateway, call)
+    jobs = await _videos(gateway, call, video_id)
     await jobs.remove(*jobs.find(video_id))
 
 
 async def note_handed_out(gateway: Gateway, video_id: str, call: Call) -> None:
     """A completed answer was sent. After the second one the upstream's record is deleted."""
-    jobs = Videos(gateway, call)
+    jobs = await _videos(gateway, call, video_id)
     await run_to_end(jobs.count_hand_out(*jobs.find(video_id)))
+
+
+async def _videos(gateway: Gateway, call: Call, video_id: str) -> Videos:
+    accounts = await gateway.accounts(call.caller)
+    if call.caller.is_owner and unseal(video_id, call.caller, accounts) is None:
+        await gateway.roster.read()  # Its account may have been added a moment ago.
+        accounts = gateway.roster.of(call.caller.refresh_tokens)
+    return Videos(gateway, call, accounts)
 
 
 def _wait_until(wait_s: float | None, call: Call) -> float:
@@ -145,6 +154,7 @@ class Videos:
         self,
         gateway: Gateway,
         call: Call,
+        accounts: tuple[Account, ...],
         *,
         poll_every_s: float = POLL_EVERY_S,
         now: Callable[[], float] = time,
@@ -152,7 +162,7 @@ class Videos:
         self._gateway = gateway
         self._of = call
         self._caller = call.caller
-        self._accounts = accounts_of(call.caller)
+        self._accounts = accounts
         self._poll_every_s = poll_every_s
         self._now = now
 

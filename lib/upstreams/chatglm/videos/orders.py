@@ -16,6 +16,7 @@ from lib.chat.media import Attempt, ImageRequest, VideoRequest
 from lib.errors import (
     AccountRefused,
     GatewayError,
+    IdempotencyKeyReused,
     InvalidRequest,
     Throttled,
     UpstreamError,
@@ -27,7 +28,6 @@ from lib.store.seal import Place
 from lib.store.shared import SharedState
 from lib.tasks import run_to_end
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.conversations import addressed
 from lib.upstreams.chatglm.gateway import Gateway
@@ -63,9 +63,11 @@ _BEGUN, _IS_LOST = "begun", "lost"
 class _Record:
     """The store's record of one order: by it, a repetition finds the video of an earlier attempt."""
 
-    def __init__(self, memory: SharedState, place: Place) -> None:
+    def __init__(self, memory: SharedState, place: Place, asked: str) -> None:
+        """`asked`: the digest of the order. One key of a client names one order only."""
         self._memory = memory
         self._place = place
+        self._asked = asked
         self._before: str | None = None
 
     async def begin(self) -> None:
@@ -78,8 +80,8 @@ class _Record:
         clock = asyncio.get_running_loop().time
         until = clock() + patience_s
         while True:
-            found = await self._memory.recall(self._place)
-            if found is None and await self._memory.add(self._place, _BEGUN, ttl_s=ORDER_TTL_S):
+            found = self._read(await self._memory.recall(self._place))
+            if found is None and await self._memory.add(self._place, self._entry(_BEGUN), ttl_s=ORDER_TTL_S):
                 await self._write(_BEGUN)
                 return None
             if found not in (None, _BEGUN) or clock() >= until:
@@ -91,17 +93,31 @@ class _Record:
 
     async def withdraw(self, *, is_lost: bool) -> None:
         """End an order that failed, unless its video is known after all."""
-        if await self._memory.recall(self._place) != _BEGUN:
+        if await self._memory.recall(self._place) != self._entry(_BEGUN):
             return
         if is_lost:
             await self._write(_IS_LOST)
         elif self._before is not None:
-            await self._write(self._before)
+            await self._memory.keep(self._place, self._before, ttl_s=ORDER_TTL_S)
         else:
             await self._memory.drop(self._place)
 
-    async def _write(self, value: str) -> None:
-        await self._memory.keep(self._place, value, ttl_s=ORDER_TTL_S)
+    def _entry(self, word: str) -> str:
+        return f"{self._asked} {word}"
+
+    def _read(self, entry: str | None) -> str | None:
+        """Return an entry's word. Raise IdempotencyKeyReused if the entry is of another order."""
+        if entry is None:
+            return None
+        asked, _, word = entry.rpartition(" ")
+        if asked != self._asked:
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key came with another order before. Make a new key for each order."
+            )
+        return word
+
+    async def _write(self, word: str) -> None:
+        await self._memory.keep(self._place, self._entry(word), ttl_s=ORDER_TTL_S)
 
 
 class Order:
@@ -112,6 +128,7 @@ class Order:
         gateway: Gateway,
         request: VideoRequest,
         call: Call,
+        accounts: tuple[Account, ...],
         first_frame: IO[bytes] | None,
     ) -> None:
         self._gateway = gateway
@@ -119,7 +136,8 @@ class Order:
         self._call = call
         self._caller = call.caller
         self._file = first_frame
-        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts_of(call.caller))
+        self._accounts = accounts
+        self._conversation_id, self._candidates = addressed(request.conversation_id, accounts)
         if self._conversation_id and not is_id(self._conversation_id):
             raise InvalidRequest("This is no conversation's id.", param="conversation_id")
         self._order_by = None if call.deadline_at is None else _order_by(call.deadline_at)
@@ -130,7 +148,7 @@ class Order:
     async def place(self, attempt: Attempt, *, patience_s: float) -> tuple[VideoJob, Account]:
         """Order the video once: an attempt that repeats an earlier one gets that one's video."""
         self._candidates = await self._gateway.proofs.proven(self._candidates, self._caller)
-        record = _Record(self._gateway.memory, await self._place_of(attempt))
+        record = await self._record_of(attempt)
         if attempt.is_repeated or attempt.idempotency_key:
             if (earlier := await record.claim(patience_s)) is not None:
                 self.placed = self._found(earlier)
@@ -148,19 +166,20 @@ class Order:
         return self.placed
 
     def _found(self, video_id: str) -> tuple[VideoJob, Account]:
-        earlier = unseal(video_id, self._caller, accounts_of(self._caller))
+        earlier = unseal(video_id, self._caller, self._accounts)
         if earlier is None:
             raise UpstreamError(f"This very request is under way, or was lost on its way. {_LOST}")
         return earlier
 
-    async def _place_of(self, attempt: Attempt) -> Place:
+    async def _record_of(self, attempt: Attempt) -> _Record:
         """Name the order: by the caller's own key, or by all that it asks for."""
-        asked = hashlib.sha256(attempt.idempotency_key.encode() or msgspec.json.encode(self._request))
+        asked = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self._request, wait_s=None)))
         if self._file is not None:
             await asyncio.to_thread(_read_into, asked, self._file)
+        named_by = attempt.idempotency_key.encode() or asked.digest()
         secret = self._caller.key or ",".join(self._caller.refresh_tokens)
-        name = hmac.new(secret.encode("utf-8", "surrogatepass"), asked.digest(), "sha256").hexdigest()
-        return Place(f"video-order:{name}", secret)
+        name = hmac.new(secret.encode("utf-8", "surrogatepass"), named_by, "sha256").hexdigest()
+        return _Record(self._gateway.memory, Place(f"video-order:{name}", secret), asked.hexdigest())
 
     async def _first_frame(self) -> UploadedFile | None:
         request = self._request
@@ -188,7 +207,9 @@ class Order:
 
     async def _order(self, frame: UploadedFile | None, record: _Record) -> None:
         """Order on one account after another, until one does not refuse."""
-        rotation = self._gateway.rotation(self._candidates, self._caller, tries=1)
+        rotation = self._gateway.rotation(
+            self._candidates, self._caller, tries=1, conversation_id=self._request.conversation_id
+        )
         while True:
             async with self._in_time():
                 leased = await rotation.lease()

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from lib.chat.events import InterceptedCall
-from lib.upstreams.chatglm.wire.models import Mode, Target
+from lib.chat.names import Mode
+from lib.upstreams.chatglm.wire.models import Target
 
 REFRESH = "/user-api/user/refresh"
 USER_INFO = "/user-api/user/info"

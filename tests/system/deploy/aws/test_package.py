@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hosts.box.mounting import function_files, load
+from hosts.routes import ENDPOINTS
 from tests.scripts.test_requirements import PIN, pins
 from tests.system.deploy.aws.conftest import Package, copy_service, without_aws
 from tests.system.deploy.aws.template import Template
@@ -17,7 +18,7 @@ from tests.system.deploy.conftest import ROOT
 
 BUFFERED = ("index", "health", "models", "token")
 STREAMING = ("chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos")
-ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_URL")
+ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_SECRET", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
 
 
@@ -60,6 +61,13 @@ def test_every_route_of_a_file_leads_to_its_function(package: Package, file: str
         found = package.template.route_of(path)
         assert found.method == "ANY"  # OPTIONS and the 405 of a wrong method are the app's own
         assert file_of(package.template, found.function) == file, path
+
+
+def test_a_path_without_its_version_leads_to_the_function(package: Package) -> None:
+    for endpoint in ENDPOINTS:
+        for path in endpoint.bare_paths:
+            found = package.template.route_of(path.replace("*", "x1"))
+            assert file_of(package.template, found.function) == endpoint.file, path
 
 
 def test_what_nobody_knows_goes_to_the_index(package: Package) -> None:
@@ -170,6 +178,7 @@ def test_the_functions_may_do_what_they_do_and_nothing_else(package: Package) ->
     assert {action for action in allowed if not action.startswith("logs:")} == {
         "dynamodb:GetItem",
         "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
         "dynamodb:DeleteItem",
     }
     assert "logs:*" not in allowed

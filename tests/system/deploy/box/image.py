@@ -45,7 +45,7 @@ class Dockerfile:
                     self.entrypoint = json.loads(rest)
                 case "HEALTHCHECK":
                     self.health_check = json.loads(rest.partition("CMD ")[2])
-                case "FROM" | "VOLUME" | "EXPOSE":
+                case "ARG" | "FROM" | "VOLUME" | "EXPOSE":
                     pass
                 case _:
                     raise ValueError(f"this reader does not know {line!r}")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamError
-from lib.upstreams.chatglm.check import check_tokens
+from lib.upstreams.chatglm.check import BLOCKED, GUEST, REFUSED, check_tokens
 from lib.upstreams.condition import TokenStatus
 from tests.conftest import SimulatedAccount, Upstream
 from tests.unit.conftest import Flow
@@ -47,13 +47,13 @@ async def test_a_dead_token_is_not_live_and_is_asked_about_once(
 ) -> None:
     upstream.sim.revoke(account.uid)
     for _ in range(2):
-        assert await check(flow, account.token) == TokenStatus(False, None, False, False)
+        assert await check(flow, account.token) == TokenStatus(False, None, False, False, REFUSED)
     assert upstream.count("user/refresh") == 1
 
 
 async def test_a_guest_is_told_and_is_not_live(flow: Flow, upstream: Upstream) -> None:
     guest = upstream.add_account(guest=True)
-    assert await check(flow, guest.token) == TokenStatus(False, None, True, False)
+    assert await check(flow, guest.token) == TokenStatus(False, None, True, False, GUEST)
 
 
 async def test_a_guest_that_only_its_page_tells_is_told_too(
@@ -61,7 +61,7 @@ async def test_a_guest_that_only_its_page_tells_is_told_too(
 ) -> None:
     upstream.sim.fail("user/info", status=200, body={"status": 0, "result": {"is_guest": True}})
     status = await check(flow, account.token)
-    assert (status.live, status.guest) == (False, True)
+    assert (status.live, status.guest, status.reason) == (False, True, GUEST)
 
 
 async def test_a_blocked_account_is_told_and_left_alone_until_it_is_in_order(
@@ -69,7 +69,7 @@ async def test_a_blocked_account_is_told_and_left_alone_until_it_is_in_order(
 ) -> None:
     upstream.sim.block(account.uid)
     status = await check(flow, account.token)
-    assert (status.live, status.blocked) == (False, True)
+    assert (status.live, status.blocked, status.reason) == (False, True, BLOCKED)
     with pytest.raises(AccountRefused) as caught:
         await flow.ask([account])
     assert caught.value.code == "account_blocked"
@@ -83,13 +83,17 @@ async def test_a_blocked_account_is_told_and_left_alone_until_it_is_in_order(
 async def test_an_access_token_is_not_live_and_nobody_is_asked(flow: Flow, upstream: Upstream) -> None:
     account = upstream.add_account()
     access, _ = upstream.sim.book.rotate(upstream.sim.account(account.uid))
-    assert not (await check(flow, access)).live
+    status = await check(flow, access)
+    assert not status.live
+    assert "got an access token" in str(status.reason)
     assert upstream.sim.calls == []
 
 
 @pytest.mark.parametrize("token", ["令牌", "junk", "a.b.c"])
 async def test_junk_is_not_live(flow: Flow, upstream: Upstream, token: str) -> None:
-    assert await check(flow, token) == TokenStatus(False, None, False, False)
+    status = await check(flow, token)
+    assert (status.live, status.guest, status.blocked) == (False, False, False)
+    assert "not a refresh token" in str(status.reason)
     assert upstream.count("user/refresh") == 0, "a key in the wrong place is not passed on"
 
 

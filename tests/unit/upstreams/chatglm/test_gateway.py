@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from lib.chat.caller import Caller
 from lib.errors import AccessTokenRefused, AccountRefused, Throttled
+from lib.store.seal import AesSivSeal, Seal, Unsealed
 from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
@@ -19,6 +21,7 @@ from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
 from lib.upstreams.choose import close_services, services_of
 from tests.conftest import SimulatedAccount, Upstream
+from tests.support.remembering import caches_of, texts_of
 from tests.unit.conftest import Flow
 from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
 
@@ -183,6 +186,27 @@ async def test_a_text_that_is_no_living_refresh_token_asks_nobody(
         await flow.gateway.proofs.proven((stranger,), Caller((), is_owner=False))
     assert (await check_tokens((NO_TOKENS[name],), flow.gateway))[0].live is False
     assert upstream.sim.calls == []
+
+
+@pytest.mark.parametrize("seal", [AesSivSeal(), Unsealed()], ids=["sealed", "clear"])
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
+async def test_of_a_strangers_token_only_a_derived_key_is_remembered(
+    flow: Flow, upstream: Upstream, seal: Seal, is_taken: bool
+) -> None:
+    stranger = upstream.add_account()
+    flow.gateway.memory._seal = seal
+    if is_taken:
+        await flow.ask([stranger])
+        await check_tokens((stranger.token,), flow.gateway)
+    else:
+        upstream.sim.revoke(stranger.uid)
+        with pytest.raises(AccountRefused):
+            await flow.ask([stranger])
+        assert (await check_tokens((stranger.token,), flow.gateway))[0].live is False
+    gc.collect()
+    remembered = texts_of(flow.gateway, *caches_of("lib."))
+    assert any(parse_account(stranger.token).key in text for text in remembered), "the search finds the key"
+    assert [text[:40] for text in remembered if stranger.token in text] == []
 
 
 async def test_tokens_that_are_not_known_have_a_budget_and_known_ones_need_none(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ from lib.transport.pool import Transport
 from lib.upstreams.chatglm import reply as chat_module
 from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.callers import accounts_of
+from lib.upstreams.chatglm.accounts.cooldowns import FIRST_THROTTLE_S, CoolDownBook
 from lib.upstreams.chatglm.decoder.stream import ReplyDecoder
 from lib.upstreams.chatglm.reply import Reply
 from lib.upstreams.chatglm.turn import Turn
@@ -251,10 +253,14 @@ async def test_an_account_throttled_in_mid_answer_is_left_alone_too(
 async def test_a_success_ends_the_doubling_of_the_cool_down(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
-    await flow.gateway.pool.cool_downs.throttled(accounts_of(_caller(account))[0], 0.0)
-    await flow.ask([account])  # waits the second that is the shortest cool-down
-    status = await flow.gateway.pool.status(accounts_of(_caller(account))[0])
-    assert status.state == "free"
+    (own,) = accounts_of(_caller(account))
+    earlier = CoolDownBook(flow.gateway.memory, now=lambda: time.time() - FIRST_THROTTLE_S - 1)
+    await earlier.throttled(own)
+    await flow.ask([account])
+    await flow.gateway.pool.cool_downs.throttled(own)
+    status = await flow.gateway.pool.status(own)
+    assert status.until is not None
+    assert status.until < time.time() + FIRST_THROTTLE_S + 1
 
 
 def _caller(*accounts: SimulatedAccount, is_owner: bool = False) -> Any:

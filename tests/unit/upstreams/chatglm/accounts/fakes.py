@@ -8,7 +8,7 @@ import json
 import selectors
 from collections.abc import Callable
 
-from lib.store import Store
+from lib.store import Change, Outcome, Store
 from lib.store.memory import MemoryStore
 from lib.store.shared import SharedState
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
@@ -101,6 +101,15 @@ class FaultyStore(MemoryStore):
     async def remove(self, key: str, value: str) -> bool:
         await self._pretend("remove", key)
         return await super().remove(key, value)
+
+    async def alter(self, record: str, change: Change, /) -> Outcome:
+        names = change.reads if change.is_read_only else (*change.puts, *change.drops)
+        operation = "read" if change.is_read_only else "put" if change.puts else "drop"
+        await self._pretend(operation, " ".join(name.partition(":")[0] for name in names))
+        outcome = await super().alter(record, change)
+        if self.delay is not None and change.puts:
+            await asyncio.sleep(self.delay())  # cancelled here, it has been written all the same
+        return outcome
 
     async def _pretend(self, operation: str, key: str) -> None:
         self.asked.append(f"{operation} {key.partition(':')[0]}")

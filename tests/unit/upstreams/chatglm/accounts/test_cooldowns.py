@@ -9,6 +9,7 @@ from lib.upstreams.chatglm.accounts.cooldowns import (
     CoolDownBook,
     CoolDowns,
     Cooling,
+    Refusal,
 )
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, make_account
 
@@ -158,11 +159,11 @@ async def test_nothing_is_written_where_there_is_nothing_to_clear(
     book: CoolDownBook, store: FaultyStore
 ) -> None:
     await book.cleared(ACCOUNT)
-    assert store.take_asked() == ["get cool"]
+    assert store.take_asked() == ["read cool"]
     await book.busy_elsewhere(ACCOUNT)
     store.take_asked()
     await book.cleared(ACCOUNT)
-    assert store.take_asked() == ["get cool"]
+    assert store.take_asked() == ["read cool"]
 
 
 async def test_a_success_without_a_throttle_asks_the_store_nothing(
@@ -197,7 +198,7 @@ async def test_another_process_knows_too(book: CoolDownBook, clock: Clock, store
 
 
 def test_a_record_reads_as_it_was_written() -> None:
-    record = CoolDowns(1.5, 2, 3.5, 4.5, {"key": (5.5, "code")})
+    record = CoolDowns(1.5, 2, 3.5, 4.5, {"key": Refusal(5.5, "code", 6.5)})
     assert RECORDS.decode(RECORDS.encode(record)) == record
     assert RECORDS.decode(RECORDS.encode(CoolDowns())) == CoolDowns()
 
@@ -226,19 +227,35 @@ async def test_a_record_that_is_not_ours_holds_nothing_against_anybody(
     assert await book.cooling(ACCOUNT) is not None
 
 
-async def test_anothers_refusal_of_the_given_token_does_not_cool_a_process_whose_chain_lives(
+async def test_a_refusal_does_not_concern_a_process_that_knows_a_later_link_of_the_chain(
     store: FaultyStore, clock: Clock
 ) -> None:
-    account = make_account("a")
-    other = CoolDownBook(SharedState(store, now=clock), now=clock)
-    living = CoolDownBook(SharedState(store, now=clock), now=clock, has_chain=lambda _: True)
-    await other.refused(account, "refresh_token_expired")
-    assert await other.cooling(account)
-    assert await living.cooling(account) is None
-    await living.refused(account, "refresh_token_expired")
-    assert await living.cooling(account), "its own refusal counts"
-    clock.time += REFUSED_S + 1
-    assert await living.cooling(account) is None
+    links = {"newcomer": 0.0, "holder": 5.0, "other": 7.0}
+
+    def book_of(name: str) -> CoolDownBook:
+        return CoolDownBook(SharedState(store, now=clock), now=clock, link=lambda _: links[name])
+
+    newcomer, holder, other = (book_of(name) for name in links)
+    await newcomer.refused(ACCOUNT, "code")  # The store has lost the chain: it has the given token alone.
+    resting = Cooling(clock.time + REFUSED_S, "refused", "code")
+    assert await newcomer.cooling(ACCOUNT) == resting
+    assert await holder.cooling(ACCOUNT) is None
+    await holder.succeeded(ACCOUNT)
+    assert await newcomer.cooling(ACCOUNT) is None
+    await holder.refused(ACCOUNT, "code")
+    assert await holder.cooling(ACCOUNT) == resting, "its own refusal counts"
+    assert await newcomer.cooling(ACCOUNT) == resting
+    assert await other.cooling(ACCOUNT) is None
+    await holder.throttled(ACCOUNT)
+    assert await other.cooling(ACCOUNT) == Cooling(clock.time + 30, "throttled")
+
+
+async def test_a_record_of_an_earlier_release_has_no_links(
+    book: CoolDownBook, store: FaultyStore, clock: Clock
+) -> None:
+    until = clock.time + 60
+    await store.put(f"cool:{ACCOUNT.label}", f'{{"refused":{{"{ACCOUNT.key}":[{until},"x"]}}}}', ttl_s=60)
+    assert await book.cooling(ACCOUNT) == Cooling(until, "refused", "x")
 
 
 async def test_a_clock_that_is_set_back_stretches_no_rest(store: FaultyStore, clock: Clock) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lib.errors import AccountBusy, AccountRefused, GatewayError, NoAccountAvailable, Throttled
+from lib.store import Change, Outcome
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.lease import Lease, lease_place
 from lib.upstreams.chatglm.accounts.pool import (
@@ -91,7 +92,7 @@ async def test_another_token_of_the_same_account_is_the_same_account(pool: Pool)
     await lease.release()
 
 
-async def test_an_uncontended_lease_costs_three_round_trips_and_a_busy_answer_none(
+async def test_an_uncontended_lease_costs_two_round_trips_and_a_busy_answer_none(
     pool: Pool, store: FaultyStore
 ) -> None:
     lease = await pool.acquire([A, B], wait_s=0)
@@ -99,7 +100,7 @@ async def test_an_uncontended_lease_costs_three_round_trips_and_a_busy_answer_no
         await pool.acquire([A], wait_s=0)
     await pool.cool_downs.succeeded(A)
     await lease.release()
-    assert store.asked == ["get cool", "add lease", "remove lease"]
+    assert store.asked == ["put lease", "drop lease"]
 
 
 async def test_release_may_be_called_again_and_does_nothing_then(pool: Pool, store: FaultyStore) -> None:
@@ -240,10 +241,10 @@ async def test_who_asks_the_store_for_one_does_not_keep_another_from_the_next(
     first = await acquire_soon(pool, A, B)
     second = await acquire_soon(pool, B)
     store.delay = lambda: 1.0
-    await a.release()  # at 1 s; from then on the first reads, adds and waits for the answer, until 4 s
+    await a.release()  # at 1 s; from then on the first asks and waits for the answer, until 3 s
     await b.release()  # at 2 s
     await (await second).release()
-    assert clock() == pytest.approx(6)  # 2 + 3, and 1 for the release
+    assert clock() == pytest.approx(5)  # 2 + 2, and 1 for the release
     await (await first).release()
 
 
@@ -301,7 +302,7 @@ async def test_who_is_cancelled_while_the_store_answers_leaves_no_lease(
     pool: Pool, store: FaultyStore
 ) -> None:
     store.delay = lambda: 1.0
-    for after_s in (0.5, 1.5, 2.5):  # while it reads, before and after the lease is written
+    for after_s in (0.5, 1.5):  # before and after the lease is written
         waiting = await acquire_soon(pool, A)
         await asyncio.sleep(after_s)
         waiting.cancel()
@@ -333,11 +334,34 @@ async def test_where_all_are_throttled_the_answer_comes_at_once_with_the_earlies
     assert clock() == 0
 
 
-async def test_a_throttle_that_ends_within_the_wait_is_waited_for(pool: Pool) -> None:
+async def test_a_throttle_is_said_at_once_even_if_it_ends_within_the_wait(pool: Pool) -> None:
     await pool.cool_downs.throttled(A, 20)
-    lease = await pool.acquire([A], wait_s=30)
+    await pool.cool_downs.refused(B, "guest_account")
+    error = await refusal(pool, A, B, wait_s=30)
+    assert type(error) is Throttled
+    assert error.retry_after_s == pytest.approx(20)
+    assert clock() == 0
+
+
+async def test_an_account_that_is_busy_elsewhere_is_waited_for_also_beside_a_throttled_one(
+    pool: Pool,
+) -> None:
+    await pool.cool_downs.throttled(A, 20)
+    await pool.cool_downs.busy_elsewhere(B)
+    lease = await pool.acquire([A, B], wait_s=30)
+    assert lease.account is B
+    assert clock() == pytest.approx(3)
+    await lease.release()
+
+
+async def test_a_throttled_account_is_waited_for_beside_a_leased_one(pool: Pool) -> None:
+    held = await pool.acquire([B], wait_s=0)
+    await pool.cool_downs.throttled(A, 20)
+    lease = await pool.acquire([A, B], wait_s=30)
+    assert lease.account is A
     assert clock() == pytest.approx(20)
     await lease.release()
+    await held.release()
 
 
 async def test_one_that_the_holder_reports_throttled_is_not_handed_on_for_nothing(pool: Pool) -> None:
@@ -440,7 +464,7 @@ async def test_what_another_process_holds_is_busy_and_polled_politely(pool: Pool
     later = await acquire_soon(pool, A)
     await asyncio.sleep(9.9)
     # Only the first in the line asks: at 0, then after 0.1, 0.2, 0.4, 0.8 and 1 s each.
-    assert store.take_asked().count("add lease") == 5 + 8
+    assert store.take_asked().count("put lease") == 5 + 8
     await held.release()
     await asyncio.sleep(1)
     lease = await waiting
@@ -456,7 +480,7 @@ async def test_jitter_shortens_the_polls_down_to_a_tenth_of_a_second(store: Faul
     held = await make_pool(store).acquire([A], wait_s=0)
     store.take_asked()
     await refusal(pool, A, wait_s=2.05)
-    assert store.asked.count("add lease") == 22
+    assert store.asked.count("put lease") == 22
     await held.release()
 
 
@@ -489,10 +513,10 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(pool: Pool, store: Fault
     for _ in range(19):
         await asyncio.sleep(15)
         assert type(await refusal(other, A)) is AccountBusy
-    assert store.asked.count("put lease") == 19  # every 15 s in 285
+    assert store.asked.count("put lease") == 1 + 19 + 19  # every 15 s in 285, and by the other
     await lease.release()
     await asyncio.sleep(100)
-    assert store.asked.count("put lease") == 19
+    assert store.asked.count("put lease") == 1 + 19 + 19
     assert asyncio.all_tasks() == before
     assert is_clean(pool)
 
@@ -624,13 +648,13 @@ async def test_a_release_in_the_middle_of_a_renewal_leaves_nothing_behind(
 
 async def test_a_renewal_that_still_writes_when_cancelled_leaves_nothing_behind() -> None:
     class Stubborn(FaultyStore):
-        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
+        async def alter(self, record: str, change: Change, /) -> Outcome:
             try:
-                await asyncio.sleep(1)
+                await asyncio.sleep(1 if self.asked else 0)
             finally:
-                await asyncio.sleep(0.5)
-                written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
-            return written
+                await asyncio.sleep(0.5 if change.puts and self.asked else 0)
+                outcome = await super().alter(record, change)
+            return outcome
 
     store = Stubborn()
     pool = make_pool(store)
@@ -653,16 +677,17 @@ async def test_a_renewal_that_is_due_in_the_moment_of_the_release_does_not_begin
 
 async def test_a_renewal_that_ends_in_the_moment_of_the_release_is_the_last() -> None:
     class Releasing(FaultyStore):
-        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
-            written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
-            lease.give_back()
-            return written
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            outcome = await super().alter(record, change)
+            if self.asked.count("put lease") == 2:
+                lease.give_back()
+            return outcome
 
     store = Releasing()
     pool = make_pool(store)
     lease = await pool.acquire([A], wait_s=0)
     await asyncio.sleep(10 * LEASE_TTL_S)
-    assert store.asked.count("put lease") == 1
+    assert store.asked.count("put lease") == 2
     assert await store.get(lease_place(A).name) is None
     assert is_clean(pool)
 

@@ -138,6 +138,6 @@ async def test_all_its_waits_together_end_at_one_time(pool: Pool) -> None:
 
 async def test_without_a_refusal_the_reason_is_the_pools(pool: Pool) -> None:
     holder = await pool.acquire([A], wait_s=0)
-    with pytest.raises(AccountBusy, match="every account is busy"):
+    with pytest.raises(AccountBusy, match=r"Every account is busy.*one answer at a time.*ACCOUNT_WAIT_S"):
         await make_rotation(pool, A, wait_s=0.0).lease()
     await holder.release()

@@ -13,10 +13,12 @@ from lib.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from lib.store import Store
-from lib.store.shared import REST_S
+from lib.store import Change, Outcome, Store
+from lib.store.circuit import REST_S
+from lib.store.seal import Place
 from lib.upstreams.chatglm.accounts.account import Account
-from lib.upstreams.chatglm.accounts.tokens import LOCK_TTL_S, MAY_STILL_COME_S, AccessTokens, Grant
+from lib.upstreams.chatglm.accounts.refresh_turn import LOCK_TTL_S, MAX_WAIT_S
+from lib.upstreams.chatglm.accounts.tokens import MAY_STILL_COME_S, AccessTokens, Grant
 from tests.unit.upstreams.chatglm.accounts.fakes import (
     EPOCH,
     Clock,
@@ -159,20 +161,15 @@ async def test_another_process_finds_the_token_in_the_store(
 async def test_the_rotated_token_is_in_the_store_before_anybody_has_the_access_token(
     upstream: Upstream, clock: Clock
 ) -> None:
-    order = []
+    order: list[str] = []
 
     class Watched(FaultyStore):
-        async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
+        async def alter(self, record: str, change: Change, /) -> Outcome:
             await asyncio.sleep(0)
-            if key == KEY:
-                order.append("token persisted")
-            return await super().add(key, value, ttl_s=ttl_s)
-
-        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
-            await asyncio.sleep(0)
-            written = await super().put(key, value, ttl_s=ttl_s, instead_of=instead_of)
-            order.append(f"{key.partition(':')[0]} persisted")
-            return written
+            outcome = await super().alter(record, change)
+            order.extend(f"{name.partition(':')[0]} persisted" for name in change.puts)
+            order.extend(f"{name.partition(':')[0]} dropped" for name in change.drops)
+            return outcome
 
     tokens = AccessTokens(shared(Watched(now=clock), clock), upstream.refresh, now=clock)
 
@@ -181,7 +178,11 @@ async def test_the_rotated_token_is_in_the_store_before_anybody_has_the_access_t
         order.append("used")
 
     await asyncio.gather(use(), use())
-    assert order == ["rotating persisted", "token persisted", "used", "used"]
+    assert order == [
+        *("refresh persisted", "rotating persisted"),
+        *("token persisted", "refresh dropped", "rotating dropped"),
+        *("used", "used"),
+    ]
 
 
 async def test_many_who_ask_at_once_cost_one_refresh(tokens: AccessTokens, upstream: Upstream) -> None:
@@ -383,14 +384,13 @@ async def test_who_was_held_up_before_asking_asks_with_what_another_process_has_
     class Pausing(FaultyStore):
         """Between its look at the chain and its refresh it is stopped for longer than its lock lives."""
 
-        async def put(self, key: str, value: str, *, ttl_s: float, instead_of: str | None = None) -> bool:
-            if key == NOTE and not held_up:
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            outcome = await store.alter(record, change)
+            if NOTE in change.puts and not held_up:
                 held_up.append(True)
                 clock.time += LOCK_TTL_S
                 await AccessTokens(shared(store, clock), upstream.refresh, now=clock).get(ACCOUNT)
-            return await store.put(key, value, ttl_s=ttl_s, instead_of=instead_of)
-
-        get, add, remove = (getattr(store, name) for name in ("get", "add", "remove"))
+            return outcome
 
     tokens = AccessTokens(shared(Pausing(now=clock), clock), upstream.refresh, now=clock)
     token = await tokens.get(ACCOUNT)
@@ -403,9 +403,10 @@ async def test_who_is_held_up_again_and_again_gives_up(
     upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
     class Slow(FaultyStore):
-        async def get(self, key: str) -> str | None:
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            outcome = await super().alter(record, change)
             clock.time += LOCK_TTL_S
-            return await super().get(key)
+            return outcome
 
     tokens = AccessTokens(shared(Slow(now=clock), clock), upstream.refresh, now=clock)
     with pytest.raises(UpstreamTimeout, match="held up"):
@@ -494,7 +495,7 @@ async def test_a_token_is_known_once_the_upstream_has_taken_it(
     store.take_asked()
     assert await other.is_known(ACCOUNT) is True
     assert await other.is_known(ACCOUNT) is True
-    assert store.take_asked() == ["get token"]
+    assert store.take_asked() == ["read token"]
 
 
 async def test_a_token_without_a_date_lives_an_hour_and_a_grant_without_rotation_keeps_the_chain(
@@ -606,35 +607,90 @@ async def test_polling_is_jittered_and_bounded(
 
     await hold()
     sleeper.during = hold
-    with pytest.raises(UpstreamTimeout, match=ACCOUNT.label):
+    store.take_asked()
+    with pytest.raises(NoAccountAvailable, match=ACCOUNT.label) as caught:
         await tokens.get(ACCOUNT)
+    assert (caught.value.retry, caught.value.retry_after_s) == ("elsewhere", REST_S)
     assert sleeper.slept[:2] == [0.025, 0.05]
     assert max(sleeper.slept) == 0.5
-    assert 60 <= sum(sleeper.slept) < 61
+    assert MAX_WAIT_S <= sum(sleeper.slept) < MAX_WAIT_S + 1
+    polls = [asked for asked in store.take_asked() if not asked.endswith("put refresh")]
+    assert len(polls) == len(sleeper.slept) + 1  # a poll is one operation
     assert upstream.asked == []
 
 
 async def test_a_lock_of_a_crashed_process_is_taken_over_when_it_expires(
-    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, sleeper: Sleeper
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock, sleeper: Sleeper
 ) -> None:
     await store.add(LOCK, "crashed", ttl_s=30)
+    with pytest.raises(NoAccountAvailable, match="has not finished"):
+        await tokens.get(ACCOUNT)
+    sleeper.slept.clear()
+    clock.time += 30 - MAX_WAIT_S - 3
     assert await tokens.get(ACCOUNT)
-    assert 30 <= sum(sleeper.slept) <= 31
+    assert 0 < sum(sleeper.slept) <= 4
+
+
+async def test_a_refresh_costs_two_trips_and_needs_no_look_before_it(
+    tokens: AccessTokens, store: FaultyStore
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    assert store.take_asked() == ["put refresh rotating", "put token refresh rotating"]
+    await tokens.renew(ACCOUNT, token)
+    assert store.take_asked() == ["put refresh rotating", "put token refresh rotating"]
+
+
+async def test_a_chain_that_another_process_has_made_costs_one_trip_and_no_lock(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+    first = await tokens.get(ACCOUNT)
+    assert await other.get(ACCOUNT) == first
+    second = await tokens.renew(ACCOUNT, first)
+    store.take_asked()
+    assert await other.renew(ACCOUNT, first) == second
+    assert len(store.take_asked()) == 1
+    assert await store.get(LOCK) is None
+    assert await store.get(NOTE) is None
+    assert len(upstream.asked) == 2
+
+
+@pytest.mark.parametrize("left_s", [1800.5, 1799.5])
+async def test_a_token_with_little_life_left_is_replaced_while_no_request_waits(
+    tokens: AccessTokens, upstream: Upstream, clock: Clock, left_s: float
+) -> None:
+    token = await tokens.get(ACCOUNT)
+    clock.time += 86400 - left_s
+    await tokens.renew_ahead(ACCOUNT)
+    assert len(upstream.asked) == (2 if left_s < 1800 else 1)
+    assert (await tokens.get(ACCOUNT) == token) is (left_s > 1800)
+
+
+async def test_a_token_is_not_replaced_ahead_if_its_successor_could_not_be_kept(
+    tokens: AccessTokens, upstream: Upstream, store: FaultyStore, clock: Clock
+) -> None:
+    await tokens.get(ACCOUNT)
+    clock.time += 86400 - 60
+    store.is_lost = True
+    await tokens.state.recall(Place("other"))
+    await tokens.renew_ahead(ACCOUNT)
+    assert len(upstream.asked) == 1
 
 
 async def test_who_gets_the_lock_looks_once_more_whether_the_work_is_done(
     upstream: Upstream, store: FaultyStore, clock: Clock
 ) -> None:
-    done = []
+    done: list[str] = []
 
     class Late(FaultyStore):
-        async def add(self, key: str, value: str, *, ttl_s: float) -> bool:
-            other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
-            done.append(await other.get(ACCOUNT))
-            text = await store.get(KEY)
-            assert text is not None
-            await self.put(KEY, text, ttl_s=60)
-            return await super().add(key, value, ttl_s=ttl_s)
+        async def alter(self, record: str, change: Change, /) -> Outcome:
+            if not done:
+                other = AccessTokens(shared(store, clock), upstream.refresh, now=clock)
+                done.append(await other.get(ACCOUNT))
+                text = await store.get(KEY)
+                assert text is not None
+                await self.put(KEY, text, ttl_s=60)
+            return await super().alter(record, change)
 
     tokens = AccessTokens(shared(Late(now=clock), clock), upstream.refresh, now=clock)
     assert await tokens.get(ACCOUNT) == done[0]

@@ -29,6 +29,7 @@ from lib.flows.videos import after_sending, failure_of
 from lib.store.seal import Place
 from lib.store.settings import SqliteSettings
 from lib.upstreams.chatglm.accounts.account import Account, parse_account
+from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.videos import orders as video_orders
 from lib.upstreams.chatglm.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.chatglm.videos.jobs import (
@@ -76,7 +77,7 @@ class Eager:
     """A caller's videos, asked for as often as anybody looks."""
 
     def __init__(self, flow: Flow, caller: Caller) -> None:
-        self.videos = Videos(flow.gateway, flow.calling(caller), poll_every_s=0.0)
+        self.videos = Videos(flow.gateway, flow.calling(caller), accounts_of(caller), poll_every_s=0.0)
 
     async def look(self, video_id: str) -> VideoState:
         return await self.videos.look(*self.videos.find(video_id))
@@ -557,7 +558,10 @@ async def test_who_waits_when_the_server_ends_is_told_the_id(
     caller = caller_of(account)
     made = await cut_when(cut(flow, caller), lambda: sim.videos and only_video(sim).polls > 1)
     assert made.status == "queued"
-    assert Videos(flow.gateway, flow.calling(caller)).find(made.id)[0].chat_id == only_video(sim).id
+    assert (
+        Videos(flow.gateway, flow.calling(caller), accounts_of(caller)).find(made.id)[0].chat_id
+        == only_video(sim).id
+    )
 
 
 async def test_who_orders_when_the_server_ends_is_told_the_id(
@@ -566,7 +570,10 @@ async def test_who_orders_when_the_server_ends_is_told_the_id(
     sim.fail("video-api/v1/chat", delay_s=0.3)
     caller = caller_of(account)
     made = await cut_when(cut(flow, caller), lambda: sim.calls_to("video-api/v1/chat"))
-    assert Videos(flow.gateway, flow.calling(caller)).find(made.id)[0].chat_id == only_video(sim).id
+    assert (
+        Videos(flow.gateway, flow.calling(caller), accounts_of(caller)).find(made.id)[0].chat_id
+        == only_video(sim).id
+    )
 
 
 async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(

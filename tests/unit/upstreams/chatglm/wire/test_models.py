@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
+from lib.chat.names import is_agent_id
 from lib.chat.request import ChatRequest
 from lib.upstreams.chatglm.wire.models import (
     BUILT_IN_MODELS,
     Target,
-    is_agent_id,
     names_unknown_model,
     offered_names,
     resolve,
@@ -37,17 +37,24 @@ def target(model: str, *, search_by_default: bool = False, **request: Any) -> Ta
         ("glm-5.3-deep-think", Target(model="glm-5.3", mode="deep_thinking")),
         ("glm-5.3-max", Target(model="glm-5.3", mode="deep_thinking")),
         ("glm-6-max", Target(model="glm-6-max")),  # a model of that name is that model
-        ("deepresearch", Target(model="the-default", mode="deep_research")),
-        ("deep-research", Target(model="the-default", mode="deep_research")),
+        ("web/deepresearch", Target(model="the-default", mode="deep_research")),
+        ("web/deep-research", Target(model="the-default", mode="deep_research")),
+        ("web/GLM-5.3-think", Target(model="glm-5.3", mode="thinking")),
+        ("deepresearch", Target(model="the-default")),
+        ("qwen-max", Target(model="the-default")),
+        ("o3-search", Target(model="the-default")),
+        ("claude-opus-5-thinking", Target(model="the-default", mode="thinking")),
+        ("glm-5.3-serach", Target(model="glm-5.3", web_search=True)),
+        ("glm-5.3-deep-reserach", Target(model="glm-5.3", mode="deep_research")),
         ("glm-5.3-search", Target(model="glm-5.3", web_search=True)),
-        ("gpt-4o-search-preview", Target(model="the-default", web_search=True)),
+        ("gpt-4o-search-preview", Target(model="the-default")),
         (
             "glm-5.3-think-search-silent",
             Target(model="glm-5.3", mode="thinking", web_search=True),
         ),
         (AGENT, Target(model="the-default", agent_id=AGENT)),
         (f"{AGENT}-think", Target(model="the-default", agent_id=AGENT, mode="thinking")),
-        ("research-max-deep", Target(model="the-default", mode="deep_thinking")),
+        ("glm-research-max-deep", Target(model="the-default", mode="deep_thinking")),
     ],
 )
 def test_a_name_says_what_serves_and_how(name: str, expected: Target) -> None:
