@@ -70,7 +70,7 @@ def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
         host="127.0.0.1",
         port=port,
         loop="asyncio",
-        http="httptools",
+        http="h11",  # httptools' protocol of uvicorn sends chunks to a client of HTTP/1.0, too.
         ws="none",
         lifespan="off",  # As under Mangum, a process makes its shared objects at their first use.
         log_config=None,  # The log is ours, with one JSON line for each request.

@@ -1,4 +1,4 @@
-"""The gateway under both of uvicorn's parsers: httptools, as our hosts have it, and h11, as others may."""
+"""The gateway under both of uvicorn's parsers: httptools, as hosts/box has it, and h11, as on AWS Lambda."""
 
 from __future__ import annotations
 
