@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import httpx
 import msgspec
@@ -12,9 +13,19 @@ import msgspec
 from lib.errors import UpstreamNotReached, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 from lib.files.inflate import BrokenCompression, UnknownEncoding, unpacked
 from lib.patience import patience
+from lib.transport.pool import Body
 
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """Most JSON answers that we ask for are much smaller. A larger one is not read to its end."""
+
+
+class Read(Protocol):
+    """Returns the next bytes of an answer as they arrive, empty at the end.
+
+    At `until` (loop time) it raises TimeoutError.
+    """
+
+    def __call__(self, until: float | None = None, /) -> Awaitable[bytes]: ...
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -28,17 +39,18 @@ class Answer(msgspec.Struct, frozen=True):
 class UpstreamStream:
     """An open answer stream; its owner closes it."""
 
-    def __init__(self, response: httpx.Response, chunks: AsyncIterator[bytes], first: bytes) -> None:
+    def __init__(self, response: httpx.Response, read: Read, first: bytes) -> None:
         self._response = response
-        self._chunks = chunks
+        self._read = read
         self._first = first
 
-    async def read(self) -> bytes:
-        """Return the next bytes as they arrive, empty at the end."""
+    async def read(self, until: float | None = None) -> bytes:
+        """Return the next bytes as they arrive, empty at the end. At `until` raise TimeoutError."""
         if self._first:
             first, self._first = self._first, b""
             return first
-        return await next_chunk(self._chunks)
+        with errors_of_http():
+            return await self._read(until)
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -96,28 +108,37 @@ class errors_of_http:  # noqa: N801 - used as a function; unlike a generator, a 
                 raise UpstreamUnreachable("The connection to the upstream broke.") from error
 
 
-def body_of(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the body in small steps.
+def reader_of(response: httpx.Response) -> Read:
+    """Return the way to read the body: in pieces as they arrive, or unpacked in small steps.
 
     httpx unpacks each piece as a whole, and encoding upon encoding: 5 kB of `gzip, gzip` became 12 GB.
     """
-    return unpacked(response.aiter_raw(), response.headers.get("content-encoding", ""))
+    encoding = response.headers.get("content-encoding", "")
+    body = response.extensions.get("body")
+    if isinstance(body, Body) and encoding in ("", "identity"):
+        return body.read  # httpx would put four generators around each read.
+    return reader_over(unpacked(response.aiter_raw(), encoding))
 
 
-async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
-    with errors_of_http():
-        async for chunk in chunks:
-            return chunk
-    return b""
+def reader_over(chunks: AsyncIterator[bytes]) -> Read:
+    async def read(until: float | None = None, /) -> bytes:
+        async with asyncio.timeout_at(until):
+            return await anext(chunks, b"")
+
+    return read
 
 
-async def read_rest(
-    first: bytes, chunks: AsyncIterator[bytes], *, max_bytes: int = MAX_ANSWER_BYTES
-) -> bytes:
+async def pieces_of(read: Read) -> AsyncIterator[bytes]:
+    while piece := await read():
+        yield piece
+
+
+async def read_rest(first: bytes, read: Read, *, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
     pieces, size = [first], len(first)
-    while chunk := await next_chunk(chunks):
-        pieces.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            raise UpstreamProtocolError("The upstream's answer is too large.")
+    with errors_of_http():
+        while piece := await read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > max_bytes:
+                raise UpstreamProtocolError("The upstream's answer is too large.")
     return b"".join(pieces)

@@ -201,8 +201,18 @@ _CLOSING = ("API_KEYS", "CHATGLM_REFRESH_TOKENS", "GLM_API_KEYS")
 
 def current() -> Settings:
     """Return the settings of the present environment. It is parsed again only if a value changed."""
-    environ = os.environ
-    return _parsed(tuple(environ.get(name) for name in _NAMES))
+    global _seen  # noqa: PLW0603 - the last environment and its settings
+    # Every request asks twice. To compare the dict inside `os.environ` takes a microsecond, to ask for each
+    # name takes fifty.
+    raw: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+    if _seen is not None and raw is not None and raw == _seen[0]:
+        return _seen[1]
+    settings = _parsed(tuple(os.environ.get(name) for name in _NAMES))
+    _seen = None if raw is None else (raw.copy(), settings)
+    return settings
+
+
+_seen: tuple[dict[Any, Any], Settings] | None = None
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lib.upstreams.choose import prepare
+
 KEEP_ALIVE_S = 75
 """The adapter closes an idle connection after 4 s, so it never meets a connection that this server closed."""
 GRACE_S = 2
@@ -68,7 +70,7 @@ def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
         host="127.0.0.1",
         port=port,
         loop="asyncio",
-        http="h11",
+        http="h11",  # httptools' protocol of uvicorn sends chunks to a client of HTTP/1.0, too.
         ws="none",
         lifespan="off",  # As under Mangum, a process makes its shared objects at their first use.
         log_config=None,  # The log is ours, with one JSON line for each request.
@@ -80,7 +82,9 @@ def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
 
 
 def main(endpoint: str, port: str) -> None:
-    uvicorn.Server(config_of(load(endpoint), int(port))).run()
+    app = load(endpoint)
+    prepare()  # Lambda lends a whole processor to the start, and bills the first request.
+    uvicorn.Server(config_of(app, int(port))).run()
 
 
 if __name__ == "__main__":

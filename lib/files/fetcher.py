@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, contextmanager
 import httpx
 import msgspec
 
-from lib.connections import careful
 from lib.errors import InvalidRequest
 from lib.files.addresses import is_public, read_address
 from lib.files.inflate import BrokenCompression, UnknownEncoding, unpacked
@@ -24,6 +23,7 @@ from lib.files.lookups import Lookups
 from lib.files.names import name_of
 from lib.files.spool import SPOOL_BYTES, FetchedFile, Spool
 from lib.tasks import start
+from lib.transport.pool import Transport
 
 __all__ = ["FetchLimits", "FetchedFile", "Fetcher", "Resolve", "decode_base64_file", "is_data_url"]
 
@@ -68,7 +68,7 @@ class Fetcher:
         self._resolve = resolve or Lookups().resolve
         self._timeouts = httpx.Timeout(limits.idle_s, connect=limits.connect_s).as_dict()
         self._ssl_context = ssl_context
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._transport: Transport | None = None
 
     async def aclose(self) -> None:
         if self._transport is not None:
@@ -119,7 +119,7 @@ class Fetcher:
                 extensions={"timeout": self._timeouts, "sni_hostname": url.raw_host.decode("ascii")},
             )
             try:
-                return await careful(self._opened_transport()).handle_async_request(request)
+                return await self._opened_transport().handle_async_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
         raise failure or _not_public(url.host)
@@ -145,14 +145,13 @@ class Fetcher:
         names = {f"{host}:{url.port or _PORTS[url.scheme]}"}
         return not self._allowed.isdisjoint(names | ({host} if url.port is None else set()))
 
-    def _opened_transport(self) -> httpx.AsyncHTTPTransport:
+    def _opened_transport(self) -> Transport:
         # A transport, not a client: a client keeps cookies, and reads the environment for proxies.
         if self._transport is None:
-            self._transport = httpx.AsyncHTTPTransport(
-                verify=self._ssl_context or httpx.create_ssl_context(trust_env=False),
-                trust_env=False,
+            self._transport = Transport(
+                tls=self._ssl_context,
                 # The pool knows connections by address. A second use might be for another name.
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+                limits=httpx.Limits(max_keepalive_connections=0),
             )
         return self._transport
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient
 from lib.store import Passing
+from lib.transport.client import AsyncClient
 
 KEEPALIVE_S = 30.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -46,8 +46,13 @@ class HttpLink:
         """Return the answer with any status. Raise Passing if none comes in time, or a strange one."""
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._client().stream("POST", url, content=content, headers=headers) as response:
+                client = self._client()
+                request = client.build_request("POST", url, content=content, headers=headers)
+                response = await client.exchange(request)
+                try:
                     return LinkAnswer(response.status_code, await _whole(response))
+                finally:
+                    await response.aclose()
         except httpx.ConnectError as error:
             raise Passing(type(error).__name__, is_unheard=True) from None
         except (TimeoutError, httpx.RequestError) as error:  # Its text may quote a header.

@@ -1,7 +1,6 @@
 """redis:// and rediss://: a Redis of the owner's, by its own protocol.
 
-Only the connections of redis-py are used. Its client has no time limit for a whole operation, and its retries
-do not accept the entry that the first attempt wrote.
+It speaks RESP2, which every server knows, by redis-py's own parser. redis-py itself takes 0.1 s to import.
 """
 
 from __future__ import annotations
@@ -10,17 +9,20 @@ import asyncio
 import re
 import ssl
 from contextlib import suppress
-from typing import Any, Protocol
-
-import httpx
+from typing import Any, NoReturn
 
 from lib.store import Passing, StoreError
 from lib.store.redis_commands import Command, RedisCommands
+from lib.store.redis_connection import RedisConnection
 from lib.store.settings import RedisSettings
+from lib.transport.sockets import open_socket
+from lib.transport.tls import FOR_OTHERS
 
 CLOSE_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 8
 """So many connections are open at once. A provider's small plan takes some 30 from all instances together."""
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "FULL")
+"""These refusals may be over a moment later: a replica becomes the master, a connection ends."""
 
 
 class RedisError(StoreError):
@@ -37,23 +39,22 @@ class RedisStore(RedisCommands):
     error = RedisError
 
     def __init__(self, settings: RedisSettings, *, tls: ssl.SSLContext | None = None) -> None:
-        import redis.asyncio  # noqa: F401 - takes 0.1 s, which must not count against an operation's limit
+        import hiredis  # noqa: F401 - an operation has a time limit, and the import must not count against it
 
-        self._options = _options(settings)
+        self._settings = settings
         self._tls = tls
         if tls is None and settings.is_encrypted:
-            # Not httpx's own context: it offers HTTP by ALPN, and a strict server refuses that.
-            self._tls = httpx.create_ssl_context()
-        self._kept: list[_Connection] = []
+            FOR_OTHERS.begin()
+        self._kept: list[RedisConnection] = []
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
-        kept, self._kept = self._kept, []
         if self._loop is asyncio.get_running_loop():
+            kept = self._drop_kept()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await asyncio.gather(*(connection.disconnect() for connection in kept))
+                    await asyncio.gather(*(connection.closed() for connection in kept))
 
     def _attach(self) -> None:
         """Leave another loop's connections behind: from this loop they can neither be used nor closed."""
@@ -64,102 +65,90 @@ class RedisStore(RedisCommands):
             self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def _attempt(self, command: Command) -> Any:
-        from redis.exceptions import RedisError as Failure
-
         self._attach()
         async with self._slots:
-            connection = await self._kept_connection()
-            timeout_s = self.kept_timeout_s if connection else None
-            connection = connection or self._new_connection()
-            is_unheard = True
+            connection = self._kept_connection()
+            is_unheard = connection is None
             try:
-                async with asyncio.timeout(timeout_s):
-                    await connection.connect()
+                async with asyncio.timeout(self.kept_timeout_s if connection else None):
+                    connection = connection or await self._opened(command[0])
                     is_unheard = False
-                    await connection.send_command(*command)
-                    answer = await connection.read_response()
-            except (Failure, OSError, ValueError) as error:
-                await self._settle(connection, error)
-                if _is_refusal(error):
-                    raise RedisError(f"{command[0]}: {_name_of(error)}") from None
-                raise Passing(_name_of(error), is_unheard=is_unheard) from None
+                    (answer,) = await _asked(connection, command)
+            except (OSError, ValueError) as error:
+                self._drop_kept()
+                raise Passing(type(error).__name__, is_unheard=is_unheard) from None
             self._kept.append(connection)
+            if isinstance(answer, Exception):
+                self._refuse(command[0], answer)
             return answer
 
-    async def _kept_connection(self) -> _Connection | None:
+    def _kept_connection(self) -> RedisConnection | None:
         """Return one that was not closed meanwhile, as far as can be seen from here."""
-        from redis.exceptions import RedisError as Failure
-
         while self._kept:
             connection = self._kept.pop()
-            with suppress(Failure):
-                if not await connection.can_read():  # Its end, or a late answer.
-                    return connection
-            await connection.disconnect(nowait=True)
+            if connection.is_open:
+                return connection
+            connection.abort()
         return None
 
-    def _new_connection(self) -> _Connection:
-        from redis.asyncio import Connection, SSLConnection
+    def _drop_kept(self) -> list[RedisConnection]:
+        """A restart or a freeze has met all of them. After a fail-over, they lead to a replica."""
+        dropped, self._kept = self._kept, []
+        for connection in dropped:
+            connection.abort()
+        return dropped
 
-        # RESP2, without introducing ourselves: that saves a round trip, and every server knows it.
-        options = {**self._options, "protocol": 2, "driver_info": None}
-        options |= {"socket_timeout": None, "socket_connect_timeout": None}  # ours are for all of it
-        if self._tls is None:
-            return Connection(**options)
-        connection = SSLConnection(**options)
-        connection.ssl_context.context = self._tls
+    async def _opened(self, name: str) -> RedisConnection:
+        """Connect, and name the user and the database in one write.
+
+        The command that needs the connection waits for the answers: if there is no such database, it would be
+        carried out in another one.
+        """
+        settings, loop = self._settings, asyncio.get_running_loop()
+        tls, server_name = None, None
+        if settings.is_encrypted:
+            tls, server_name = self._tls or await FOR_OTHERS.ready(), settings.host
+        opened = await open_socket(settings.host, settings.port)
+        _, connection = await loop.create_connection(
+            RedisConnection, sock=opened, ssl=tls, server_hostname=server_name
+        )
+        if introduction := _introduction(settings):
+            for answer in await _asked(connection, *introduction):
+                if isinstance(answer, Exception):
+                    connection.abort()
+                    self._refuse(name, answer, is_unheard=True)
         return connection
 
-    async def _settle(self, connection: _Connection, error: Exception) -> None:
-        """Keep the connection after a mere refusal; after any other failure drop all connections.
-
-        A restart or a freeze met the others as well. After a fail-over they lead to a replica.
-        """
-        if _is_refusal(error):
-            self._kept.append(connection)
-            return
-        kept, self._kept = self._kept, []
-        for each in (connection, *kept):
-            await each.disconnect(nowait=True)
+    def _refuse(self, name: str, refusal: Exception, *, is_unheard: bool = False) -> NoReturn:
+        word = _word_of(str(refusal))
+        if word in _PASSING:
+            self._drop_kept()
+            raise Passing(word, is_unheard=is_unheard)
+        raise RedisError(f"{name}: {word}")
 
 
-class _Connection(Protocol):
-    """As much of redis-py's as is used."""
-
-    async def connect(self) -> None: ...
-
-    async def send_command(self, *command: str) -> None: ...
-
-    async def read_response(self) -> Any: ...
-
-    async def can_read(self) -> bool: ...
-
-    async def disconnect(self, nowait: bool = False) -> None: ...
+async def _asked(connection: RedisConnection, *commands: Command) -> list[Any]:
+    try:
+        return await connection.ask(*commands)
+    except BaseException:
+        connection.abort()
+        raise
 
 
-def _options(settings: RedisSettings) -> dict[str, Any]:
-    """Return the address and the user, in redis-py's words."""
-    named = {"username": settings.username, "password": settings.password}
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "db": settings.database,
-        **{name: text for name, text in named.items() if text},
-    }
+def _introduction(settings: RedisSettings) -> list[Command]:
+    commands: list[Command] = []
+    if settings.username:
+        commands.append(("AUTH", settings.username, settings.password))
+    elif settings.password:
+        commands.append(("AUTH", settings.password))
+    if settings.database:
+        commands.append(("SELECT", str(settings.database)))
+    return commands
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Redis itself refuses and would refuse again. A replica's refusal does not count: the master decides."""
-    from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
-
-    return isinstance(error, ResponseError | AuthenticationError) and not isinstance(error, ReadOnlyError)
-
-
-def _name_of(error: Exception) -> str:
-    """Name the failure by Redis's word (OOM), the system's (ConnectionRefusedError) or redis-py's."""
-    if code := getattr(error, "status_code", None):
-        return str(code)
-    if word := re.match(r"[A-Z]{2,20}\b", str(error)):
-        return word[0]
-    cause = error.__context__ if isinstance(error.__context__, OSError) else error
-    return type(cause).__name__
+def _word_of(refusal: str) -> str:
+    """Return Redis's word for it (OOM). The rest of a refusal may quote a command."""
+    if refusal.startswith("ERR max number of clients"):
+        return "FULL"
+    found = re.match(r"[A-Z]{2,20}\b", refusal)
+    return found[0] if found else "a refusal"

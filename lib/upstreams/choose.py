@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -12,8 +13,8 @@ import msgspec
 from lib.chat.caller import Caller
 from lib.chat.names import Mode, read_name
 from lib.chat.request import ChatRequest
-from lib.errors import NotFound
-from lib.settings import Settings
+from lib.errors import ConfigurationError, NotFound
+from lib.settings import Settings, current
 from lib.upstreams.condition import KeyHealth
 from lib.upstreams.interface import (
     AccountDesk,
@@ -69,6 +70,10 @@ class ProcessServices:
         from lib.upstreams.official.upstream import OfficialUpstream
 
         return OfficialUpstream(self.official)
+
+    def open_upstreams(self) -> tuple[Upstream, ...]:
+        """Make the upstreams that the owner's chats need. A chat by a key looks for accounts, too."""
+        return (self.web, self.api) if self.settings.official_keys else (self.web,)
 
     async def upstreams_of(self, caller: Caller) -> tuple[Upstream, ...]:
         if not caller.official_keys:
@@ -194,6 +199,15 @@ def _require(has_it: bool, chat: ChatRequest, need: str) -> None:
         raise NotFound(
             f"The model {chat.model.strip()!r} needs {need}.", code="model_not_found", param="model"
         )
+
+
+def prepare() -> None:
+    """Import all that the first chat needs, and begin to read the certificate authorities.
+
+    This is for a host that starts a process before its first request, and lets the start take its time.
+    """
+    with suppress(ConfigurationError):  # The first answer says so.
+        ProcessServices(current()).open_upstreams()
 
 
 _services: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, ProcessServices]] = WeakKeyDictionary()

@@ -87,7 +87,10 @@ def _one_line(line: dict[str, Any]) -> str:
         text = msgspec.json.encode(line, enc_hook=str).decode()
     except UnicodeEncodeError:  # UTF-8 has no bytes for half a character.
         return json.dumps(line, default=str)
-    return text.translate(_ESCAPES)
+    is_plain = (
+        text.isascii() and "\x7f" not in text
+    )  # Nearly every line is, and `translate` looks at each letter.
+    return text if is_plain else text.translate(_ESCAPES)
 
 
 def _frames(record: logging.LogRecord) -> list[str]:

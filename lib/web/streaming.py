@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from lib.chat.events import Failed, ReplyEvent
+from lib.chat.events import Failed, Finished, ReplyEvent
 from lib.dialects.interface import Renderer
 from lib.errors import GatewayError
 from lib.sse import COMMENT
@@ -28,6 +28,10 @@ STREAM_HEADERS = {
 
 SEND_TIMEOUT_S = 60.0
 """If a client takes no byte for so long, we drop it: it is gone, or it blocks an account."""
+
+
+class LastFrame(bytes):
+    """The end of a stream. It goes out in one write with the end of the answer."""
 
 
 class OwningResponse(Response):
@@ -69,7 +73,9 @@ class EventStreamResponse(Response):
         self._resources = resources
         self._heartbeat_s = heartbeat_s
         self._heartbeat = heartbeat
-        self._sending = asyncio.Lock()
+        self._beating = asyncio.Lock()
+        self._began_at: float | None = None
+        """A frame is being sent since then."""
         self._sent_at = float("-inf")
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -82,34 +88,53 @@ class EventStreamResponse(Response):
             await self._resources.aclose()
 
     async def _stream(self, send: Send) -> None:
-        # The first beat is due at once. Content that is already there goes out before it.
-        async with beside(self._beat(send)), aclosing(self._frames):
-            async for frame in self._frames:
-                await self._write(send, frame)
-        async with self._sending:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _write(self, send: Send, frame: bytes) -> None:
-        async with self._sending:
-            await self._send(send, frame)
-
-    async def _send(self, send: Send, frame: bytes) -> None:
+        bound = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            async with bound:
+                # The first beat is due at once. Content that is already there goes out before it.
+                async with beside(self._watch(send, bound)), aclosing(self._frames):
+                    is_over = False
+                    async for frame in self._frames:
+                        is_over = isinstance(frame, LastFrame)
+                        await self._write(send, frame, is_last=is_over)
+                if not is_over:
+                    await self._write(send, b"", is_last=True)
         except TimeoutError:
-            raise ClientDisconnect from None
-        self._sent_at = asyncio.get_running_loop().time()
+            if bound.expired():
+                raise ClientDisconnect from None
+            raise
+
+    async def _write(self, send: Send, frame: bytes, *, is_last: bool = False) -> None:
+        clock = asyncio.get_running_loop().time
+        if self._beating.locked():
+            async with self._beating:
+                pass
+        self._began_at = clock()
+        await send({"type": "http.response.body", "body": frame, "more_body": not is_last})
+        self._began_at, self._sent_at = None, clock()
+
+    async def _watch(self, send: Send, bound: asyncio.Timeout) -> None:
+        """Send a heartbeat into each silence, so that no proxy takes the connection for dead. End the stream
+        if the client takes no byte. One task for the whole stream: a frame costs neither timer nor lock."""
+        clock = asyncio.get_running_loop().time
+        with suppress(TimeoutError):
+            while True:
+                if self._began_at is not None:
+                    left_s = self._began_at + SEND_TIMEOUT_S - clock()
+                    if left_s <= 0:
+                        break
+                    await asyncio.sleep(min(self._heartbeat_s, left_s))
+                elif (due_in_s := self._sent_at + self._heartbeat_s - clock()) > 0:
+                    await asyncio.sleep(due_in_s)
+                else:
+                    await self._beat(send)
+        bound.reschedule(clock())
 
     async def _beat(self, send: Send) -> None:
-        """Send a heartbeat into each silence, so that no proxy takes the connection for dead."""
-        loop = asyncio.get_running_loop()
-        while True:
-            async with self._sending:  # A frame that is being sent now may delay the beat.
-                due_in = self._sent_at + self._heartbeat_s - loop.time()
-                if due_in <= 0:
-                    await self._send(send, self._heartbeat)
-            await asyncio.sleep(max(due_in, 0.0))
+        """Raise TimeoutError if the client does not take it."""
+        async with self._beating, asyncio.timeout(SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": self._heartbeat, "more_body": True})
+            self._sent_at = asyncio.get_running_loop().time()
 
 
 async def render_stream(
@@ -119,10 +144,11 @@ async def render_stream(
     try:
         with told_as_error():
             async for batch in batches:
-                if batch and isinstance(batch[-1], Failed):
-                    current_trace().failed(batch[-1].error)
+                last = batch[-1] if batch else None
+                if isinstance(last, Failed):
+                    current_trace().failed(last.error)
                 if frame := renderer.feed(batch):
-                    yield frame
+                    yield LastFrame(frame) if isinstance(last, Failed | Finished) else frame
     except GatewayError as error:
         current_trace().failed(error)
         yield renderer.feed([Failed(error)])

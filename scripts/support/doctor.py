@@ -204,7 +204,7 @@ def check_chat(deployment: Deployment) -> None:
     span_s, first_s = arrivals[-1] - arrivals[0], arrivals[0] - began_at
     words = f"{len(arrivals)} chunks, the first after {first_s:.1f} s, the others within {span_s:.1f} s of it"
     # A model writes for a second or more; the demo writes at once, but still piece by piece.
-    streams = span_s > 0.3 or reads * 10 > len(arrivals)
+    streams = span_s > 0.3 or reads > max(1, len(arrivals) // 10)
     words += "" if streams else ": it does not stream"
     deployment.say(streams, "chat", words, CURES["streaming"])
 

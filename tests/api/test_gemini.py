@@ -72,7 +72,8 @@ def test_each_action_is_below_each_version(client: Client, prefix: str) -> None:
     assert client.post(f"{model}:countTokens", asked).json()["totalTokens"] > 0
 
 
-def test_a_stream_without_alt_is_one_json_array(client: Client, gateway: LiveGateway) -> None:
+def test_a_stream_without_alt_is_one_json_array(client: Client, gateway: LiveGateway, sim: Simulator) -> None:
+    sim.pace_s = 0.002
     with logged() as lines:
         response = client.post(STREAM, google_body("[scene:text chars=300 think=30]"))
         wait_until(gateway.is_idle)

@@ -161,8 +161,13 @@ def check(url: str, *arguments: str, key: str = KEY) -> subprocess.CompletedProc
 
 
 def test_a_gateway_in_order_passes(
-    client: Client, account: SimulatedAccount, environment: pytest.MonkeyPatch, tmp_path: Path
+    client: Client,
+    upstream: Upstream,
+    account: SimulatedAccount,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    upstream.sim.pace_s = 0.02
     environment.setenv("STORE_URL", f"sqlite:///{tmp_path / 'state.db'}")
     done = check(f"{client.url}/v1/", "--chat", "--fresh")
     assert (done.returncode, done.stderr) == (0, "")

@@ -233,10 +233,10 @@ def test_an_unexpected_error_in_mid_stream_breaks_off(
 ) -> None:
     read, reads = turn_module.Turn._read_upstream, count()
 
-    async def fail_later(turn: turn_module.Turn) -> Any:
+    async def fail_later(turn: turn_module.Turn, *until: float | None) -> Any:
         if next(reads) > 3:
             raise LookupError("a fault of ours")
-        return await read(turn)
+        return await read(turn, *until)
 
     monkeypatch.setattr(turn_module.Turn, "_read_upstream", fail_later)
     with asking(gateway, "[scene:slow first=0 gap=0.02 count=9000]", stream=True) as raw:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tests.bench import (
+    chat_cpu,
     cold_start,
     cpu_per_event,
     document,
     first_content,
+    first_request,
     hundred_streams,
     imports,
     round_trips,
@@ -43,6 +45,8 @@ def _benchmarks(deployed_python: str) -> dict[str, Callable[..., Report]]:
         "first-content": first_content.measure,
         "round-trips": round_trips.measure,
         "cpu-per-event": cpu_per_event.measure,
+        "chat-cpu": chat_cpu.measure,
+        "first-request": first_request.measure,
         "hundred-streams": hundred_streams.measure,
         "document": document.measure,
         "imports": partial(imports.measure, deployed_python),

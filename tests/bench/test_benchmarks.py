@@ -20,7 +20,10 @@ DONE = "data: [DONE]\n\n"
 
 @pytest.mark.parametrize(
     "name",
-    ["first-content", "round-trips", "cpu-per-event", "hundred-streams", "imports", "stores", "cold-start"],
+    [
+        *("first-content", "round-trips", "cpu-per-event", "chat-cpu", "first-request"),
+        *("hundred-streams", "imports", "stores", "cold-start"),
+    ],
 )
 def test_a_benchmark_runs_and_tells_its_aim_and_its_command(name: str) -> None:
     command = [sys.executable, "-m", "tests.bench", name, "--quick"]

@@ -11,7 +11,6 @@ from time import time
 from typing import TYPE_CHECKING
 
 from lib.chat.caller import Caller
-from lib.connections import tls_context
 from lib.settings import Settings
 from lib.store import Store, open_store
 from lib.store.processes import LocalProcesses
@@ -19,6 +18,7 @@ from lib.store.seal import seal_for
 from lib.store.settings import MemorySettings
 from lib.store.shared import Altered, SharedState
 from lib.tasks import Locks
+from lib.transport.tls import FOR_HTTP
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.chain import chain_place, learn_chain
@@ -43,10 +43,11 @@ class Gateway:
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         """`store`: another one than the settings name. A test passes its own."""
+        FOR_HTTP.begin()
         self.settings = settings
-        self.upstream = ChatGLM(_config(settings), tls=tls_context())
+        self.upstream = ChatGLM(_config(settings))
         self.memory = SharedState(
-            open_store(settings.store, tls=tls_context()) if store is None else store,
+            open_store(settings.store) if store is None else store,
             now=time,
             seal=seal_for(settings.store.scheme),
             processes=LocalProcesses() if settings.store.is_local else None,
@@ -72,7 +73,7 @@ class Gateway:
         if self._fetcher is None:
             from lib.upstreams.fetching import make_fetcher
 
-            self._fetcher = make_fetcher(self.settings, tls=tls_context())
+            self._fetcher = make_fetcher(self.settings)
         return self._fetcher
 
     def client(self, account: Account) -> AccountClient:

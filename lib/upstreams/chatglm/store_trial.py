@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from lib.connections import tls_context
 from lib.errors import ConfigurationError
 from lib.store import StoreError, open_store
 from lib.store.settings import SqliteSettings, StoreSettings
@@ -29,7 +28,7 @@ async def try_store(settings: StoreSettings) -> str | None:
 
 async def _problem(settings: StoreSettings) -> Exception | None:
     """Write a value and read it."""
-    store, value = open_store(settings, tls=tls_context()), secrets.token_hex(8)
+    store, value = open_store(settings), secrets.token_hex(8)
     try:
         await store.put("probe", value, ttl_s=60.0)
         return None if await store.get("probe") == value else StoreError("it does not keep what is written")

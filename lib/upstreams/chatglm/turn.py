@@ -110,8 +110,7 @@ class Turn:
         if self._opening is not None:
             return await self._first(self._opening, until)
         try:
-            async with asyncio.timeout_at(until):
-                return await self._read_upstream()
+            return await self._read_upstream(until)
         except BaseException:
             self._is_whole = False
             raise
@@ -159,10 +158,10 @@ class Turn:
             early += await self._read_upstream()
         return early
 
-    async def _read_upstream(self) -> list[ReplyEvent]:
+    async def _read_upstream(self, until: float | None = None) -> list[ReplyEvent]:
         assert self._stream is not None
         try:
-            data = await self._stream.read()
+            data = await self._stream.read(until)
             return self.decoder.feed(data) if data else self.decoder.end()
         except GatewayError as error:
             self._is_whole = False

@@ -47,8 +47,7 @@ async def _read(stream: UpstreamStream, call: Call, wait_s: float) -> bytes:
     if call.deadline_at is not None:
         until = min(until, stop_time(call.deadline_at))
     try:
-        async with asyncio.timeout_at(until):
-            return await stream.read()
+        return await stream.read(until)
     except TimeoutError:
         raise UpstreamTimeout(f"The official API said nothing for {wait_s:g} s.") from None
 

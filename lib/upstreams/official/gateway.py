@@ -11,6 +11,7 @@ from lib.chat.caller import Caller
 from lib.chat.request import ChatRequest
 from lib.settings import Settings
 from lib.trace import current_trace
+from lib.transport.tls import FOR_HTTP
 from lib.upstreams.official.catalogue import ModelLists
 from lib.upstreams.official.wire.body import region_of
 from lib.upstreams.official.wire.client import OfficialAPI
@@ -27,6 +28,7 @@ class OfficialGateway:
     """The parts of one event loop, under one set of settings."""
 
     def __init__(self, settings: Settings, *, ring: KeyRing | None = None) -> None:
+        FOR_HTTP.begin()
         self.settings = settings
         self.region = region_of(settings.official_base_url)
         self.api = OfficialAPI(settings.official_base_url, connect_timeout_s=settings.connect_timeout_s)

@@ -56,8 +56,7 @@ class Turn:
 
     async def read(self, until: float) -> list[ReplyEvent]:
         """Return the events of one read. Raise TimeoutError if nothing comes until then."""
-        async with asyncio.timeout_at(until):
-            piece = await self._stream.read()
+        piece = await self._stream.read(until)
         events = self.decoder.feed(piece) if piece else self.decoder.end()
         for event in events:
             if type(event) is TextDelta:

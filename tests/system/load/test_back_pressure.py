@@ -21,7 +21,7 @@ LARGEST_GROWTH = 8 * 1024 * 1024
 which is kept as text, and what was read beyond: uvloop reads up to 32 times 256 kB before it can stop."""
 LARGEST_GROWTH_AGAIN = 256 * 1024
 """For one more, after others have left: their memory is there again. Measured: 4 kB."""
-MAX_ROUNDS = 6
+MAX_ROUNDS = 12
 """How much is read before a stall shows is chance: a later round may need more than all before it."""
 SEND_BUFFER = 32 * 1024
 """Of the gateway's connections. Linux would take up to 4 MB of an answer off it before a stall shows."""

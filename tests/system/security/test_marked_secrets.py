@@ -417,14 +417,14 @@ def test_a_crash_tells_where_it_was_and_not_what_it_was_about(
 ) -> None:
     read, reads = turn_module.Turn._read_upstream, count()
 
-    async def fail_later(turn: turn_module.Turn) -> Any:
+    async def fail_later(turn: turn_module.Turn, *until: float | None) -> Any:
         if next(reads) >= heard:
             watch.look_at_values()
             try:
                 json.loads(f"{PROMPT} {account.token}")
             except ValueError as error:
                 raise LookupError(f"{PROMPT} {account.token} {KEY}") from error
-        return await read(turn)
+        return await read(turn, *until)
 
     monkeypatch.setattr(turn_module.Turn, "_read_upstream", fail_later)
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lib.transport.pool import Transport
 from simulator.scenes import sample_text
 from tests.conftest import Upstream
 from tests.support.client import CHAT, KEY, Streamed, chat_body
@@ -201,6 +202,7 @@ async def test_after_thousands_of_requests_nothing_is_left_and_nothing_has_grown
     assert sizes[-1] - sizes[1] < LARGEST_GROWTH, sizes
     assert files[-1] <= max(files[:2]) + 8, files
     for made in gateway.gateways:
-        connections = made.upstream._http._transport._pool.connections  # type: ignore[attr-defined]
-        assert [repr(connection) for connection in connections if not connection.is_idle()] == []
-        assert len(connections) <= 20
+        transport = made.upstream._http._transport
+        assert isinstance(transport, Transport)
+        assert transport.busy == []
+        assert len(transport.idle) <= 20

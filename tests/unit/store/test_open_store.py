@@ -9,6 +9,7 @@ import pytest
 
 from lib.store.memory import MemoryStore
 from lib.store.redis import RedisStore
+from lib.transport.tls import FOR_OTHERS
 from tests.unit.store.opening import open_url
 
 
@@ -20,10 +21,11 @@ def test_rediss_is_encrypted_and_redis_is_not() -> None:
     plain, encrypted = open_url("redis://host"), open_url("rediss://host")
     assert isinstance(plain, RedisStore)
     assert isinstance(encrypted, RedisStore)
-    assert plain._tls is None
-    assert encrypted._tls is not None
-    assert encrypted._tls.verify_mode is ssl.CERT_REQUIRED
-    assert encrypted._tls.check_hostname
+    assert not plain._settings.is_encrypted
+    assert encrypted._settings.is_encrypted
+    context = FOR_OTHERS.begin().result(10)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
 
 
 def test_redis_never_gets_the_context_that_offers_http() -> None:

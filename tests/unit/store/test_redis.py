@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from lib.store import open_store
 from lib.store.redis import MAX_CONNECTIONS, RedisError, RedisStore
+from lib.store.redis_connection import MAX_ANSWER_BYTES
 from lib.store.settings import RedisSettings
 from tests.support.waiting import eventually
 from tests.unit.store.faulty_line import Fault, faulty_line
@@ -110,7 +111,7 @@ async def test_a_connection_that_was_closed_while_idle_costs_no_attempt(
     await asyncio.gather(*(store.put(str(number), "value", ttl_s=60) for number in range(5)))
     redis_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await eventually(lambda: redis_server.connections() == 0)
-    await eventually(lambda: all(getattr(each, "_reader").at_eof() for each in store._kept))  # noqa: B009
+    await eventually(lambda: not any(each.is_open for each in store._kept))
     assert await store.get("1") == "value"
 
 
@@ -402,11 +403,84 @@ async def test_a_server_that_answers_nonsense_is_an_error_or_an_absent_entry(ans
     assert found is None or (isinstance(found, RedisError) and len(str(found)) < 60)
 
 
-def test_redis_py_is_imported_only_where_it_is_used() -> None:
+def test_the_parser_is_imported_only_where_it_is_used_and_redis_py_never() -> None:
     program = (
         "import sys; from lib.store import open_store; from lib.store.settings import MemorySettings, "
         "RedisSettings; open_store(MemorySettings()); "
-        "import lib.store.upstash; assert 'redis' not in sys.modules; "
-        "open_store(RedisSettings(host='127.0.0.1')); assert 'redis' in sys.modules"
+        "import lib.store.upstash; assert 'hiredis' not in sys.modules; "
+        "open_store(RedisSettings(host='127.0.0.1')); assert 'hiredis' in sys.modules; "
+        "assert 'redis' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def _answering(
+    answer: bytes, commands: list[bytes], connections: list[object] | None = None
+) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if connections is not None:
+            connections.append(writer)
+        while command := await reader.read(65536):
+            commands.append(command)
+            writer.write(answer)
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    entry = b"$%d\r\n%b" % (2 * MAX_ANSWER_BYTES, b"x" * (MAX_ANSWER_BYTES + 1))
+    async with await _answering(entry, []) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://127.0.0.1:{port}") as store:
+            with pytest.raises(RedisError, match=r"^GET: ValueError, 3 times$"):
+                await store.get("key")
+
+
+async def test_an_answer_to_no_command_ends_its_connection() -> None:
+    commands: list[bytes] = []
+    connections: list[object] = []
+    async with await _answering(b"$-1\r\n$-1\r\n", commands, connections) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://127.0.0.1:{port}") as store:
+            for number in (1, 2):
+                assert await store.get("key") is None
+                assert (len(connections), len(commands)) == (number, number)
+
+
+async def test_the_user_and_the_database_take_one_round_trip() -> None:
+    commands: list[bytes] = []
+    async with await _answering(b"+OK\r\n+OK\r\n", commands) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://user:word@127.0.0.1:{port}/2") as store:
+            assert await store.get("key") is None
+    first, second = commands
+    assert first == b"*3\r\n$4\r\nAUTH\r\n$4\r\nuser\r\n$4\r\nword\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n"
+    assert second.startswith(b"*2\r\n$3\r\nGET\r\n")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "word"), [("ERR max number of clients reached", "FULL"), ("LOADING the dataset", "LOADING")]
+)
+async def test_a_refusal_that_may_pass_is_asked_about_again(refusal: str, word: str) -> None:
+    commands: list[bytes] = []
+    async with await _answering(f"-{refusal}\r\n".encode(), commands) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with opened(f"redis://127.0.0.1:{port}") as store:
+            with pytest.raises(RedisError, match=rf"^GET: {word}, 3 times$"):
+                await store.get("key")
+    assert len(commands) == 3
+
+
+@pytest.mark.parametrize("path", ["", "/1"], ids=["asked", "connecting"])
+async def test_no_turn_is_a_bad_one_to_be_cancelled_at(redis_server: RedisServer, path: str) -> None:
+    for turn in range(30):
+        async with opened(f"{redis_server.url}{path}") as store:
+            asking = asyncio.ensure_future(store.get("key"))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await asyncio.gather(*(store.get("key") for _ in range(2 * MAX_CONNECTIONS)))
+            assert len(store._kept) <= MAX_CONNECTIONS
+        await eventually(lambda: redis_server.connections() == 0)

@@ -10,14 +10,12 @@ import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic, time
 from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient, tls_context
 from lib.errors import (
     AccessTokenRefused,
     AccountRefused,
@@ -30,13 +28,15 @@ from lib.receiving import (
     Answer,
     UpstreamStream,
     answered_within,
-    body_of,
     errors_of_http,
-    next_chunk,
+    pieces_of,
     read_rest,
+    reader_of,
+    reader_over,
     taken_within,
     watched,
 )
+from lib.transport.client import AsyncClient, whole_request
 from lib.upstreams.chatglm.wire import protocol, refusals
 from lib.upstreams.chatglm.wire.clock import UpstreamClock, read_server_time
 from lib.upstreams.chatglm.wire.models import Target
@@ -126,16 +126,16 @@ class ChatGLM:
         self._config = config
         self._clock = UpstreamClock(now=now, monotonic=monotonic)
         self._new_id = new_id
+        # The reader keeps the time: a chat may be silent for long, and has no total limit.
+        timeouts = httpx.Timeout(None, connect=config.connect_timeout_s)
+        self._extensions = {"timeout": timeouts.as_dict()}
+        # All accounts share the connections. A cookie of one must not go out with another one's call: only
+        # `exchange` is used, which knows no cookies.
         self._http = AsyncClient(
-            # The reader keeps the time: a chat may be silent for long, and has no total limit.
-            timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             ),
-            headers={"Accept-Encoding": "identity"},
-            verify=tls or tls_context(),
-            # All accounts share the connections. A cookie of one account must not go out with another's call.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            verify=tls or True,
         )
 
     async def aclose(self) -> None:
@@ -204,11 +204,9 @@ class ChatGLM:
 
         async def attempt() -> UpstreamStream:
             headers = self._headers(session, referer) | {"Accept": "text/event-stream"}
-            request = self._http.build_request(
-                "POST", self._url(protocol.CHAT_STREAM), headers=headers, content=body
-            )
+            request = self._request("POST", protocol.CHAT_STREAM, headers, content=body)
             with errors_of_http():
-                response = await self._http.send(request, stream=True)
+                response = await self._http.exchange(request)
             try:
                 return await self._accepted(response, tap)
             except BaseException:
@@ -218,15 +216,17 @@ class ChatGLM:
         return await self._at_the_right_time(attempt, session)
 
     async def _accepted(self, response: httpx.Response, tap: Tap | None) -> UpstreamStream:
-        chunks = body_of(response)
+        read = reader_of(response)
         if tap is not None:
-            chunks = tap(response.status_code, response.headers.get("content-type", ""), chunks)
-        first = await next_chunk(chunks)
+            content_type = response.headers.get("content-type", "")
+            read = reader_over(tap(response.status_code, content_type, pieces_of(read)))
+        with errors_of_http():
+            first = await read()
         # The first byte tells a stream from JSON and HTML. Content-Type was missing or wrong at times.
         if response.status_code == 200 and first.lstrip()[:1] not in (b"{", b"<"):
-            return UpstreamStream(response, chunks, first)
+            return UpstreamStream(response, read, first)
         content_type = response.headers.get("content-type", "")
-        body = await read_rest(first, chunks)
+        body = await read_rest(first, read)
         envelope = refusals.read_envelope(response.status_code, content_type, body)
         if envelope.result is None:
             # The upstream answers an unknown assistant_id with a success without a result (observed 2026).
@@ -284,10 +284,10 @@ class ChatGLM:
             headers = self._headers(session, referer)
             if body is None:
                 del headers["Content-Type"]
-            request = self._http.build_request(
+            request = self._request(
                 method,
-                self._url(path),
-                headers=headers,
+                path,
+                headers,
                 content=None if body is None else msgspec.json.encode(body),
                 files=None if file is None else {"file": (file.name, file.data, file.content_type)},
             )
@@ -317,7 +317,7 @@ class ChatGLM:
             headers = self._headers(session, protocol.MAIN_REFERER)
             headers |= {"Content-Type": content_type, "Content-Length": str(content_length)}
             pieces = watched(content(), bound, silence_s, end_at)
-            request = self._http.build_request("POST", self._url(path), headers=headers, content=pieces)
+            request = self._request("POST", path, headers, content=pieces)
             return _result(await self._answer_to(request))
 
         async with taken_within(silence_s) as bound:
@@ -342,7 +342,7 @@ class ChatGLM:
         """Ask for the upstream's Unix time. This call needs no account, and our signature may be stale."""
         headers = self._headers(Session("", device_id), protocol.MAIN_REFERER)
         del headers["Authorization"], headers["Content-Type"]
-        request = self._http.build_request("GET", self._url(protocol.SERVER_TIME), headers=headers)
+        request = self._request("GET", protocol.SERVER_TIME, headers)
         async with taken_within(CLOCK_TIMEOUT_SHARE * min(CALL_TIMEOUT_S, self._config.idle_timeout_s)):
             server_time = read_server_time(_result(await self._answer_to(request)))
         if server_time is None:
@@ -351,15 +351,16 @@ class ChatGLM:
 
     async def _answer_to(self, request: httpx.Request) -> Answer:
         with errors_of_http():
-            response = await self._http.send(request, stream=True)
+            response = await self._http.exchange(request)
         try:
-            body = await read_rest(b"", body_of(response))
+            body = await read_rest(b"", reader_of(response))
         finally:
             await response.aclose()
         return Answer(response.status_code, response.headers.get("content-type", ""), body)
 
-    def _url(self, path: str) -> str:
-        return self._config.base_url + path
+    def _request(self, method: str, path: str, headers: dict[str, str], **body: Any) -> httpx.Request:
+        headers = {"Accept-Encoding": "identity", "Connection": "keep-alive", **headers}
+        return whole_request(method, self._config.base_url + path, headers, self._extensions, **body)
 
     def _headers(self, session: Session, referer: str) -> dict[str, str]:
         return {

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import time
 from typing import IO, Any
 
 import httpx
 import msgspec
 
-from lib.connections import AsyncClient, tls_context
 from lib.receiving import (
     MAX_ANSWER_BYTES,
     Answer,
     UpstreamStream,
     answered_within,
-    body_of,
     errors_of_http,
-    next_chunk,
     read_rest,
+    reader_of,
 )
+from lib.transport.client import AsyncClient, whole_request
 from lib.upstreams.official.wire import refusals
 from lib.upstreams.official.wire.keys import Key
 
@@ -32,6 +30,13 @@ CALL_TIMEOUT_S = 20.0
 """Calls that answer at once take well under a second."""
 KEEPALIVE_S = 60.0
 """A warm connection saves two round trips."""
+_HEADERS = {
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "Accept-Language": "en-US,en",  # The texts of errors come in English then.
+    "Connection": "keep-alive",
+    "User-Agent": "glm-gateway",
+}
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -62,20 +67,16 @@ class OfficialAPI:
     ) -> None:
         self._base_url = base_url
         self._now = now
+        # The reader keeps the time: a chat may be silent for minutes, and has no total limit.
+        timeouts = httpx.Timeout(None, connect=connect_timeout_s)
+        self._extensions = {"timeout": timeouts.as_dict()}
+        # The firewall sets a cookie. All keys share the connections, so none is kept: only `exchange` is
+        # used, which knows no cookies.
         self._http = AsyncClient(
-            # The reader keeps the time: a chat may be silent for minutes, and has no total limit.
-            timeout=httpx.Timeout(None, connect=connect_timeout_s),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             ),
-            headers={
-                "Accept-Encoding": "identity",
-                "Accept-Language": "en-US,en",  # The texts of errors come in English then.
-                "User-Agent": "glm-gateway",
-            },
-            verify=tls or tls_context(),
-            # The firewall sets a cookie. All keys share the connections, so none is kept.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            verify=tls or True,
         )
 
     def __repr__(self) -> str:
@@ -115,7 +116,7 @@ class OfficialAPI:
         promise events: the first one may take minutes.
         """
         with errors_of_http():
-            response = await self._http.send(self._posting(path, key, body), stream=True)
+            response = await self._http.exchange(self._posting(path, key, body))
         try:
             if response.status_code == 200 and _promises_events(response):
                 on_acceptance()
@@ -125,12 +126,13 @@ class OfficialAPI:
             raise
 
     async def _accepted(self, response: httpx.Response) -> UpstreamStream:
-        chunks = body_of(response)
-        first = await next_chunk(chunks)
+        read = reader_of(response)
+        with errors_of_http():
+            first = await read()
         # The first byte tells events from JSON and HTML. A refusal may come with HTTP 200.
         if response.status_code == 200 and first.lstrip()[:1] not in (b"{", b"<"):
-            return UpstreamStream(response, chunks, first)
-        answer = _answer(response, await read_rest(first, chunks))
+            return UpstreamStream(response, read, first)
+        answer = _answer(response, await read_rest(first, read))
         refusals.check(answer, now=self._now())
         raise refusals.no_events(answer)
 
@@ -145,14 +147,14 @@ class OfficialAPI:
     def _request(
         self, method: str, path: str, key: Key, *, headers: Mapping[str, str] | None = None, **more: Any
     ) -> httpx.Request:
-        sent = {**(headers or {}), "Authorization": f"Bearer {key.text}"}
-        return self._http.build_request(method, f"{self._base_url}/{path}", headers=sent, **more)
+        sent = {**_HEADERS, **(headers or {}), "Authorization": f"Bearer {key.text}"}
+        return whole_request(method, f"{self._base_url}/{path}", sent, self._extensions, **more)
 
     async def _answer_to(self, request: httpx.Request, *, max_bytes: int = MAX_ANSWER_BYTES) -> Answer:
         with errors_of_http():
-            response = await self._http.send(request, stream=True)
+            response = await self._http.exchange(request)
         try:
-            body = await read_rest(b"", body_of(response), max_bytes=max_bytes)
+            body = await read_rest(b"", reader_of(response), max_bytes=max_bytes)
         finally:
             await response.aclose()
         return refusals.check(_answer(response, body), now=self._now())

@@ -28,6 +28,7 @@ from lib.errors import (
     UpstreamUnreachable,
 )
 from lib.trace import traced
+from lib.transport.pool import Transport
 from lib.upstreams.chatglm import reply as chat_module
 from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.callers import accounts_of
@@ -834,8 +835,10 @@ async def test_a_stream_is_read_to_its_close_and_its_connection_serves_the_next(
     opened: set[int] = set()
     for _ in range(3):
         await flow.ask([account], "[scene:slow first=0 gap=0.01 count=30]", **limit)
-        connections = flow.gateway.upstream._http._transport._pool.connections  # type: ignore[attr-defined]
-        assert all(connection.is_idle() for connection in connections)
+        transport = flow.gateway.upstream._http._transport
+        assert isinstance(transport, Transport)
+        assert transport.busy == []
+        connections = transport.idle
         opened |= {id(connection) for connection in connections}
     assert len(opened) == needed, "a stop needs one beside the stream"
 

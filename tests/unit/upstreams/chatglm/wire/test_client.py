@@ -27,6 +27,8 @@ from lib.errors import (
     UpstreamUnreachable,
 )
 from lib.receiving import MAX_ANSWER_BYTES, UpstreamStream
+from lib.transport.connection import Connection
+from lib.transport.pool import Transport
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session, Tokens, UserInfo
 from lib.upstreams.chatglm.wire.models import Target
 from tests.conftest import SimulatedAccount, Upstream
@@ -75,6 +77,12 @@ async def session(chatglm: ChatGLM, upstream: Upstream, account: SimulatedAccoun
     device_id = upstream.sim.account(account.uid).device_id
     tokens = await chatglm.refresh(account.token, device_id)
     return Session(tokens.access_token, device_id)
+
+
+def connections_of(chatglm: ChatGLM) -> list[Connection]:
+    transport = chatglm._http._transport
+    assert isinstance(transport, Transport)
+    return [*transport.busy, *transport.idle]
 
 
 async def read_all(stream: UpstreamStream) -> bytes:
@@ -440,12 +448,12 @@ async def test_an_unknown_agent_is_the_callers_mistake(chatglm: ChatGLM, session
 async def test_an_answer_without_end_is_not_read_to_its_end(
     chatglm: ChatGLM, upstream: Upstream, session: Session, call: str
 ) -> None:
-    body = b'{"status":0,"result":"' + b"x" * MAX_ANSWER_BYTES + b'"}'
+    body = b'{"status":0,"result":"' + b"x" * (2 * MAX_ANSWER_BYTES) + b'"}'
     upstream.sim.fail("assistant/stream", status=200, body=body)
     upstream.sim.fail("user/info", status=200, body=body)
     with pytest.raises(UpstreamProtocolError, match="too large"):
         await (ask(chatglm, session, "Hello!") if call == "chat" else chatglm.user_info(session))
-    assert chatglm._http._transport._pool.connections == []  # type: ignore[attr-defined]
+    assert connections_of(chatglm) == []
 
 
 # What is no HTTP, or not in time
@@ -614,7 +622,7 @@ async def test_a_chat_that_is_cancelled_while_it_waits_closes_its_connection(
     asking.cancel()
     await asyncio.wait({asking})
     assert asking.cancelled()
-    assert chatglm._http._transport._pool.connections == []  # type: ignore[attr-defined]
+    assert connections_of(chatglm) == []
 
 
 async def test_a_stream_that_breaks_is_told_where_it_is_read(chatglm: ChatGLM, session: Session) -> None:
@@ -630,7 +638,7 @@ async def test_connections_are_kept_for_the_next_call(
 ) -> None:
     await ask(chatglm, session, "Hello!")
     await chatglm.user_info(session)
-    assert len(chatglm._http._transport._pool.connections) == 1  # type: ignore[attr-defined]
+    assert len(connections_of(chatglm)) == 1
 
 
 class Sent(httpx.AsyncByteStream):

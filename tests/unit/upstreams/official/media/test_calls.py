@@ -58,11 +58,12 @@ class Stream:
         self._pieces = list(pieces)
         self._hangs = hangs
 
-    async def read(self) -> bytes:
+    async def read(self, until: float | None = None) -> bytes:
         if self._pieces:
             return self._pieces.pop(0)
         if self._hangs:
-            await asyncio.Future()
+            async with asyncio.timeout_at(until):
+                await asyncio.Future()
         return b""
 
 
