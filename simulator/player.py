@@ -127,6 +127,7 @@ class Player:
             if self.is_interrupted:
                 return
             await self._send_body(data[start : start + size])
+            await self._pause(self._pace_s())  # Without one, a reader finds many pieces at once.
             await asyncio.sleep(0)
 
     async def _send_body(self, data: bytes) -> None:
