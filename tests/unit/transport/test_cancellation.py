@@ -17,7 +17,10 @@ from tests.unit.transport.scripted import scripted, turns, until
 
 CERTIFICATE = Path(__file__).parents[1] / "files" / "files.example.pem"
 MAX_TURNS = 200
-"""An exchange is over after some sixteen, the connecting included."""
+"""An exchange is over after some ten, the connecting included."""
+MIN_TURNS = 4
+"""Fewer would leave no turn to be cancelled at. Measured on a kept connection: 6 turns of asyncio's loop,
+5 of uvloop's (httpcore, whose pool has locks: 9 and 8). An exchange on a new connection takes 9 and more."""
 
 
 class Server:
@@ -101,7 +104,7 @@ async def test_no_turn_is_a_bad_one_to_be_cancelled_at(
         await turns(10)
         if not is_cancelled:
             break
-    assert 3 < turn < MAX_TURNS - 1
+    assert MIN_TURNS < turn < MAX_TURNS - 1
 
 
 async def test_who_stops_reading_and_closes_later_leaves_nothing(server: Server) -> None:
