@@ -22,8 +22,8 @@ which is kept as text, and what was read beyond: uvloop reads up to 32 times 256
 LARGEST_GROWTH_AGAIN = 256 * 1024
 """Of the largest size so far, for one stalled stream after others have left. Measured: up to 40 kB.
 
-The sizes while streams are stalled are compared, not the growth in each round: the process gives memory back to
-the system, so each round can grow anew by all that its streams hold (measured: 0.8 MB each)."""
+The sizes while streams are stalled are compared, not the growth in each round: the process gives memory back
+to the system, so each round can grow anew by all that its streams hold (measured: 0.8 MB each)."""
 MAX_ROUNDS = 6
 """How much is read before a stall shows is chance: a later round may need more than all before it."""
 SEND_BUFFER = 32 * 1024
