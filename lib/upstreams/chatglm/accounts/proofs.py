@@ -24,7 +24,7 @@ class StrangerLimits(msgspec.Struct, frozen=True, kw_only=True):
     every_s: float = 2.0
     """One more each time: a person brings a new token once in half a year."""
     in_one_request: int = 4
-    """A request asks about so many new tokens. Each costs up to twelve commands of the store. The next
+    """A request asks about so many new tokens. Each costs up to seven commands of the store. The next
     request asks about the others."""
 
 
