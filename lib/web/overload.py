@@ -86,7 +86,7 @@ class Share:
         room = max(self.limits.max_body_bytes, limit)
         if size > self.limits.small_body_bytes and self._load.body_bytes + grown > room:
             raise Overloaded(
-                "The bodies of other requests fill the gateway's memory. Try again later.",
+                "Other requests fill the gateway's memory. Try again later.",
                 retry_after_s=RETRY_AFTER_S,
             )
 
@@ -96,6 +96,10 @@ class Share:
         grown = max(0, size - self.body_bytes)
         self._load.body_bytes += grown
         self.body_bytes += grown
+
+    def hold_more(self, size: int, *, limit: int) -> None:
+        """Take room for an answer that is held whole, beside the body. Raise `Overloaded`."""
+        self.hold(self.body_bytes + size, limit=limit)
 
 
 LOAD = Load()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ReplyEvent, Started, TextDelta, Usage
+from lib.chat.events import Failed, Finished, ReasoningDelta, ReplyEvent, Started, TextDelta, Usage
 from lib.chat.request import ChatRequest, ImagePart, Message, TextPart
 from lib.errors import (
     AccountBusy,
@@ -25,7 +25,7 @@ from lib.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from lib.flows.chat import open_reply
+from lib.flows.chat import MAX_REPLY_CHARS, open_reply
 from lib.flows.plan import Planned
 from lib.settings import Settings
 from lib.tasks import beside
@@ -194,6 +194,17 @@ async def test_a_failure_is_an_ending_and_nothing_follows_it() -> None:
     failed = Failed(UpstreamTimeout("Silence."))
     events = await ask(FakeUpstream([[STARTED, TextDelta("Hel"), failed], [TextDelta("lo")]]))
     assert events == [STARTED, TextDelta("Hel"), failed]
+
+
+@pytest.mark.parametrize("kind", [TextDelta, ReasoningDelta])
+async def test_an_answer_without_an_end_is_ended(kind: type[TextDelta] | type[ReasoningDelta]) -> None:
+    piece = kind("a" * (MAX_REPLY_CHARS // 4))
+    upstream = FakeUpstream([[STARTED], *[[piece]] * 4, [piece], [Finished("stop")]])
+    *events, last = await ask(upstream)
+    assert events == [STARTED, *[piece] * 4]
+    assert isinstance(last, Failed)
+    assert last.error.status == 502
+    assert upstream.asked == ["Hi", "closed"]
 
 
 class AsksOnce:
