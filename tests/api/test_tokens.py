@@ -265,6 +265,12 @@ def test_a_body_that_is_no_json_is_a_mistake_like_any(lasting: Client) -> None:
     assert (response.status_code, error_of(response)["code"]) == (400, "invalid_json")
 
 
+def test_a_body_that_is_too_large_names_no_setting(lasting: Client) -> None:
+    refused = lasting.post("/tokens", {"token": "a" * 70_000})
+    assert (refused.status_code, error_of(refused)["code"]) == (413, "request_too_large")
+    assert "MAX_BODY_BYTES" not in error_of(refused)["message"], "it does not set this limit"
+
+
 def test_an_added_account_makes_videos_and_continues_conversations(
     empty: Client, account: SimulatedAccount, upstream: Upstream
 ) -> None:
