@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from lib.chat.events import Content, Failed, Finished, ReasoningDelta, ReplyEvent, Started, TextDelta
+from lib.chat.events import (
+    Content,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    ReplyEvent,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+)
 from lib.chat.request import ChatRequest, FilePart, ImagePart
 from lib.chat.size import require_room
 from lib.chat.stages.interface import Stage
@@ -27,6 +36,8 @@ from lib.upstreams.interface import Abilities, Batch, Call, Candidate, Reply
 MAX_REPLY_CHARS = 16_000_000
 """The longest answers of the models, 128,000 tokens, have about half a million characters. The decoders hold
 each text whole: an upstream that never ends must not fill the memory."""
+OTHER_EVENT_CHARS = 1_000
+"""A call, a source or a picture counts like so many characters, because each is an object of its own."""
 
 Planner = Callable[[ChatRequest, Abilities], Planned]
 
@@ -164,10 +175,15 @@ class ShapedReply:
 def _chars_of(events: Batch) -> int:
     chars = 0
     for event in events:
-        kind = type(event)  # `isinstance` is slower, and an event comes for every few characters.
-        if kind is TextDelta or kind is ReasoningDelta:
-            assert isinstance(event, TextDelta | ReasoningDelta)
-            chars += len(event.text)
+        match event:
+            case TextDelta() | ReasoningDelta():
+                chars += len(event.text)
+            case ToolCallDelta():
+                chars += len(event.arguments) + (OTHER_EVENT_CHARS if event.id else 0)
+            case Started() | Finished() | Failed():
+                pass  # There is one.
+            case _:
+                chars += OTHER_EVENT_CHARS
     return chars
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from openai import BadRequestError, OpenAI
 
-from lib.upstreams.official.sounds import MAX_TRANSCRIPT_CHARS
+from lib.upstreams.official.sounds import MAX_SOUND_BYTES, MAX_TRANSCRIPT_CHARS
 from lib.web.overload import LOAD, LoadLimits
 from simulator.official.app import Official
 from simulator.official.audio import make_sound, wav_of
@@ -202,6 +202,16 @@ def test_a_speech_without_a_sound_is_an_error(official_client: Client, official:
 def test_a_sound_that_is_cut_does_not_look_complete(official_client: Client, official: Official) -> None:
     body = 'data: {"choices":[{"delta":{"content":"AAAA"}}]}\n\n'
     official.fail("audio/speech", status=200, body=body, content_type="text/event-stream")
+    with pytest.raises(httpx.RemoteProtocolError):
+        speak(official_client, response_format="pcm")
+
+
+def test_a_sound_without_an_end_is_cut(official_client: Client, official: Official) -> None:
+    piece = "AAAA" * (MAX_SOUND_BYTES // 24)
+    body = f'data: {{"choices":[{{"delta":{{"content":"{piece}"}}}}]}}\n\n' * 9
+    official.fail(
+        "audio/speech", status=200, body=body + "data: [DONE]\n\n", content_type="text/event-stream"
+    )
     with pytest.raises(httpx.RemoteProtocolError):
         speak(official_client, response_format="pcm")
 
