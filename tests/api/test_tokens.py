@@ -185,6 +185,21 @@ def test_only_a_key_opens_the_list(
     assert upstream.sim.calls == []
 
 
+def test_strangers_do_not_use_up_the_budget_of_the_owner(
+    lasting: Client, environment: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
+    strangers = [upstream.add_account().token for _ in range(48)]
+    statuses = {
+        lasting._http.post(
+            f"{lasting.url}/token/check", json={"token": ",".join(strangers[at : at + 16])}
+        ).status_code
+        for at in (0, 16, 32)
+    }
+    assert 429 in statuses
+    add(lasting, upstream.add_account().token)
+
+
 def test_the_deep_look_lists_added_accounts_by_their_label(lasting: Client, upstream: Upstream) -> None:
     other = upstream.add_account()
     add(lasting, other.token)
