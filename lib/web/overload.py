@@ -27,7 +27,8 @@ class LoadLimits(msgspec.Struct, frozen=True, kw_only=True):
     kept_for_keys: int = 200
     """So many of these places are only for requests with a key of API_KEYS."""
     max_body_bytes: int = 256 * 1024 * 1024
-    """The received bytes of all bodies. The requests parsed from them take about as much again."""
+    """The received bytes of all bodies. The requests parsed from them take as much again, and four times
+    as much if each text has an emoji: Python then holds it at four bytes a character."""
     small_body_bytes: int = 64 * 1024
     """A body of this size always fits: 1000 of them take 64 MiB."""
     body_idle_s: float = 20.0

@@ -217,6 +217,21 @@ def test_a_large_body_costs_no_more_than_a_few_times_its_size(
     assert http.get(demo.url + "/ping").text == "pong"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_a_text_with_one_emoji_costs_no_more_than_six_times_its_size(
+    demo: Process, http: httpx.Client
+) -> None:
+    """Python holds the text at four bytes a character, and widens it beside the body (docs/security.md)."""
+    body = filled(b'{"messages":[{"role":"user","content":"', b"a", '\N{GRINNING FACE}"}]}'.encode(), b"")
+    demo.forget_peak()
+    before = demo.peak_bytes
+    answer = http.post(
+        demo.url + CHAT, content=body, headers={"authorization": f"Bearer {DEMO_KEY}"}, timeout=120
+    )
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "context_length_exceeded")
+    assert demo.peak_bytes - before < 6.3 * SIZE, (demo.peak_bytes - before) / SIZE
+
+
 # Forms
 
 
