@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from lib.web.paths import best_match, chosen
+from lib.web.paths import MAX_REMEMBERED_CHARS, best_match, chosen
 
 API_FOLDER = Path(__file__).resolve().parents[2] / "api"
 KNOWN_PATHS = 256
@@ -71,9 +71,13 @@ class MountedFiles:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            await self._remembered(scope["method"], scope["path"])(scope, receive, send)
+            await self._app_for(scope["method"], scope["path"])(scope, receive, send)
         else:
             await self._index(scope, receive, send)
+
+    def _app_for(self, method: str, path: str) -> Starlette:
+        is_usual = len(method) + len(path) <= MAX_REMEMBERED_CHARS
+        return self._remembered(method, path) if is_usual else self._find(method, path)
 
     def _find(self, method: str, path: str) -> Starlette:
         path = chosen(path, lambda way: best_match(self._routes, method, way))

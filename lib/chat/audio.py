@@ -9,6 +9,9 @@ import msgspec
 TranscriptForm = Literal["json", "text"]
 SoundForm = Literal["wav", "pcm"]
 
+WAV_BYTES_OF_CHARACTER = 15_000
+"""1,024 characters are some five minutes of sound, with 48 kB a second."""
+
 
 class TranscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The recording itself comes beside it, as a file."""
@@ -43,3 +46,8 @@ class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
     speed: float | None = None
     volume: float | None = None
     form: SoundForm = "wav"
+
+    @property
+    def memory_bytes(self) -> int:
+        """The sound takes so much memory until it is sent. PCM is sent as it comes."""
+        return len(self.text) * WAV_BYTES_OF_CHARACTER if self.form == "wav" else 0

@@ -11,6 +11,11 @@ from lib.chat.events import Started
 
 VectorForm = Literal["float", "base64"]
 
+USUAL_DIMENSIONS = 2_048
+"""The longest vectors of the known models, and their default (2026-09)."""
+MAX_DIMENSIONS = 4_096
+"""No known model makes a longer vector. 16 MB of small numbers would become 250 MB of objects."""
+
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
@@ -19,6 +24,12 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int | None = None
     form: VectorForm = "float"
     """`base64` is a list of float32 in base64, as OpenAI's SDKs ask for it."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The vectors take so much memory until they are sent."""
+        numbers = min(self.dimensions or USUAL_DIMENSIONS, MAX_DIMENSIONS)
+        return len(self.inputs) * numbers * (4 if self.form == "base64" else 8)
 
 
 class Embeddings(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from lib.dialects.json_body import decode_body, invalid_value, unsupported
 from lib.errors import InvalidRequest
 
 MAX_INPUTS = 8_192
-"""Four times OpenAI's limit. While they are put together, the vectors of so many texts take up to 128 MiB."""
+"""Four times OpenAI's limit. The vectors of so many texts take up to 128 MiB, and count like a body."""
 
 _FORMS: dict[str, VectorForm] = {"float": "float", "base64": "base64"}
 

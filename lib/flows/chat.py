@@ -7,15 +7,37 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
+from lib.chat.events import (
+    Content,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    ReplyEvent,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+)
 from lib.chat.request import ChatRequest, FilePart, ImagePart
 from lib.chat.size import require_room
 from lib.chat.stages.interface import Stage
 from lib.chat.usage import PromptCount
-from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, Throttled, UpstreamError
+from lib.errors import (
+    AccountRefused,
+    GatewayError,
+    NoAccountAvailable,
+    Throttled,
+    UpstreamError,
+    UpstreamProtocolError,
+)
 from lib.flows.plan import Planned, plan
 from lib.tasks import beside
 from lib.upstreams.interface import Abilities, Batch, Call, Candidate, Reply
+
+MAX_REPLY_CHARS = 16_000_000
+"""The longest answers of the models, 128,000 tokens, have about half a million characters. The decoders hold
+each text whole: an upstream that never ends must not fill the memory."""
+OTHER_EVENT_CHARS = 1_000
+"""A call, a source or a picture counts like so many characters, because each is an object of its own."""
 
 Planner = Callable[[ChatRequest, Abilities], Planned]
 
@@ -63,6 +85,7 @@ class ShapedReply:
         self._events: AsyncIterator[Batch]
         self._has_content = False
         self._has_ended = False
+        self._chars = 0
         self.fallback = ""
         """The code of the refusal for which the fallback model answers."""
 
@@ -138,11 +161,30 @@ class ShapedReply:
                 await self.open_next(refusal)
 
     def _shape(self, events: Batch) -> list[ReplyEvent]:
+        self._chars += _chars_of(events)
+        if self._chars > MAX_REPLY_CHARS:
+            self._has_ended = True
+            return [Failed(UpstreamProtocolError("The upstream's answer has no end."))]
         shaped = self._stages.feed(events)
         if shaped:
             self._has_content = self._has_content or any(isinstance(event, Content) for event in shaped)
             self._has_ended = isinstance(shaped[-1], Finished | Failed)
         return shaped
+
+
+def _chars_of(events: Batch) -> int:
+    chars = 0
+    for event in events:
+        match event:
+            case TextDelta() | ReasoningDelta():
+                chars += len(event.text)
+            case ToolCallDelta():
+                chars += len(event.arguments) + (OTHER_EVENT_CHARS if event.id else 0)
+            case Started() | Finished() | Failed():
+                pass  # There is one.
+            case _:
+                chars += OTHER_EVENT_CHARS
+    return chars
 
 
 def _may_follow(candidate: Candidate, abilities: Abilities, refusal: GatewayError | None) -> bool:

@@ -30,6 +30,7 @@ from lib.web.call import body_limit, call_of
 from lib.web.ending import told_as_error
 from lib.web.form import read_form
 from lib.web.headers import reply_headers
+from lib.web.overload import share_of
 from lib.web.pieces import PiecesResponse
 from lib.web.streaming import EventStreamResponse
 
@@ -65,7 +66,9 @@ async def create_transcription(request: Request) -> Response:
 
 async def create_speech(request: Request) -> Response:
     call = call_of(request)
-    asked = parse_speech(await read_body(request, limit=await body_limit(request, call)))
+    limit = await body_limit(request, call)
+    asked = parse_speech(await read_body(request, limit=limit))
+    share_of(request).hold_more(asked.memory_bytes, limit=limit)  # The sound counts like a body.
     async with AsyncExitStack() as resources:
         speech = await resources.enter_async_context(call.services.sounds.open_speech(asked, call))
         return PiecesResponse(

@@ -17,6 +17,7 @@ from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.call import body_limit, call_of
 from lib.web.headers import reply_headers
+from lib.web.overload import share_of
 from lib.web.pieces import PiecesResponse
 
 
@@ -30,7 +31,10 @@ def embeddings_app(embeddings: str, *, rerank: str) -> Starlette:
 
 async def create_embeddings(request: Request) -> Response:
     call = call_of(request)
-    asked = parse_embedding_request(await read_body(request, limit=await body_limit(request, call)))
+    limit = await body_limit(request, call)
+    asked = parse_embedding_request(await read_body(request, limit=limit))
+    # The vectors count like a body: a small request may ask for 128 MiB of them.
+    share_of(request).hold_more(asked.memory_bytes, limit=limit)
     made = await call.services.vectors.embed(asked, call)
     headers = reply_headers(made.started, upstream="api")
     return PiecesResponse(_pieces(made, asked), headers, media_type="application/json")

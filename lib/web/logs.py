@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,6 +25,7 @@ _LEFT_ALONE = (
 )
 """JSON does not escape these characters. A terminal or a log reader may take them for a line end, a command
 or a change of direction."""
+_MARKS = re.compile(r'[ "=]')
 _ESCAPES = {code: f"\\u{code:04x}" for code in _LEFT_ALONE}
 
 
@@ -55,7 +57,7 @@ class TextFormatter(logging.Formatter):
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         words = _words_of_request(fields) if record.getMessage() == "request" else _plain(record.getMessage())
         rest = "".join(
-            f" {name}={_plain(value)}" for name, value in fields.items() if value not in (None, {}, "")
+            f" {name}={_field(value)}" for name, value in fields.items() if value not in (None, {}, "")
         )
         return f"{time} {level}{words}{rest}"
 
@@ -68,7 +70,14 @@ def _words_of_request(fields: dict[str, Any]) -> str:
     if not fields.get("client_left"):
         fields.pop("client_left", None)
     method, status, seconds = (fields.pop(name, "") for name in ("method", "status", "seconds"))
-    return f"{_plain(method)} {_plain(place)} {status} in {seconds} s"
+    place = _plain(place).replace(" ", "%20")  # A stranger chooses an unknown path, and could write a status.
+    return f"{_plain(method)} {place} {status} in {seconds} s"
+
+
+def _field(value: object) -> str:
+    """Write a field's value so that it cannot look like another field."""
+    text = _plain(value)
+    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and _MARKS.search(text) else text
 
 
 def _plain(value: object) -> str:

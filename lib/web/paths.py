@@ -31,8 +31,13 @@ FAMILIES = (
     ),
 )
 """The first parts of the paths below a version. A longer family stands before a shorter one."""
+_FAMILIES_BY_FIRST = {first: [family for family in FAMILIES if family[0] == first] for first, *_ in FAMILIES}
+MAX_MEANT_CHARS = 4_096
+"""A longer path is taken as it stands. A stranger may send 64 kB of endpoints."""
 REMEMBERED_PATHS = 256
 """Each app remembers its choice for so many paths."""
+MAX_REMEMBERED_CHARS = 200
+"""A longer path is not remembered: a stranger must not fill the memory."""
 MAX_SHOWN_CHARS = 200
 """An error shows so much of an unknown path, method or host."""
 
@@ -68,28 +73,32 @@ def meant_path(path: str) -> str:
 
     A base URL without /v1, with /v1 twice, or with a whole endpoint in it leads to such paths.
     """
-    if not path.startswith("/"):  # It is no path: a target such as `*`, or a broken one.
+    # A target such as `*`, or a broken one, is no path.
+    if not path.startswith("/") or len(path) > MAX_MEANT_CHARS:
         return path
     parts = [part for part in path.split("/") if part]
     below = "/api" if parts[:1] == ["api"] else ""
     parts = parts[1:] if below else parts
-    version, place, tail = "v1", 0, None
+    version, place, last = "v1", 0, None
     while place < len(parts):
         size = _family_size(parts, place)
         if size:
-            tail = f"/{version}/{'/'.join(parts[place:])}"
+            last = (version, place)
         elif parts[place] in VERSIONS:
             version = parts[place]
         else:
             break
         place += size or 1
-    return below + (tail or ("/" + "/".join(parts) if parts or not below else ""))
+    if last is not None:
+        return "/".join((below, last[0], *parts[last[1] :]))
+    return below + ("/" + "/".join(parts) if parts or not below else "")
 
 
 def _family_size(parts: list[str], place: int) -> int:
     """Return how many parts from this place name an endpoint."""
+    families = _FAMILIES_BY_FIRST.get(parts[place], ())
     return next(
-        (len(family) for family in FAMILIES if tuple(parts[place : place + len(family)]) == family), 0
+        (len(family) for family in families if tuple(parts[place : place + len(family)]) == family), 0
     )
 
 
@@ -121,7 +130,7 @@ class MeantPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
-            is_usual = len(method) + len(path) <= MAX_SHOWN_CHARS  # A stranger must not fill the memory.
+            is_usual = len(method) + len(path) <= MAX_REMEMBERED_CHARS
             path = self._remembered(method, path) if is_usual else self._meant(method, path)
             scope = scope if path == scope["path"] else {**scope, "path": path}
         await self._app(scope, receive, send)

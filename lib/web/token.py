@@ -50,7 +50,7 @@ async def get_tokens(request: Request) -> Response:
 async def post_token(request: Request) -> Response:
     """Add an account: 201. If the token replaces an earlier one that was added: 200."""
     call = call_of(request, owner_only=True)
-    token = parse_new_token(await read_body(request, limit=MAX_BODY_BYTES))
+    token = parse_new_token(await read_body(request, limit=MAX_BODY_BYTES, setting=""))
     account, replaced = await call.services.accounts.add(token)
     return _answer(account, 200 if replaced else 201)
 

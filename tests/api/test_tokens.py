@@ -185,6 +185,21 @@ def test_only_a_key_opens_the_list(
     assert upstream.sim.calls == []
 
 
+def test_strangers_do_not_use_up_the_budget_of_the_owner(
+    lasting: Client, environment: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
+    strangers = [upstream.add_account().token for _ in range(48)]
+    statuses = {
+        lasting._http.post(
+            f"{lasting.url}/token/check", json={"token": ",".join(strangers[at : at + 16])}
+        ).status_code
+        for at in (0, 16, 32)
+    }
+    assert 429 in statuses
+    add(lasting, upstream.add_account().token)
+
+
 def test_the_deep_look_lists_added_accounts_by_their_label(lasting: Client, upstream: Upstream) -> None:
     other = upstream.add_account()
     add(lasting, other.token)
@@ -263,6 +278,12 @@ def test_a_store_that_fails_keeps_no_account_and_the_token_is_not_used_up(
 def test_a_body_that_is_no_json_is_a_mistake_like_any(lasting: Client) -> None:
     response = lasting.request("POST", "/tokens", content=b"eyJ.refresh.token")
     assert (response.status_code, error_of(response)["code"]) == (400, "invalid_json")
+
+
+def test_a_body_that_is_too_large_names_no_setting(lasting: Client) -> None:
+    refused = lasting.post("/tokens", {"token": "a" * 70_000})
+    assert (refused.status_code, error_of(refused)["code"]) == (413, "request_too_large")
+    assert "MAX_BODY_BYTES" not in error_of(refused)["message"], "it does not set this limit"
 
 
 def test_an_added_account_makes_videos_and_continues_conversations(

@@ -44,7 +44,7 @@ T = TypeVar("T")
 HOW = Rendering(created=1, model="m")
 
 
-def _parsed(parse: Callable[[], T]) -> T | None:
+def accepted(parse: Callable[[], T]) -> T | None:
     """Return what is parsed; None where it was refused as a client's mistake."""
     try:
         return parse()
@@ -59,7 +59,7 @@ def _check_error(error: GatewayError) -> None:
 
 
 def chat(data: bytes) -> None:
-    parsed = _parsed(lambda: parse_chat(data, Address()))
+    parsed = accepted(lambda: parse_chat(data, Address()))
     if parsed is None:
         return
     asked = parsed.chat
@@ -76,14 +76,14 @@ def _check_prompt(asked: ChatRequest) -> None:
     assert asked.messages
     assert usage.prompt_tokens(asked.messages) >= 0
     prompt_of.attachments(asked.messages)
-    new = _parsed(lambda: prompt_of.new_messages(asked.messages))
+    new = accepted(lambda: prompt_of.new_messages(asked.messages))
     if new is not None:
         assert 0 < len(new) <= len(asked.messages)
         prompt_of.merge(new)
 
 
 def images(data: bytes) -> None:
-    asked = _parsed(lambda: parse_image_request(data))
+    asked = accepted(lambda: parse_image_request(data))
     assert asked is None or (1 <= asked.n <= 10 and asked.prompt.strip())
     assert asked is None or asked.ratio is None or asked.ratio > 0
     msgspec.json.encode(asked)
@@ -93,24 +93,24 @@ def videos(data: bytes) -> None:
     for parse in (
         lambda: parse_generation(data),
         lambda: parse_creation(data, {}, has_file=False),
-        lambda: parse_creation(None, _fields(data), has_file=False),
+        lambda: parse_creation(None, fields_of(data), has_file=False),
     ):
-        asked = _parsed(parse)
+        asked = accepted(parse)
         assert asked is None or len(asked.model.encode()) <= 64
         msgspec.json.encode(asked)
-    _parsed(lambda: parse_variant(data.decode("utf-8", "replace")))
+    accepted(lambda: parse_variant(data.decode("utf-8", "replace")))
 
 
-def _fields(data: bytes) -> dict[str, str]:
+def fields_of(data: bytes) -> dict[str, str]:
     """Read the input as the fields of a form: a name, a line end, a value, an empty line."""
     pairs = (record.partition("\n") for record in data.decode("utf-8", "replace").split("\n\n"))
     return {name: value for name, _, value in pairs}
 
 
 def token_check(data: bytes) -> None:
-    token = _parsed(lambda: parse_token(data))
+    token = accepted(lambda: parse_token(data))
     assert token is None or token.strip()
-    added = _parsed(lambda: parse_new_token(data))
+    added = accepted(lambda: parse_new_token(data))
     assert added is None or added == added.strip() != ""
 
 
@@ -138,7 +138,7 @@ def _form(content_type: bytes, body: bytes, pieces: int) -> Any:
 
 def _contents(read: Form) -> Any:
     files = {name: file.read() for name, file in read.files.items()}
-    _parsed(lambda: parse_creation(read.json, read.texts, has_file=bool(files)))
+    accepted(lambda: parse_creation(read.json, read.texts, has_file=bool(files)))
     return read.json, read.texts, files
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from tests.fuzz import clients, dialects, files, readers, upstream
+from tests.fuzz import clients, dialects, files, official, readers, upstream
 from tests.fuzz.fuzzer import Check
 
 TARGETS: dict[str, Check] = {
+    "audio": official.audio,
     "chat": clients.chat,
     "citations": upstream.citations,
     "claims": upstream.claims,
     "completions": dialects.completions,
     "contents": dialects.contents,
+    "embeddings": official.embeddings,
     "envelope": upstream.envelope,
     "form": clients.form,
     "headers": clients.headers,
@@ -21,10 +23,12 @@ TARGETS: dict[str, Check] = {
     "kinds": files.kinds,
     "messages": dialects.messages,
     "names": files.names,
+    "official": official.official,
     "query": dialects.query,
     "records": upstream.records,
     "redaction": upstream.redaction,
     "reply": upstream.reply,
+    "rerank": official.rerank,
     "response_id": dialects.response_id,
     "responses": dialects.responses,
     "sse": upstream.sse,

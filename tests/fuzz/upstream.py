@@ -83,10 +83,10 @@ def reply(data: bytes) -> None:
     continues = bool(crc32(data) & 1)
     batches = [_decoded(chunks, continues) for chunks in chunkings(data)]
     told = [[event for batch in batched for event in batch] for batched in batches]
-    comparable = [[_comparable(event) for event in events] for events in told]
+    comparable = [[without_identity(event) for event in events] for events in told]
     assert all(events == comparable[0] for events in comparable), "the chunks make a difference"
     events = told[0]
-    _check_end(events)
+    check_end(events)
     if b"\\" not in data and b"finish" not in data:
         assert not isinstance(events[-1], Finished) or events[-1].reason != "stop", "a cut stream is no stop"
     _check_rendered(events)
@@ -104,13 +104,13 @@ def _decoded(chunks: list[bytes], continues: bool) -> list[list[ReplyEvent]]:
     return told
 
 
-def _comparable(event: ReplyEvent) -> Any:
+def without_identity(event: ReplyEvent) -> Any:
     if isinstance(event, Failed):
         return type(event.error), event.error.message, event.error.code, event.error.retry
     return event
 
 
-def _check_end(events: Sequence[ReplyEvent]) -> None:
+def check_end(events: Sequence[ReplyEvent]) -> None:
     ends = [isinstance(event, Finished | Failed) for event in events]
     assert ends.count(True) == 1, "one end"
     assert ends[-1], "and nothing after it"

@@ -98,7 +98,7 @@ def _parsed(refresh_token: str) -> Account:
 async def _require_taken(gateway: Gateway, account: Account) -> TokenStatus:
     """Ask the upstream for the account's page. Raise the reason if the account cannot be used."""
     try:
-        await gateway.proofs.admit(account)
+        await gateway.proofs.admit(account, is_owners=True)
         status = await ask_about(account, gateway)
     except AccountRefused as error:
         raise _as_request(error) from error

@@ -39,8 +39,12 @@ T = TypeVar("T")
 
 MAX_RECORDING_BYTES = 25 * 1024 * 1024
 TRANSCRIPTION_LIMITS = Limits(timeout_s=120.0)
-SPEECH_LIMITS = Limits(timeout_s=120.0, max_bytes=64 * 1024 * 1024)
-"""1,024 characters are some five minutes of sound, with 48 kB a second."""
+MAX_SOUND_BYTES = 32 * 1024 * 1024
+"""The longest sound has about 15 MB."""
+SPEECH_LIMITS = Limits(timeout_s=120.0, max_bytes=MAX_SOUND_BYTES)
+MAX_TRANSCRIPT_CHARS = 1_000_000
+"""The longest recording, 25 MiB, has some hours of speech: far fewer characters. Its words are held until its
+end."""
 
 VOICES = ("tongtong", "chuichui", "xiaochen", "jam", "kazi", "douji", "luodo")
 """The first one speaks for every other name."""
@@ -144,12 +148,15 @@ def _kind_of(head: bytes, extension: str) -> str:
 async def _transcript_events(opened: Opened, call: Call) -> AsyncGenerator[TranscriptEvent]:
     """Yield the new words, and at the end all of them. The API's last event may lack the text."""
     said: list[str] = []
-    whole = ""
+    size, whole = 0, ""
     async with aclosing(chunks_of(opened.stream, call)) as chunks:
         async for chunk in chunks:
             match chunk:
                 case {"type": "transcript.text.delta", "delta": str(words)} if words:
                     said.append(words)
+                    size += len(words)
+                    if size > MAX_TRANSCRIPT_CHARS:
+                        raise UpstreamProtocolError("The transcript has no end.", retry="never")
                     yield TranscriptDelta(words)
                 case {"type": "transcript.text.done", "text": str(text)}:
                     whole = text
@@ -174,14 +181,16 @@ def _sound_in(told: Told) -> bytes:
 
 
 async def _sound_pieces(opened: Opened, call: Call) -> AsyncGenerator[bytes]:
-    has_sound = False
+    size = 0
     async with aclosing(chunks_of(opened.stream, call)) as chunks:
         async for chunk in chunks:
             match chunk:
                 case {"choices": [{"delta": {"content": str(encoded)}}, *_]} if encoded:
-                    has_sound = True
-                    yield _decoded(encoded)
-    if not has_sound:
+                    size += len(sound := _decoded(encoded))
+                    if size > MAX_SOUND_BYTES:
+                        raise UpstreamProtocolError("The sound has no end.", retry="never")
+                    yield sound
+    if not size:
         raise UpstreamProtocolError("The official API ended a speech without a sound.", retry="never")
 
 

@@ -8,12 +8,19 @@ from typing import Any
 import msgspec
 
 from lib.chat.events import Started
-from lib.chat.vectors import EmbeddingRequest, Embeddings, Ranked, Ranking, RankingRequest
+from lib.chat.vectors import (
+    MAX_DIMENSIONS,
+    EmbeddingRequest,
+    Embeddings,
+    Ranked,
+    Ranking,
+    RankingRequest,
+)
 from lib.errors import InvalidRequest, UpstreamProtocolError
 from lib.tasks import each
 from lib.upstreams.interface import Call
 from lib.upstreams.official import names
-from lib.upstreams.official.asking import Limits, decode, post, started, told_of_regions
+from lib.upstreams.official.asking import Limits, Told, decode, post, started, told_of_regions
 from lib.upstreams.official.gateway import OfficialGateway
 
 MAX_BATCH = 64
@@ -82,6 +89,7 @@ class OfficialVectors:
                 told = await post(
                     self._gateway, call, "embeddings", body, model=model, limits=EMBEDDING_LIMITS
                 )
+            _require_size(told, len(texts))
             made = decode(told.answer, _embeddings)
             vectors = _in_order(made.data, len(texts), "f" if request.form == "base64" else "d")
             return _Batch(vectors, made.usage, started(told, call, model=model))
@@ -105,10 +113,7 @@ class OfficialVectors:
         with told_of_regions():
             told = await post(self._gateway, call, "rerank", body, model=model, limits=RERANK_LIMITS)
         made = decode(told.answer, _ranking)
-        if not all(0 <= result.index < len(request.documents) for result in made.results):
-            raise UpstreamProtocolError(
-                "The official API ranked documents that were not sent.", retry="never"
-            )
+        _require_places([result.index for result in made.results], len(request.documents))
         return Ranking(
             results=tuple(Ranked(result.index, result.relevance_score) for result in made.results),
             prompt_tokens=made.usage.prompt_tokens,
@@ -125,6 +130,20 @@ def _require_dimensions(model: str, wanted: int | None) -> None:
         raise InvalidRequest(
             f"Invalid value for 'dimensions': {model} makes vectors of {allowed} numbers, not of {wanted}.",
             param="dimensions",
+        )
+
+
+def _require_size(told: Told, texts: int) -> None:
+    """Refuse an answer with too many values before it is decoded."""
+    if told.answer.body.count(b",") > texts * (MAX_DIMENSIONS + 8) + 64:
+        raise UpstreamProtocolError("The official API sent vectors that are too long.", retry="never")
+
+
+def _require_places(places: list[int], documents: int) -> None:
+    """Each document is ranked once: the answer may repeat the text of each."""
+    if len(set(places)) != len(places) or not set(places) <= set(range(documents)):
+        raise UpstreamProtocolError(
+            "The official API ranked documents twice, or some that were not sent.", retry="never"
         )
 
 

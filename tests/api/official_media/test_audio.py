@@ -10,6 +10,8 @@ import httpx
 import pytest
 from openai import BadRequestError, OpenAI
 
+from lib.upstreams.official.sounds import MAX_SOUND_BYTES, MAX_TRANSCRIPT_CHARS
+from lib.web.overload import LOAD, LoadLimits
 from simulator.official.app import Official
 from simulator.official.audio import make_sound, wav_of
 from simulator.official.errors import error_body
@@ -204,10 +206,45 @@ def test_a_sound_that_is_cut_does_not_look_complete(official_client: Client, off
         speak(official_client, response_format="pcm")
 
 
+def test_a_sound_without_an_end_is_cut(official_client: Client, official: Official) -> None:
+    piece = "AAAA" * (MAX_SOUND_BYTES // 24)
+    body = f'data: {{"choices":[{{"delta":{{"content":"{piece}"}}}}]}}\n\n' * 9
+    official.fail(
+        "audio/speech", status=200, body=body + "data: [DONE]\n\n", content_type="text/event-stream"
+    )
+    with pytest.raises(httpx.RemoteProtocolError):
+        speak(official_client, response_format="pcm")
+
+
 def test_a_wav_that_is_none_is_an_error(official_client: Client, official: Official) -> None:
     official.fail("audio/speech", status=200, body=b"<html>", content_type="text/html")
     refused = speak(official_client)
     assert (refused.status_code, error_of(refused)["code"]) == (502, "upstream_error")
+
+
+def test_a_wav_takes_its_place_in_the_memory_of_all_requests(
+    official_client: Client,
+    official: Official,
+    environment: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("MAX_BODY_BYTES", "100000")
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(max_body_bytes=100_000, small_body_bytes=1_000))
+    refused = speak(official_client, input="Hello, world")
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
+    assert official.calls_to("audio/speech") == []
+    assert speak(official_client, input="Hello, world", response_format="pcm").status_code == 200
+    assert speak(official_client, input="Hello").status_code == 200
+
+
+def test_a_transcript_without_an_end_is_ended(official_client: Client, official: Official) -> None:
+    said = event("a" * (MAX_TRANSCRIPT_CHARS // 2))
+    official.fail("audio/transcriptions", status=200, body=said * 3, content_type="text/event-stream")
+    answer = transcribe(official_client, stream="true")
+    events = Streamed(answer.status_code, answer.headers, answer.content)
+    assert len(events.objects) == 3
+    assert events.error is not None
+    assert "no end" in events.error["message"]
 
 
 def test_audio_is_for_china_alone(official_client: Client, official: Official) -> None:

@@ -57,6 +57,25 @@ def test_an_image_itself_is_fetched_by_the_gateway(official_client: Client, file
     assert files
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{server}/testpath/a.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://example.com@127.0.0.1/",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+    ],
+)
+def test_an_image_at_a_private_address_is_not_fetched(
+    official_client: Client, official: Official, official_server: OfficialServer, url: str
+) -> None:
+    address = url.format(server=f"http://{urlsplit(official_server.base_url).netloc}")
+    official.fail("images/generations", status=200, body={"data": [{"url": address}]})
+    refused = draw(official_client, response_format="b64_json")
+    assert (refused.status_code, error_of(refused)["code"]) == (502, "upstream_error")
+
+
 def test_several_images_are_several_calls(official_client: Client, official: Official) -> None:
     answer = draw(official_client, n=3)
     assert len({image["url"] for image in answer.json()["data"]}) == 3

@@ -10,12 +10,15 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from lib.chat.vectors import MAX_DIMENSIONS
 from lib.upstreams.official.wire.keys import Key
+from lib.web.overload import LOAD, LoadLimits
 from simulator.official.app import Official
 from simulator.official.errors import error_body
 from simulator.official.vectors import make_vector
 from tests.support.client import KEY, Client, error_of
 from tests.support.live import LiveGateway
+from tests.support.waiting import wait_until
 
 EMBEDDINGS, RERANK = "/v1/embeddings", "/v1/rerank"
 
@@ -207,3 +210,39 @@ def test_vectors_that_are_not_those_of_the_texts_are_an_error(
     refused = embed(official_client)
     assert (refused.status_code, error_of(refused)["code"]) == (502, "upstream_error")
     assert KEY not in refused.text
+
+
+def test_vectors_that_are_too_long_are_not_decoded(official_client: Client, official: Official) -> None:
+    """16 MB of them would become 250 MB of objects."""
+    for length, status in ((MAX_DIMENSIONS, 200), (2 * MAX_DIMENSIONS, 502)):
+        entry = {"object": "embedding", "index": 0, "embedding": [0] * length}
+        official.fail("embeddings", status=200, body={"data": [entry], "usage": {}})
+        assert embed(official_client).status_code == status
+
+
+@pytest.mark.parametrize("places", [[0, 0], [0, 2], [-1], [0, 1, 0]])
+def test_a_ranking_that_names_a_document_twice_or_none_is_an_error(
+    official_client: Client, official: Official, places: list[int]
+) -> None:
+    """2 MB of results could repeat a document of 30 MB sixty thousand times."""
+    results = [{"index": place, "relevance_score": 0.5} for place in places]
+    official.fail("rerank", status=200, body={"results": results})
+    body = {"query": "q", "documents": ["d" * 1000, "e"], "return_documents": True}
+    refused = official_client.post(RERANK, body)
+    assert (refused.status_code, error_of(refused)["code"]) == (502, "upstream_error")
+
+
+def test_vectors_take_their_place_in_the_memory_of_all_requests(
+    official_client: Client,
+    official: Official,
+    environment: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("MAX_BODY_BYTES", "100000")
+    monkeypatch.setattr(LOAD, "limits", LoadLimits(max_body_bytes=100_000, small_body_bytes=1_000))
+    refused = embed(official_client, input=["a"] * 10)
+    assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
+    assert official.calls_to("embeddings") == []
+    wait_until(lambda: LOAD.body_bytes == 0)
+    assert embed(official_client, input=["a"] * 5).status_code == 200
+    assert embed(official_client, input=["a"] * 10, encoding_format="base64").status_code == 200

@@ -127,6 +127,14 @@ def test_the_file_of_a_known_path_is_looked_for_once(client: TestClient) -> None
     assert app._remembered.cache_info().misses == 2
 
 
+def test_a_long_path_is_answered_and_not_remembered(client: TestClient) -> None:
+    app = client.app
+    assert isinstance(app, MountedFiles)
+    for _ in range(2):
+        assert client.get("/v1/models/" + "a" * 300).json()["file"] == "v1/models.py"
+    assert app._remembered.cache_info().currsize == 0
+
+
 def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() -> None:
     mounted = mount(API_FOLDER)
     assert {endpoint.file for endpoint in ENDPOINTS} == {

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from lib.chat.caller import Caller
-from lib.chat.events import Failed, Finished, ReplyEvent, Started, TextDelta, Usage
+from lib.chat.events import (
+    Citation,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    ReplyEvent,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from lib.chat.request import ChatRequest, ImagePart, Message, TextPart
 from lib.errors import (
     AccountBusy,
@@ -25,7 +35,7 @@ from lib.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from lib.flows.chat import open_reply
+from lib.flows.chat import MAX_REPLY_CHARS, OTHER_EVENT_CHARS, open_reply
 from lib.flows.plan import Planned
 from lib.settings import Settings
 from lib.tasks import beside
@@ -194,6 +204,29 @@ async def test_a_failure_is_an_ending_and_nothing_follows_it() -> None:
     failed = Failed(UpstreamTimeout("Silence."))
     events = await ask(FakeUpstream([[STARTED, TextDelta("Hel"), failed], [TextDelta("lo")]]))
     assert events == [STARTED, TextDelta("Hel"), failed]
+
+
+@pytest.mark.parametrize("kind", [TextDelta, ReasoningDelta])
+async def test_an_answer_without_an_end_is_ended(kind: type[TextDelta] | type[ReasoningDelta]) -> None:
+    piece = kind("a" * (MAX_REPLY_CHARS // 4))
+    upstream = FakeUpstream([[STARTED], *[[piece]] * 4, [piece], [Finished("stop")]])
+    *events, last = await ask(upstream)
+    assert events == [STARTED, *[piece] * 4]
+    assert isinstance(last, Failed)
+    assert last.error.status == 502
+    assert upstream.asked == ["Hi", "closed"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [ToolCallDelta(0, "", id="c"), ToolCallDelta(0, "a" * OTHER_EVENT_CHARS), Citation(1, "http://a/", "t")],
+)
+async def test_calls_and_sources_without_an_end_are_ended(event: ReplyEvent) -> None:
+    most = [event] * (MAX_REPLY_CHARS // OTHER_EVENT_CHARS)
+    *_, last = await ask(FakeUpstream([[STARTED], most, [Finished("stop")]]))
+    assert isinstance(last, Finished)
+    *_, last = await ask(FakeUpstream([[STARTED], most, [event], [Finished("stop")]]))
+    assert isinstance(last, Failed)
 
 
 class AsksOnce:

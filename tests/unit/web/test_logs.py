@@ -145,3 +145,12 @@ def test_a_line_for_a_person_cannot_be_ended_or_coloured_by_a_stranger(hostile: 
     line = TextFormatter().format(record(hostile, path=hostile, more=[hostile]))
     assert line.isprintable()
     assert len(line.splitlines()) == 1
+
+
+def test_a_strangers_words_look_like_no_other_field() -> None:
+    line = TextFormatter().format(
+        record(
+            "request", method="GET", path="/a 200 in 0.0 s", status=404, seconds=0.1, model='b" status=200'
+        )
+    )
+    assert line[8:] == r' GET /a%20200%20in%200.0%20s 404 in 0.1 s model="b\" status=200"'

@@ -55,6 +55,17 @@ def test_bodies_are_counted_until_their_requests_end() -> None:
     assert load.body_bytes == 0
 
 
+def test_an_answer_that_is_held_whole_is_counted_beside_the_body() -> None:
+    load = Load(LoadLimits(max_body_bytes=100, small_body_bytes=0))
+    with load.admit() as one, load.admit() as other:
+        one.hold(20, limit=1)
+        one.hold_more(70, limit=1)
+        assert load.body_bytes == 90
+        with pytest.raises(Overloaded):
+            other.hold_more(11, limit=1)
+    assert load.body_bytes == 0
+
+
 def test_the_largest_body_that_is_allowed_fits_when_it_is_alone() -> None:
     load = Load(LoadLimits(max_body_bytes=100, small_body_bytes=0))
     with load.admit() as one, load.admit() as other:

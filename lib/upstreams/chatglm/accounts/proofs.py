@@ -24,7 +24,7 @@ class StrangerLimits(msgspec.Struct, frozen=True, kw_only=True):
     every_s: float = 2.0
     """One more each time: a person brings a new token once in half a year."""
     in_one_request: int = 4
-    """A request asks about so many new tokens. Each costs up to twelve commands of the store. The next
+    """A request asks about so many new tokens. Each costs up to seven commands of the store. The next
     request asks about the others."""
 
 
@@ -80,17 +80,20 @@ class Proofs:
     def _is_remembered(self, account: Account) -> bool:
         return account.key in self._proven or self._tokens.remembers(account)
 
-    async def admit(self, account: Account) -> None:
-        """Look at a token before the upstream is asked about it. Unknown tokens have a budget."""
+    async def admit(self, account: Account, *, is_owners: bool = False) -> None:
+        """Look at a token before the upstream is asked about it.
+
+        Unknown tokens have a budget. The owner's are not in it: strangers must not use it up for the owner.
+        """
         require_form(account)
         if account.key not in self._proven and not await self._tokens.is_known(account):
-            self._admit_stranger(account)
+            self._require_life(account)
+            if not is_owners:
+                self._spend(self._now())
 
-    def _admit_stranger(self, account: Account) -> None:
-        now = self._now()
-        if account.expires_at is None or account.expires_at <= now:
+    def _require_life(self, account: Account) -> None:
+        if account.expires_at is None or account.expires_at <= self._now():
             raise AccountRefused("This refresh token has expired. Log in again and take the new one.")
-        self._spend(now)
 
     async def _prove(self, account: Account) -> None:
         require_form(account)
@@ -98,7 +101,8 @@ class Proofs:
             stranger = account.by_token()
             if (cooling := await self._cool_downs.cooling(stranger)) is not None:
                 raise AccountRefused("The upstream has just refused this token.", code=cooling.code)
-            self._admit_stranger(account)
+            self._require_life(account)
+            self._spend(self._now())
             try:
                 await self._tokens.get(stranger)
             except AccountRefused as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -10,7 +11,13 @@ from typing import Any
 import pytest
 
 from lib.chat.caller import is_official_key
-from lib.errors import GatewayError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from lib.errors import (
+    GatewayError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from lib.receiving import UpstreamStream
 from lib.upstreams.official.wire.client import Form, OfficialAPI, Upload
 from lib.upstreams.official.wire.keys import Key
@@ -70,6 +77,33 @@ async def test_a_larger_answer_than_expected_is_not_read(api: OfficialAPI, key: 
     body = {"model": "embedding-3", "input": "Words"}
     with pytest.raises(UpstreamProtocolError, match="too large"):
         await api.post(key, "embeddings", body, max_bytes=100)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_no_redirect_is_followed_so_the_key_goes_nowhere_else(
+    key: Key, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        answer = (
+            f"HTTP/1.1 {status} Moved\r\nlocation: http://127.0.0.1:{port}/b\r\ncontent-length: 0\r\n\r\n"
+        )
+        writer.write(answer.encode())
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        api = OfficialAPI(f"http://127.0.0.1:{port}")
+        for asking in (api.get(key, "a"), api.post(key, "a", {}), api.open_stream(key, "a", {})):
+            with pytest.raises(UpstreamError):
+                await asking
+        await api.aclose()
+    assert len(asked) == 3
+    assert all(request.partition(b" ")[2].startswith(b"/a ") for request in asked)
 
 
 async def test_a_stream_is_handed_over_as_it_comes(api: OfficialAPI, key: Key) -> None:
