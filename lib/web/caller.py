@@ -79,7 +79,7 @@ def _kind_of(entries: tuple[str, ...]) -> str:
     """Name the form of credentials that only pass-through takes. Any other form gets no name."""
     if entries and all(map(claims_of, entries)):
         is_access = any(claims_of(entry).get("type") == "access" for entry in entries)
-        return "an access token, not even a refresh token" if is_access else "a refresh token"
+        return "an access token (not a refresh token)" if is_access else "a refresh token"
     return "a key of the official API" if entries and all(map(is_official_key, entries)) else ""
 
 

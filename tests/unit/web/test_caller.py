@@ -70,7 +70,7 @@ def test_a_header_without_a_key_that_we_see_is_named(header: str, said: str) -> 
         ('"sk-1"', "Send the key alone."),
         ("Bearer sk-1", "Send the key alone."),
         ("“sk-1”", "Send the key alone."),
-        ("eyJh.eyJ0eXBlIjoiYWNjZXNzIn0.c2ln", "an access token, not even a refresh token, and pass-through"),
+        ("eyJh.eyJ0eXBlIjoiYWNjZXNzIn0.c2ln", "an access token (not a refresh token), and pass-through"),
         ("0" * 32 + "." + "a" * 16, "This is a key of the official API, and pass-through is off here."),
         ("sk-3", "Send one of the keys in this setting"),
     ],
