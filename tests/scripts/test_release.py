@@ -112,6 +112,20 @@ def test_a_release_wants_a_clean_main_and_something_to_tell(project: Path) -> No
     assert "nothing under Unreleased" in run(project, "scripts/release", "0.2.0").stderr
 
 
+def test_while_the_placeholder_stands_nothing_is_pushed_or_tagged(project: Path) -> None:
+    (project / "README.md").write_text("docker run ghcr.io/OWNER/glm-gateway\n")
+    commit(project, "Name no owner")
+    done = run(project, "scripts/release", "0.2.0")
+    assert done.returncode == 1
+    assert "README.md:1" in done.stderr
+    assert "scripts.support.owner --fill OWNER/NAME" in done.stderr
+    assert git(project, "tag") == ""
+    assert git(project, "status", "--porcelain") == ""
+    local = run(project, "scripts/release", "0.2.0", "--no-push")
+    assert local.returncode == 0
+    assert "do not push it" in local.stderr
+
+
 def test_the_version_stands_in_one_place() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
     assert '"version": "{version}"' in (ROOT / "lib/dialects/openapi.json").read_text()
