@@ -143,7 +143,7 @@ def test_the_placeholder_is_found_and_filled_in_everywhere(
         "a\nhttps%3A%2F%2Fgithub.com%2FOWNER%2Fglm-gateway\nThe OWNER of it\n"
     )
     (tmp_path / "docs/x.md").write_text("docker run ghcr.io/OWNER/glm-gateway\n")
-    (tmp_path / "compose.yaml").write_text("image: ghcr.io/OWNER/glm-gateway\n")
+    (tmp_path / "compose.yaml").write_text("image: ghcr.io/owner/glm-gateway\n")
     (tmp_path / ".github/source").write_text("OWNER/glm-gateway\n")
     assert owner(["--check"], tmp_path) == 1
     told = capsys.readouterr().err
@@ -154,6 +154,7 @@ def test_the_placeholder_is_found_and_filled_in_everywhere(
     assert owner(["--check"], tmp_path) == 0
     assert "github.com%2FAda-L%2Fgate.Way\nThe OWNER of it" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "docs/x.md").read_text() == "docker run ghcr.io/ada-l/gate.way\n"
+    assert (tmp_path / "compose.yaml").read_text() == "image: ghcr.io/ada-l/gate.way\n"
     assert (tmp_path / ".github/source").read_text() == "Ada-L/gate.Way\n"
 
 
@@ -169,6 +170,11 @@ def test_the_release_is_refused_while_the_placeholder_stands() -> None:
 
 
 # The image
+
+
+def test_compose_names_an_image_that_docker_takes() -> None:
+    [image] = re.findall(r"^ +image: (\S+)$", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"ghcr\.io/[a-z0-9-]+/[a-z0-9._-]+", image), "no capital letters"
 
 
 def recorder(folder: Path, name: str, says: str) -> str:
