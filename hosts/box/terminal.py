@@ -20,7 +20,9 @@ def shown_host(host: str) -> str:
 def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
     said = (*notes, *settings.gaps(), *_emptiness(settings), *settings.invitation(), *settings.openness())
     gaps = [f"note: {one}" for one in said]
-    return "\n".join((f"glm-gateway serves {url}/v1", *_what_it_has(settings), *gaps, "Ctrl-C ends it."))
+    return "\n".join(
+        (f"glm-gateway serves {url}/v1", f"  page: {url}/", *_what_it_has(settings), *gaps, "Ctrl-C ends it.")
+    )
 
 
 def _emptiness(settings: Settings) -> list[str]:
@@ -53,6 +55,7 @@ glm-gateway {VERSION}, demo: an imitation of the upstream answers; nothing leave
 
     base URL  {url}/v1
     API key   {DEMO_KEY}
+    page      {url}/
 
 Ask it, streamed:
 

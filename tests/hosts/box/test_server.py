@@ -101,6 +101,7 @@ def test_the_url_names_the_host_as_a_client_would(host: str, shown: str) -> None
 def test_what_is_missing_is_said_at_the_start() -> None:
     text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store=SqliteSettings("x")))
     assert "http://h:1/v1\n" in text
+    assert "page: http://h:1/\n" in text
     assert f"version {VERSION}, default model glm-5.3-flash" in text
     assert "accounts: 1, API keys: 0" in text
     assert "pass-through: on" in text
