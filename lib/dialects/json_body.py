@@ -65,7 +65,7 @@ def _about_broken(body: bytes, error: ValueError) -> str:
 
 
 def _hint(body: bytes) -> str:
-    """Say what a person at a terminal probably did. Of other broken JSON, the reason says enough."""
+    """Say what a person at a terminal probably did. The reason alone is enough for other broken JSON."""
     if _FORM.match(body):
         return " It is a form. Send JSON, with the header Content-Type: application/json."
     if _SINGLE_QUOTES.match(body):
