@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
+
+QUOTATION_MARKS = ("'", '"', "“", "‘", "`")
+"""`docker run --env-file` keeps them, and people paste them into a host's settings."""
+_FORM = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -20,6 +25,8 @@ def claims_of(token: str) -> dict[str, Any]:
 
 def mistake_in(refresh_token: str) -> str | None:
     """Say in words what is wrong with a text in the place of a refresh token, if its form shows it."""
-    if refresh_token.count(".") != 2 or not (claims := claims_of(refresh_token)):
+    if not _FORM.fullmatch(refresh_token) or not (claims := claims_of(refresh_token)):
+        if refresh_token.startswith(QUOTATION_MARKS):
+            return "begins with a quotation mark, which counts as a part of it"
         return "is not a refresh token (it has three parts with dots between them and begins with eyJ)"
     return "is an access token, not a refresh token" if claims.get("type") == "access" else None

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from lib.errors import ConfigurationError
-from lib.jwt import mistake_in
+from lib.jwt import QUOTATION_MARKS, mistake_in
 from lib.store.settings import ENVIRONMENT_NAMES, MemorySettings, StoreSettings, read_store_settings
 
 MIB = 1024 * 1024
@@ -158,9 +158,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def _odd_entries(self) -> list[str]:
         """Name the entries with a wrong form by their place, never by their value."""
         found = [
-            f"Entry {place} of CHATGLM_REFRESH_TOKENS {mistake}. Copy the cookie chatglm_refresh_token."
+            f"Entry {place} of CHATGLM_REFRESH_TOKENS {mistake}. Copy the value of the cookie "
+            "chatglm_refresh_token, and nothing else."
             for place, token in enumerate(self.refresh_tokens, 1)
             if (mistake := mistake_in(token)) is not None
+        ]
+        found += [
+            f"Entry {place} of API_KEYS begins with a quotation mark, which counts as a part of the key. "
+            "Remove the quotation marks around it."
+            for place, key in enumerate(self.api_keys, 1)
+            if key.startswith(QUOTATION_MARKS)
         ]
         if self.base_url.startswith(_IMITATION):  # The demo's own key is short. No account is behind it.
             return found
@@ -259,16 +266,11 @@ def _secret(text: str) -> str:
 
 
 def _boolean(text: str) -> bool:
-    known = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
+    yes, no = (
+        dict.fromkeys(("true", "1", "yes", "on"), True),
+        dict.fromkeys(("false", "0", "no", "off"), False),
+    )
+    known = yes | no
     if text.lower() not in known:
         raise ValueError("must be true or false")
     return known[text.lower()]

@@ -18,17 +18,31 @@ def shown_host(host: str) -> str:
 
 
 def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
-    said = (*notes, *settings.gaps(), *settings.invitation(), *settings.openness())
+    said = (*notes, *settings.gaps(), *_emptiness(settings), *settings.invitation(), *settings.openness())
     gaps = [f"note: {one}" for one in said]
-    return "\n".join((f"glm-gateway serves {url}/v1", *_what_it_has(settings), *gaps, "Ctrl-C ends it."))
+    return "\n".join(
+        (f"glm-gateway serves {url}/v1", f"  page: {url}/", *_what_it_has(settings), *gaps, "Ctrl-C ends it.")
+    )
+
+
+def _emptiness(settings: Settings) -> list[str]:
+    """Say how to begin if nothing is set."""
+    if settings.refresh_tokens or settings.official_keys or settings.api_keys:
+        return []
+    how_to_begin = (
+        "no account and no key is set. For your own account, set CHATGLM_REFRESH_TOKENS and API_KEYS. To try "
+        "the gateway without an account: --demo."
+    )
+    return [how_to_begin]
 
 
 def _what_it_has(settings: Settings) -> list[str]:
     store = settings.store
     passthrough = "on" if settings.allow_passthrough else "off"
     return [
-        f"  version {VERSION}, default model {settings.default_model}",
-        f"  accounts: {len(settings.refresh_tokens)}, API keys: {len(settings.api_keys)}",
+        f"  version {VERSION}, default model {settings.first_default_model}",
+        f"  accounts: {len(settings.refresh_tokens)}, API keys: {len(settings.api_keys)}"
+        + (f", keys of the official API: {official}" if (official := len(settings.official_keys)) else ""),
         f"  pass-through: {passthrough}",
         f"  store: {settings.store.scheme}"
         + (f", {store.path}" if isinstance(store, SqliteSettings) else ""),
@@ -41,6 +55,7 @@ glm-gateway {VERSION}, demo: an imitation of the upstream answers; nothing leave
 
     base URL  {url}/v1
     API key   {DEMO_KEY}
+    page      {url}/
 
 Ask it, streamed:
 

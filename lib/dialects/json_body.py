@@ -30,6 +30,10 @@ LIMITS = JsonLimits()
 
 _MSGSPEC_ERROR = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
+_FORM = re.compile(rb"--|[\w.%\[\]-]{1,64}=")
+"""A form's first bytes: the border of a multipart form, or a field's name."""
+_SINGLE_QUOTES = re.compile(rb"\s*(?:'|\{\s*(?:'|\\|\w))")
+"""The shell of Windows takes the double quotes off, or keeps the single ones."""
 _JSON_NAMES = {"`str": "`string", "`int": "`integer", "`bool": "`boolean", "`float": "`number"}
 
 
@@ -57,7 +61,16 @@ def _about_broken(body: bytes, error: ValueError) -> str:
             f"The body is not UTF-8 (byte {wrong.start}). Send the JSON in UTF-8. On Windows, save it as "
             "a UTF-8 file and let curl send that: --data-binary @file."
         )
-    return f"The body is not valid JSON: {error}."
+    return f"The body is not valid JSON: {error}.{_hint(body)}"
+
+
+def _hint(body: bytes) -> str:
+    """Say what a person at a terminal probably did. The reason alone is enough for other broken JSON."""
+    if _FORM.match(body):
+        return " It is a form. Send JSON, with the header Content-Type: application/json."
+    if _SINGLE_QUOTES.match(body):
+        return " JSON has double quotes. On Windows, let curl send it from a file: --data-binary @file."
+    return ""
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

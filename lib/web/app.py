@@ -21,7 +21,7 @@ from lib.trace import current_trace
 from lib.web.edge import EXPOSED_HEADERS, Edge
 from lib.web.guessing import GUESSES, WrongCredential
 from lib.web.overload import LOAD, Admission
-from lib.web.paths import MeantPaths, shown, words_about
+from lib.web.paths import MeantPaths, shown, words_about, words_of_absent
 from lib.web.refusal import ErrorBody, FormOf, own_form, status_and_body
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -125,6 +125,7 @@ def _allowed(request: Request) -> str:
 
 
 def _as_ours(request: Request, error: HTTPException, headers: Mapping[str, str]) -> GatewayError:
-    if error.status_code == 405:
+    # An action on a model of Google's has the form of a model's path, which takes GET.
+    if error.status_code == 405 and not words_of_absent(request.scope["path"]):
         return MethodNotAllowed(f"This path does not take {shown(request.method)}. Use {headers['Allow']}.")
     return NotFound(words_about(request))

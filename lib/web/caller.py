@@ -20,6 +20,8 @@ accounts."""
 KEY_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 """The headers of Anthropic's clients, of Google's, and of Azure's."""
 
+_WRAPPED = re.compile(r"[\"'“‘`]|bearer\b", re.IGNORECASE)
+"""Some settings of clients and files of variables add these before a key."""
 _REFRESH_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -31,7 +33,7 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
     """
     credential = credential_of(request) or brought
     if not credential:
-        raise AuthenticationFailed("The request has no credential. Send 'Authorization: Bearer <key>'.")
+        raise AuthenticationFailed(_about_no_credential(request.headers.get("authorization", "")))
     if is_api_key(credential, settings):
         return Caller(
             settings.refresh_tokens, is_owner=True, key=credential, official_keys=settings.official_keys
@@ -41,18 +43,44 @@ def identify(request: Request, settings: Settings, *, brought: str | None = None
         tokens = tuple(entry for entry in entries if not is_official_key(entry))
         keys = tuple(entry for entry in entries if is_official_key(entry))
         return Caller(tokens, is_owner=False, official_keys=keys)
-    if entries and not settings.allow_passthrough and all(map(claims_of, entries)):
-        raise WrongCredential(
-            "This is a refresh token, and pass-through is off here. Send a key of API_KEYS. The owner may "
-            "set ALLOW_PASSTHROUGH=true.",
-            credential,
+    raise WrongCredential(_about_wrong(credential, entries, settings), credential)
+
+
+def _about_no_credential(header: str) -> str:
+    """Say what to send. The header may be there, but without a key that we see."""
+    if header.strip().lower() == "bearer":
+        return "The header Authorization has no key after 'Bearer'. Is the variable with the key set?"
+    reason = "The header Authorization does not begin with 'Bearer'." if header else ""
+    return f"{reason or 'The request has no credential.'} Send 'Authorization: Bearer <key>'."
+
+
+def _about_wrong(credential: str, entries: tuple[str, ...], settings: Settings) -> str:
+    """Say what is wrong with the credential, and what to send. Never quote it."""
+    if _WRAPPED.match(credential):
+        return "The credential begins with a quotation mark or with 'Bearer'. Send the key alone."
+    if not settings.allow_passthrough and (kind := _kind_of(entries)):
+        return (
+            f"This is {kind}, and pass-through is off here. Send a key of API_KEYS. The owner may "
+            "set ALLOW_PASSTHROUGH=true."
         )
-    expected = "a key of API_KEYS"
     if settings.allow_passthrough:
-        expected += (
-            ", and not one or more refresh tokens or keys of the official API with commas between them"
+        return (
+            "The credential is not a key of API_KEYS, and not one or more refresh tokens or keys of the "
+            "official API with commas between them."
         )
-    raise WrongCredential(f"The credential is not {expected}.", credential)
+    if not settings.api_keys:
+        return (
+            "The credential is not a key of API_KEYS: the gateway has none. Set API_KEYS to at least one key."
+        )
+    return "The credential is not a key of API_KEYS. Send one of the keys in this setting of the gateway."
+
+
+def _kind_of(entries: tuple[str, ...]) -> str:
+    """Name the form of credentials that only pass-through takes. Any other form gets no name."""
+    if entries and all(map(claims_of, entries)):
+        is_access = any(claims_of(entry).get("type") == "access" for entry in entries)
+        return "an access token (not a refresh token)" if is_access else "a refresh token"
+    return "a key of the official API" if entries and all(map(is_official_key, entries)) else ""
 
 
 def identify_owner(request: Request, settings: Settings) -> Caller:

@@ -42,7 +42,7 @@ MAX_SHOWN_CHARS = 200
 """An error shows so much of an unknown path, method or host."""
 
 _ABSENT = tuple(
-    (re.compile(f"(?:/v1)*?{pattern}"), words)
+    (re.compile(f"(?:/api)?(?:/v1)*?(?:{pattern})"), words)
     for pattern, words in (
         (r"/v1(beta)?/(files|uploads)\b|/upload/", "It keeps no files. Send a file inside the message."),
         (r"/v1/(images/(edits|variations))\b", "It changes no images. Use /v1/images/generations."),
@@ -50,14 +50,21 @@ _ABSENT = tuple(
         (r"/v1/(assistants|threads)\b", "It has no assistants. Use /v1/responses or /v1/chat/completions."),
         (r"/v1/conversations\b", "It has no /v1/conversations. Use conversation_id or previous_response_id."),
         (r"/v1/(messages/)?batches\b", "It has no batches. Send the requests one after another."),
-        (r"/v1/(realtime|audio/translations)\b", "It has no such audio."),
+        (r"/v1/realtime\b", "It has no realtime audio. Use /v1/audio/transcriptions and /v1/audio/speech."),
+        (r"/v1/audio/translations\b", "It translates no audio. Use /v1/audio/transcriptions."),
         (r"/v1/moderations\b", "It has no moderation endpoint. chatglm.cn moderates each answer itself."),
         (r"/v1/(fine_tuning|fine-tunes|evals|vector_stores|containers)\b", "It trains and stores nothing."),
         (r"/v1/complete$", "It has no text completions of Anthropic. Use /v1/messages."),
         (
-            r"/v1(beta)?/models/.*:(batchE|e)mbed|/v1beta/cachedContents\b",
-            "It has no such action of Google's.",
+            r"/v1(beta)?/models/.*:(batchE|asyncBatchE|e)mbed",
+            "It embeds in OpenAI's form. Use /v1/embeddings.",
         ),
+        (r"/v1(beta)?/models/.*:predict\b", "It makes images in OpenAI's form. Use /v1/images/generations."),
+        (
+            r"/v1(beta)?/models/[^:]+:(?!(g|streamG)enerateContent\b|countTokens\b)",
+            "It has no such action of Google's. Use :generateContent.",
+        ),
+        (r"/v1beta/(cachedContents|tunedModels|corpora|interactions)\b", "It stores nothing of Google's."),
         (r"/v1beta/openai/", "It has OpenAI's form below /v1, not below /v1beta/openai."),
         (r"(/api)?/(paas|coding)/", "It has the vendor's own form below /v1, not below /api/paas/v4."),
         (r"/(openai/)?(deployments|engines)/", "It has no deployments. Use the base URL as OpenAI's."),
@@ -141,15 +148,20 @@ class MeantPaths:
 
 def words_about(request: Request) -> str:
     """Say that nothing is at the path of a request, and where the gateway's own paths begin."""
-    path = request.scope[
-        "path"
-    ]  # Starlette cannot make request.url from every Host that a stranger may send.
+    # Starlette cannot make request.url from every Host that a stranger may send.
+    path = request.scope["path"]
     address = shown(own_address(request))
     base = f"The base URL is {address}/v1 for OpenAI's clients, {address} for Anthropic's and Google's."
-    for pattern, words in _ABSENT:
-        if pattern.match(path):
-            return f"This gateway does not offer {shown(path)!r}. {words} {base}"
+    if words := words_of_absent(path):
+        return f"This gateway does not offer {shown(path)!r}. {words} {base}"
+    if path.rstrip("/").removeprefix("/api").removeprefix("/") in VERSIONS:  # A person opens it in a browser.
+        return f"{shown(path)!r} is only the beginning of the gateway's paths. Give it to a client. {base}"
     return f"Nothing is at {shown(path)!r}. {base}"
+
+
+def words_of_absent(path: str) -> str:
+    """Say what to use in place of an endpoint of another API. Any other path gets no words."""
+    return next((words for pattern, words in _ABSENT if pattern.match(path)), "")
 
 
 def shown(text: str) -> str:

@@ -39,6 +39,7 @@ CURES: dict[str | int, str] = {
     "blocked": "log in at chatglm.cn in a browser and see what it says",
     "refused": "log in at chatglm.cn in a private window, put the new token into the settings, restart",
     "unusable": "copy the cookie chatglm_refresh_token, not the access token beside it",
+    "key": "see the key at open.bigmodel.cn or z.ai, and correct GLM_API_KEYS",
     "unknown": "see if the gateway's machine reaches https://chatglm.cn, then run this again with --fresh",
     "not_checked": "run this again: there was no time left",
     "store": "correct STORE_URL, or start the store again",
@@ -47,7 +48,7 @@ CURES: dict[str | int, str] = {
     "streaming": "turn off buffering in the proxy before the gateway; on AWS Lambda, add --chat",
     "connection": "check the address and the port, and if the gateway runs",
     "no gateway": "check the address: another program answers there",
-    401: "set the variable API_KEY to one of API_KEYS",
+    401: "give one of API_KEYS: scripts/doctor URL KEY, or the variable API_KEY",
     404: "check the address: give the base URL of the gateway",
     500: "see the gateway's log",
 }
@@ -109,8 +110,9 @@ def main() -> int:
         try:
             check(deployment)
         except urllib.error.HTTPError as error:
-            place = error.url.partition("?")[0]
-            deployment.say(False, place, f"HTTP {error.code}: {_words(error)}", _cure_of(error))
+            deployment.say(False, error.url, f"HTTP {error.code}: {_words(error)}", _cure_of(error))
+            if error.code == 401:  # The other checks need the same key.
+                break
         except (OSError, ValueError, http.client.HTTPException) as error:
             deployment.say(False, "the connection", _reason(error), CURES["connection"])
             break
@@ -149,6 +151,9 @@ def check_deep(deployment: Deployment, *, fresh: bool) -> None:
     health = json.loads(deployment.get("/health?deep=1" + ("&fresh=1" if fresh else "")))
     for account in health["accounts"]:
         check_account(deployment, account)
+    for key in health.get("official_keys", []):
+        words = ", ".join(filter(None, (key["state"], key["problem"])))
+        deployment.say(key["state"] == "alive", f"official key {key['label']}", words, CURES["key"])
     store, clock = health["store"], health["clock"]
     took = f"works, {store['round_trip_ms']} ms for a write, a read and a removal"
     words = took if store["works"] else store["problem"]

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACEHOLDER = re.compile(r"(?P<registry>ghcr\.io/)?OWNER(?P<slash>/|%2F)glm-gateway")
+PLACEHOLDER = re.compile(r"(?:(?P<registry>ghcr\.io/)(?:OWNER|owner)|OWNER)(?P<slash>/|%2F)glm-gateway")
+"""compose.yaml has it in lower case: docker refuses a capital letter in an image's name."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 
 

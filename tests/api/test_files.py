@@ -206,6 +206,7 @@ def test_what_cannot_be_had_is_refused_before_an_account_is_asked(
     for part, words in [
         (image(files.url + "/nothing"), "answered HTTP 404"),
         (document("http://169.254.169.254/latest/meta-data/"), "is not a public host"),
+        (document("http://192.168.1.9/mine.txt"), "FETCH_ALLOW_HOSTS lets it in"),
         (document("ftp://example.org/x"), "must begin with http:, https: or data:"),
         (document("data:;base64,!!!"), "not valid base64"),
         (

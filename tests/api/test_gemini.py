@@ -290,12 +290,27 @@ def test_another_wrong_path_is_refused_in_openais_form(client: Client, path: str
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", WHOLE), ("POST", GOOGLE), ("POST", f"{GOOGLE}:embedContent"), ("PUT", STREAM)],
+    [("GET", WHOLE), ("POST", GOOGLE), ("PUT", STREAM)],
 )
-def test_a_wrong_method_or_action_is_refused_in_its_form(client: Client, method: str, path: str) -> None:
+def test_a_wrong_method_is_refused_in_its_form(client: Client, method: str, path: str) -> None:
     response = client.request(method, path)
     assert refused(response) == (405, "NOT_FOUND", "method_not_allowed")
     assert response.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("action", "use"), [("embedContent", "/v1/embeddings"), ("predict", "/v1/images"), ("tune", "generateC")]
+)
+@pytest.mark.parametrize("prefix", ["/v1beta", "/v1", "/api/v1beta"])
+def test_another_action_of_googles_is_told_what_to_use(
+    client: Client, prefix: str, action: str, use: str
+) -> None:
+    response = client.post(f"{prefix}/models/x:{action}", {})
+    assert response.status_code == 404
+    message = response.json()["error"]["message"]
+    assert message.startswith("This gateway does not offer ")
+    assert use in message
+    assert client.get(f"{prefix}/models/x:{action}").status_code == 200, "a model may have such a name"
 
 
 def test_a_throttled_client_is_told_when_to_come_back_in_the_body_too(client: Client) -> None:

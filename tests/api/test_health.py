@@ -21,6 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from lib.upstreams.choose import close_services
 from lib.version import VERSION
+from simulator.official.app import Official
+from simulator.official.server import OfficialServer
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import CHAT, KEY, Client, chat_body, error_of
 from tests.support.live import LiveGateway
@@ -216,6 +218,23 @@ def test_a_wrong_key_is_told_in_the_gateways_words(client: Client) -> None:
     assert done.returncode == 1
     assert "HTTP 401: The credential is not a key of API_KEYS" in done.stdout
     assert "wrong" not in done.stdout
+    assert done.stdout.count("WRONG") == 1, "each further check would say the same"
+    assert "to mend it: give one of API_KEYS: scripts/doctor URL KEY" in done.stdout
+
+
+def test_keys_of_the_official_api_are_checked_too(
+    client: Client, environment: pytest.MonkeyPatch, official: Official, official_server: OfficialServer
+) -> None:
+    environment.setenv("GLM_API_KEYS", f"{official.add_key()},{'0' * 32}.{'a' * 16}")
+    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
+    done = check(client.url)
+    assert done.returncode == 1
+    ok, wrong = (line for line in done.stdout.splitlines() if "official key" in line)
+    assert ok.startswith("ok    official key ")
+    assert ok.endswith(": alive")
+    assert wrong.startswith("WRONG official key ")
+    assert ": refused, " in wrong
+    assert "to mend it: see the key at open.bigmodel.cn" in done.stdout
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://127.0.0.1:9/v1"])

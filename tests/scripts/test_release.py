@@ -112,6 +112,20 @@ def test_a_release_wants_a_clean_main_and_something_to_tell(project: Path) -> No
     assert "nothing under Unreleased" in run(project, "scripts/release", "0.2.0").stderr
 
 
+def test_while_the_placeholder_stands_nothing_is_pushed_or_tagged(project: Path) -> None:
+    (project / "README.md").write_text("docker run ghcr.io/OWNER/glm-gateway\n")
+    commit(project, "Name no owner")
+    done = run(project, "scripts/release", "0.2.0")
+    assert done.returncode == 1
+    assert "README.md:1" in done.stderr
+    assert "scripts.support.owner --fill OWNER/NAME" in done.stderr
+    assert git(project, "tag") == ""
+    assert git(project, "status", "--porcelain") == ""
+    local = run(project, "scripts/release", "0.2.0", "--no-push")
+    assert local.returncode == 0
+    assert "do not push it" in local.stderr
+
+
 def test_the_version_stands_in_one_place() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
     assert '"version": "{version}"' in (ROOT / "lib/dialects/openapi.json").read_text()
@@ -129,7 +143,7 @@ def test_the_placeholder_is_found_and_filled_in_everywhere(
         "a\nhttps%3A%2F%2Fgithub.com%2FOWNER%2Fglm-gateway\nThe OWNER of it\n"
     )
     (tmp_path / "docs/x.md").write_text("docker run ghcr.io/OWNER/glm-gateway\n")
-    (tmp_path / "compose.yaml").write_text("image: ghcr.io/OWNER/glm-gateway\n")
+    (tmp_path / "compose.yaml").write_text("image: ghcr.io/owner/glm-gateway\n")
     (tmp_path / ".github/source").write_text("OWNER/glm-gateway\n")
     assert owner(["--check"], tmp_path) == 1
     told = capsys.readouterr().err
@@ -140,6 +154,7 @@ def test_the_placeholder_is_found_and_filled_in_everywhere(
     assert owner(["--check"], tmp_path) == 0
     assert "github.com%2FAda-L%2Fgate.Way\nThe OWNER of it" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "docs/x.md").read_text() == "docker run ghcr.io/ada-l/gate.way\n"
+    assert (tmp_path / "compose.yaml").read_text() == "image: ghcr.io/ada-l/gate.way\n"
     assert (tmp_path / ".github/source").read_text() == "Ada-L/gate.Way\n"
 
 
@@ -155,6 +170,11 @@ def test_the_release_is_refused_while_the_placeholder_stands() -> None:
 
 
 # The image
+
+
+def test_compose_names_an_image_that_docker_takes() -> None:
+    [image] = re.findall(r"^ +image: (\S+)$", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"ghcr\.io/[a-z0-9-]+/[a-z0-9._-]+", image), "no capital letters"
 
 
 def recorder(folder: Path, name: str, says: str) -> str:

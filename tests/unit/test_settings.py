@@ -307,6 +307,9 @@ def test_a_complete_configuration_has_no_gaps() -> None:
         ({"CHATGLM_REFRESH_TOKENS": "rubbish"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
         ({"CHATGLM_REFRESH_TOKENS": "a.b.c"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refresh token"),
         ({"API_KEYS": f"{KEY},sk-short"}, "Entry 2 of API_KEYS has fewer than 16 characters"),
+        ({"CHATGLM_REFRESH_TOKENS": f"'{REFRESH}'"}, "Entry 1 of CHATGLM_REFRESH_TOKENS begins with a quot"),
+        ({"CHATGLM_REFRESH_TOKENS": f"x={REFRESH}; y=1"}, "Entry 1 of CHATGLM_REFRESH_TOKENS is not a refr"),
+        ({"API_KEYS": f'"{KEY}"'}, "Entry 1 of API_KEYS begins with a quotation mark"),
     ],
 )
 def test_an_entry_of_the_wrong_form_is_named_by_its_place_and_never_by_its_value(

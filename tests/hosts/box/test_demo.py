@@ -47,6 +47,7 @@ def test_the_demo_leaves_nothing_of_the_owners_account_in_reach() -> None:
 def test_the_demo_says_the_url_the_key_and_what_to_copy() -> None:
     text = demo_greeting("http://127.0.0.1:8000")
     assert "base URL  http://127.0.0.1:8000/v1" in text
+    assert "page      http://127.0.0.1:8000/\n" in text
     assert "curl -N http://127.0.0.1:8000/v1/chat/completions" in text
     assert 'OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="sk-demo")' in text
 

@@ -101,6 +101,7 @@ def test_the_url_names_the_host_as_a_client_would(host: str, shown: str) -> None
 def test_what_is_missing_is_said_at_the_start() -> None:
     text = greeting("http://h:1", Settings(refresh_tokens=("secret",), store=SqliteSettings("x")))
     assert "http://h:1/v1\n" in text
+    assert "page: http://h:1/\n" in text
     assert f"version {VERSION}, default model glm-5.3-flash" in text
     assert "accounts: 1, API keys: 0" in text
     assert "pass-through: on" in text
@@ -115,6 +116,19 @@ def test_without_an_account_the_start_says_where_to_add_one() -> None:
     assert "POST /tokens" in greeting("http://h:1", waiting)
     complete = Settings(refresh_tokens=("secret",), api_keys=("sk",), store=SqliteSettings("x"))
     assert "POST /tokens" not in greeting("http://h:1", complete)
+    assert "no account and no key is set" not in greeting("http://h:1", waiting)
+
+
+def test_with_nothing_set_the_start_says_how_to_begin() -> None:
+    text = greeting("http://h:1", Settings(allow_passthrough=True, store=SqliteSettings("x")))
+    assert "note: no account and no key is set. For your own account, set CHATGLM_REFRESH_TOKENS" in text
+    assert "--demo" in text
+
+
+def test_keys_of_the_official_api_are_counted_and_its_default_model_is_named() -> None:
+    text = greeting("http://h:1", Settings(official_keys=("a.b", "c.d"), api_keys=("sk",)))
+    assert "accounts: 0, API keys: 1, keys of the official API: 2\n" in text
+    assert f"default model {Settings().official_default_model}\n" in text
 
 
 # A real server, in a process of its own

@@ -66,6 +66,28 @@ def test_unknown_fields_may_hold_what_the_decoder_could_not_represent() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"model=glm-5.3&stream=true", " It is a form. Send JSON, with the header Content-Type: "),
+        (b"messages%5B0%5D%5Bcontent%5D=x", " It is a form."),
+        (b'------x\r\nContent-Disposition: form-data; name="model"\r\n', " It is a form."),
+        (b"{'model': 'x'}", " JSON has double quotes. On Windows, let curl send it from a file"),
+        (b"'{model:glm-5.3,messages:[]}'", " JSON has double quotes."),
+        (b"{model: glm-5.3}", " JSON has double quotes."),
+        (b'{\\"model\\": 1}', " JSON has double quotes."),
+    ],
+)
+def test_a_form_and_a_shells_quotes_are_named(body: bytes, hint: str) -> None:
+    assert hint in refusal(body)[2]
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a": "x",}', b"nonsense", b"{} {}", b"[1 2]", b'{"a"=1}'])
+def test_other_broken_json_gets_no_hint(body: bytes) -> None:
+    assert "form" not in refusal(body)[2].replace("malformed", "")
+    assert "quotes" not in refusal(body)[2]
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"", "The body is empty. Send JSON in it"),

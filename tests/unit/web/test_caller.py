@@ -48,6 +48,47 @@ def test_a_refresh_token_in_the_place_of_a_key_is_named_if_pass_through_is_off()
 
 
 @pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("", "The request has no credential. Send 'Authorization: Bearer <key>'."),
+        ("Bearer", "has no key after 'Bearer'. Is the variable with the key set?"),
+        ("bearer  ", "has no key after 'Bearer'."),
+        ("sk-1", "does not begin with 'Bearer'. Send 'Authorization: Bearer <key>'."),
+        ("Basic c2stMTo=", "does not begin with 'Bearer'."),
+    ],
+)
+def test_a_header_without_a_key_that_we_see_is_named(header: str, said: str) -> None:
+    with pytest.raises(AuthenticationFailed) as caught:
+        identify(make_request(headers=[("authorization", header)]), OWNER)
+    assert said in caught.value.message
+    assert "sk-1" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("credential", "said"),
+    [
+        ('"sk-1"', "Send the key alone."),
+        ("Bearer sk-1", "Send the key alone."),
+        ("“sk-1”", "Send the key alone."),
+        ("eyJh.eyJ0eXBlIjoiYWNjZXNzIn0.c2ln", "an access token (not a refresh token), and pass-through"),
+        ("0" * 32 + "." + "a" * 16, "This is a key of the official API, and pass-through is off here."),
+        ("sk-3", "Send one of the keys in this setting"),
+    ],
+)
+def test_a_wrong_credential_is_told_what_to_send(credential: str, said: str) -> None:
+    with pytest.raises(WrongCredential) as caught:
+        identify(make_request(), OWNER, brought=credential)
+    assert said in caught.value.message
+    assert credential not in caught.value.message
+
+
+def test_a_gateway_without_keys_says_that_it_has_none() -> None:
+    closed = Settings(refresh_tokens=("own.er.token",), allow_passthrough=False)
+    with pytest.raises(WrongCredential, match=r"the gateway has none\. Set API_KEYS"):
+        caller(closed, "sk-1")
+
+
+@pytest.mark.parametrize(
     "credential",
     ["", "a.b", "a.b.c.d", "a.b.c,x", ",", "a.b.ç", "a.b.c d.e.f", "..", "a..c", "a.b." + "c" * 4093],
 )

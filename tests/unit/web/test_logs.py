@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 
 import pytest
 
@@ -127,6 +128,16 @@ def test_a_request_is_one_line_for_a_person() -> None:
     assert line[8:] == " POST /v1/chat/completions 429 in 0.12 s code=account_busy"
     vars(made)["pid"] = 7
     assert TextFormatter().format(made)[8:] == " ERROR a worker ended pid=7"
+
+
+def test_a_line_for_a_person_has_the_time_of_their_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = record("now")
+    made.created = 1795307896.9354  # 00:38:16 UTC
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "CST-8")
+        time.tzset()
+        assert TextFormatter().format(made) == "08:38:16 now"
+    time.tzset()
 
 
 def test_a_line_for_a_person_says_where_a_fault_was_and_not_its_words() -> None:

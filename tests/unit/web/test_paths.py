@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from hosts.routes import ENDPOINTS
-from lib.web.paths import FAMILIES, MAX_MEANT_CHARS, MAX_SHOWN_CHARS, meant_path, words_about
+from lib.web.openapi import DOCUMENT
+from lib.web.paths import FAMILIES, MAX_MEANT_CHARS, MAX_SHOWN_CHARS, meant_path, words_about, words_of_absent
+
+DOCUMENTED = sorted(json.loads(DOCUMENT.read_bytes())["paths"])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,13 @@ def test_an_unknown_path_is_answered_with_the_gateways_own_base_url() -> None:
         ("/openai/deployments/x/chat/completions", "as OpenAI's"),
         ("/api/chat", "Ollama"),
         ("/v1beta/openai/chat/completions", "below /v1"),
-        ("/v1beta/models/x:embedContent", "Google"),
+        ("/v1beta/models/x:embedContent", "Use /v1/embeddings"),
+        ("/v1/models/x:batchEmbedContents", "Use /v1/embeddings"),
+        ("/v1beta/models/x:predict", "Use /v1/images/generations"),
+        ("/v1beta/models/x:generateAnswer", "Use :generateContent"),
+        ("/v1beta/cachedContents/x", "stores nothing"),
+        ("/v1/audio/translations", "Use /v1/audio/transcriptions"),
+        ("/v1/realtime", "Use /v1/audio/transcriptions and /v1/audio/speech"),
         ("/mcp", "no MCP server"),
     ],
 )
@@ -102,6 +112,19 @@ def test_an_endpoint_of_another_api_says_so_and_what_to_use(path: str, use: str)
     assert said.startswith(f"This gateway does not offer '{path}'. ")
     assert use in said
     assert "http://gateway.example/v1" in said
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/api/v1", "/v1beta", "/api/v1beta/"])
+def test_the_base_url_itself_opened_in_a_browser_is_told_to_be_one(path: str) -> None:
+    said = words(path)
+    assert said.startswith(f"{path!r} is only the beginning of the gateway's paths. Give it to a client.")
+    assert "Nothing is at" in words(f"{path.rstrip('/')}/x")
+
+
+@pytest.mark.parametrize("path", DOCUMENTED)
+def test_no_path_of_our_own_document_is_said_to_be_absent(path: str) -> None:
+    assert words_of_absent(path) == ""
+    assert words_of_absent(f"/api{path}") == ""
 
 
 def test_no_endpoint_of_the_table_is_said_to_be_absent() -> None:

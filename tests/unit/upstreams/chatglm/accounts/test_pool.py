@@ -79,6 +79,13 @@ async def test_an_account_is_leased_to_one_at_a_time(pool: Pool, store: FaultySt
     with pytest.raises(AccountBusy) as caught:
         await pool.acquire([A], wait_s=0)
     assert caught.value.retry_after_s == 5
+    for advice in (
+        "one answer at a time",
+        "Lower the client's concurrency",
+        "ACCOUNT_WAIT_S",
+        "another account",
+    ):
+        assert advice in caught.value.message
     await lease.release()
     assert await store.get(lease_place(A).name) is None
     await (await pool.acquire([A], wait_s=0)).release()
@@ -596,6 +603,7 @@ async def test_beyond_a_number_that_can_be_served_nobody_is_kept_waiting(pool: P
     began_at = clock()
     refused = await refusal(pool, A, wait_s=5)
     assert (type(refused), refused.retry_after_s, clock()) == (AccountBusy, BUSY_RETRY_AFTER_S, began_at)
+    assert "Lower the client's concurrency" in refused.message
     # An account that nobody waits for is not refused, nor are two of which one is free of waiting.
     await (await pool.acquire([B], wait_s=0)).release()
     await (await pool.acquire([A, B], wait_s=0)).release()
