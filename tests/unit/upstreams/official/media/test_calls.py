@@ -149,9 +149,8 @@ async def test_a_prompt_that_is_too_long_for_the_tokenizer_is_not_asked_again(st
     assert await counter.count(chat(), stand.call()) == 4
 
 
-async def test_made_up_names_take_no_memory(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "MAX_UNKNOWN", 1)
-    counter = Tokenizer(stand.gateway)
+async def test_made_up_names_take_no_memory(stand: Stand) -> None:
+    counter = Tokenizer(stand.gateway, max_unknown=1)
     for name in ("api/a", "api/b", "api/b"):
         assert await counter.count(chat(name), stand.call()) == 4
     assert counter._unknown == {"a"}
