@@ -35,8 +35,15 @@ def test_lambdas_guide_lists_the_settings_that_lambda_gets() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ("GLM_API_KEYS", "GLM_API_BASE_URL", "GLM_API_DEFAULT_MODEL", "FALLBACK_MODEL", "STORE_SECRET")
-    + ("TOOL_SYNTAX", "LOG_FORMAT"),
+    [
+        "GLM_API_KEYS",
+        "GLM_API_BASE_URL",
+        "GLM_API_DEFAULT_MODEL",
+        "FALLBACK_MODEL",
+        "STORE_SECRET",
+        "TOOL_SYNTAX",
+        "LOG_FORMAT",
+    ],
 )
 def test_lambda_gets_the_setting(name: str) -> None:
     assert name in passed_on()
