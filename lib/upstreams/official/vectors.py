@@ -105,9 +105,10 @@ class OfficialVectors:
         with told_of_regions():
             told = await post(self._gateway, call, "rerank", body, model=model, limits=RERANK_LIMITS)
         made = decode(told.answer, _ranking)
-        if not all(0 <= result.index < len(request.documents) for result in made.results):
+        places = [result.index for result in made.results]
+        if len(set(places)) < len(places) or not set(places) <= set(range(len(request.documents))):
             raise UpstreamProtocolError(
-                "The official API ranked documents that were not sent.", retry="never"
+                "The official API ranked documents that were not sent, or one of them twice.", retry="never"
             )
         return Ranking(
             results=tuple(Ranked(result.index, result.relevance_score) for result in made.results),
