@@ -38,7 +38,14 @@ DEFAULT_REST_S = 60.0
 OVERLOADED_REST_S = 5.0
 MAX_WORDS = 200
 
-_SECRET = re.compile(r"eyJ[\w.-]*|[0-9a-f]{32}(?:\.[A-Za-z0-9]+)?")
+MAX_REST_S = 32 * 86400.0
+"""The longest limit is a month's. A later time is a mistake, which must not close the key for good."""
+
+_SECRET = re.compile(
+    r"bearer\s+[\w.~+/=-]{8,}|eyJ[\w.-]*|sk-[\w-]{8,}|[0-9a-f]{32}(?:\.\w+)?|\b[\w-]{20,}\.\w{8,}",
+    re.IGNORECASE,
+)
+"""Tokens, and keys of the vendor's form and of others: GLM_API_BASE_URL may be another service's."""
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 _VENDOR_ZONE = timedelta(hours=8)
 """The texts name no zone. The vendor counts in UTC+8 (observed 2026-08-31)."""
@@ -210,4 +217,5 @@ def rest_in(words: str, now: float) -> float:
         local = datetime.strptime(found[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         return DEFAULT_REST_S
-    return max(1.0, (local - _VENDOR_ZONE).timestamp() - now)
+    rest_s = (local - _VENDOR_ZONE).timestamp() - now
+    return max(1.0, rest_s) if rest_s <= MAX_REST_S else DEFAULT_REST_S
