@@ -37,6 +37,8 @@ DEFAULT_REST_S = 60.0
 """A key and model rest so long if a reached limit does not say when it ends."""
 OVERLOADED_REST_S = 5.0
 MAX_WORDS = 200
+MAX_SEARCHED = 2_000
+"""Secrets are looked for in so much of a text: the time of the search grows with its square."""
 
 MAX_REST_S = 32 * 86400.0
 """The longest limit is a month's. A later time is a mistake, which must not close the key for good."""
@@ -136,7 +138,7 @@ def error_of(told: _Told, *, http_status: int | None, now: float) -> GatewayErro
 
 def without_secrets(said: str) -> str:
     """Return the API's words. Callers and logs read them, so keys and tokens in them are replaced."""
-    return _SECRET.sub("…", said)[:MAX_WORDS].rstrip(".") + "."
+    return _SECRET.sub("…", said[:MAX_SEARCHED])[:MAX_WORDS].rstrip(".") + "."
 
 
 def _number_of(code: int | str | None) -> int | None:

@@ -160,6 +160,10 @@ def test_a_key_of_another_form_does_not_come_out_either(key: str) -> None:
     assert "docs.bigmodel.cn/api" in message
 
 
+def test_words_of_any_length_are_searched_at_once() -> None:
+    assert len(refusal(400, coded(1214, "a-" * 500_000)).message) < 300
+
+
 def test_no_balance_asks_for_the_plan() -> None:
     assert "Coding Plan" in refusal(429, coded(1113)).message
 
