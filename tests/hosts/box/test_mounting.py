@@ -126,11 +126,15 @@ def test_the_file_of_a_known_path_is_looked_for_once(client: TestClient) -> None
     assert app._remembered.cache_info().misses == 2
 
 
+FIRST = {"index": "/", "token": "/token/check", "v1/audio": "/v1/audio/transcriptions"}
+"""The first paths of files whose own path is none of theirs."""
+
+
 def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() -> None:
     mounted = mount(API_FOLDER)
     for path in function_files(API_FOLDER):
         name = path.relative_to(API_FOLDER).with_suffix("").as_posix()
-        first = {"index": "/", "token": "/token/check"}.get(name, f"/{name}")
+        first = FIRST.get(name, f"/{name}")
         for url_path in (first, f"/api{first}", f"/api{first}".rstrip("/")):
             answering = mounted._find("ANY", url_path)
             assert answering is sys.modules[f"api:{path}"].app, f"{path} does not answer {url_path}"
