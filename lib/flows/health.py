@@ -64,7 +64,7 @@ class DeepHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     versions: dict[str, str]
     settings: Health
     seconds: float
-    last_error: LastError | None = None
+    last_error: LastError | None
     """The last one of this process."""
 
 

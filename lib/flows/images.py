@@ -32,5 +32,8 @@ async def _maker_of(request: ImageRequest, call: Call) -> ImageMaker:
     *others, last = call.services.images
     for maker in others:
         if await maker.draws(request, call):
-            return maker
-    return last
+            break
+    else:
+        maker = last
+    call.trace.upstream = maker.name
+    return maker

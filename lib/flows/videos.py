@@ -64,16 +64,21 @@ async def _maker_of(request: VideoRequest, call: Call) -> VideoMaker:
     *others, last = call.services.videos
     for maker in others:
         if await maker.films(request, call):
-            return maker
-    return last
+            return _noted(maker, call)
+    return _noted(last, call)
 
 
 async def _owner_of(video_id: str, call: Call) -> VideoMaker:
     """Return the upstream that has the video. If none has it, an upstream of the caller's refuses the id."""
     first, *_, last = makers = call.services.videos
     if not call.caller.official_keys:
-        return last
+        return _noted(last, call)
     for maker in makers:
         if await maker.knows(video_id, call):
-            return maker
+            return _noted(maker, call)
     return first
+
+
+def _noted(maker: VideoMaker, call: Call) -> VideoMaker:
+    call.trace.upstream = maker.name
+    return maker

@@ -136,6 +136,9 @@ class MadeFile(Protocol):
 class ImageMaker(Protocol):
     """A service that draws."""
 
+    name: str
+    """The name of its upstream, as in `x-glm-upstream`."""
+
     async def draws(self, request: ImageRequest, call: Call) -> bool:
         """Tell whether the model's name means this service."""
         ...
@@ -151,6 +154,9 @@ class ImageMaker(Protocol):
 
 class VideoMaker(Protocol):
     """A service that makes videos. Each video has an id that only its caller can use."""
+
+    name: str
+    """The name of its upstream, as in `x-glm-upstream`."""
 
     async def films(self, request: VideoRequest, call: Call) -> bool:
         """Tell whether the model's name means this service."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from lib.chat.events import Started
 from lib.chat.names import read_name
+from lib.trace import Trace
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 MAX_MODEL_CHARS = 64
@@ -25,6 +26,16 @@ def reply_headers(
         "x-glm-account": started.account,
         "x-glm-fallback": fallback,
         "x-glm-usage": "reported" if upstream == "api" else "estimated",
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
+def upstream_headers(trace: Trace) -> dict[str, str]:
+    """Name the upstream and, if it is known, the model and the account: for an answer without a reply."""
+    headers = {
+        "x-glm-upstream": trace.upstream,
+        "x-glm-model": printable_model(trace.model),
+        "x-glm-account": trace.account,
     }
     return {name: value for name, value in headers.items() if value}
 

@@ -24,10 +24,12 @@ from lib.flows.videos import (
     make_video,
     remove_video,
 )
+from lib.upstreams.interface import Call
 from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.call import body_limit, call_of
 from lib.web.form import read_form
+from lib.web.headers import upstream_headers
 from lib.web.media import POLL_AGAIN, AnswerThen, asked_once, attempt_of
 
 
@@ -51,13 +53,13 @@ async def create_video(request: Request) -> Response:
         frame = form.files.get("input_reference")
         order = parse_creation(form.json, form.texts, has_file=frame is not None)
         state = await make_video(order, call, frame=frame, attempt=attempt)
-    return Response(render_video(state), 200, POLL_AGAIN, media_type="application/json")
+    return Response(render_video(state), 200, _headers(call), media_type="application/json")
 
 
 async def get_video(request: Request) -> Response:
     call = call_of(request)
     state = await look_at_video(request.path_params["video_id"], call)
-    return AnswerThen(render_video(state), 200, POLL_AGAIN, then=after_sending(state, call))
+    return AnswerThen(render_video(state), 200, _headers(call), then=after_sending(state, call))
 
 
 async def get_content(request: Request) -> Response:
@@ -80,10 +82,14 @@ async def create_generation(request: Request) -> Response:
     if (failure := failure_of(state)) is not None:
         raise failure
     status = 200 if state.is_over else 202
-    return AnswerThen(render_generation(state), status, POLL_AGAIN, then=after_sending(state, call))
+    return AnswerThen(render_generation(state), status, _headers(call), then=after_sending(state, call))
 
 
 async def get_generation(request: Request) -> Response:
     call = call_of(request)
     state = await look_at_video(request.path_params["video_id"], call)
-    return AnswerThen(render_generation(state), 200, POLL_AGAIN, then=after_sending(state, call))
+    return AnswerThen(render_generation(state), 200, _headers(call), then=after_sending(state, call))
+
+
+def _headers(call: Call) -> dict[str, str]:
+    return POLL_AGAIN | upstream_headers(call.trace)

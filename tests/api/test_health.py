@@ -109,6 +109,7 @@ def test_one_look_tells_all_and_no_secret(
 def test_the_last_error_of_the_instance_is_told_without_anything_of_the_caller(
     client: Client, upstream: Upstream
 ) -> None:
+    assert client.get("/health?deep=1").json()["last_error"] is None
     upstream.sim.fail("assistant/stream", status=500, times=9)
     refused = client.post(CHAT, chat_body("my secret words"))
     assert refused.status_code == 502

@@ -79,6 +79,7 @@ def orders(upstream: Upstream) -> int:
 def test_a_video_that_is_done_in_time_is_the_answer(client: Client, sim: Simulator) -> None:
     answer = order(client)
     assert answer.status_code == 200
+    assert answer.headers["x-glm-upstream"] == "web"
     body = answer.json()
     video = only_video(sim)
     assert body["data"] == [

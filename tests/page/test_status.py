@@ -7,6 +7,9 @@ import time
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from lib.upstreams.official.wire.keys import Key
+from simulator.official.app import Official
+from simulator.official.server import OfficialServer
 from tests.conftest import SimulatedAccount, Upstream
 from tests.page.browsing import Tab, choose, posted, say, wait_for_answer
 from tests.page.conftest import OpenTab
@@ -57,6 +60,18 @@ def test_a_stream_that_arrives_at_once_is_told(tab: Tab, platform: str, words: s
 
     page.route("**/health?deep=1", on_platform)
     expect(choose(page, "Status")).to_contain_text(words)
+
+
+def test_each_key_of_the_official_api_is_told_with_its_state(
+    tab: Tab, environment: pytest.MonkeyPatch, official: Official, official_server: OfficialServer
+) -> None:
+    good, refused = official.add_key(), official.add_key(refused="1003")
+    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
+    environment.setenv("GLM_API_KEYS", f"{good},{refused}")
+    panel = choose(tab.connect(), "Status")
+    expect(panel).to_contain_text(f"{Key(good).label} · Works")
+    expect(panel).to_contain_text(f"{Key(refused).label} · Key refused")
+    assert not [part for key in (good, refused) for part in key.split(".") if part in tab.page.content()]
 
 
 def test_an_account_is_added_used_and_removed(

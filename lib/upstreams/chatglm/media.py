@@ -22,6 +22,8 @@ WEB = "web/"
 class ChatGLMMedia:
     """The drawing agent, and the video service (清影) of the same accounts."""
 
+    name = "web"
+
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 

@@ -34,6 +34,8 @@ _REASONS: dict[str, FinishReason] = {
 }
 WINDOW_EXCEEDED = "model_context_window_exceeded"
 NETWORK_ERROR = "network_error"
+MAX_TOKENS = 2**53
+"""A larger number is no count, and not every client can read it."""
 
 
 class _Function(msgspec.Struct):
@@ -60,29 +62,13 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-
-
-class _Source(msgspec.Struct):
-    title: str | None = None
-    link: str | None = None
-
-
 class _Chunk(msgspec.Struct):
-    id: str = ""
-    model: str = ""
+    id: str | None = None
+    model: str | None = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    web_search: list[_Source] | None = None
+    usage: Any = None
+    web_search: Any = None
+    """Its form and that of the usage are not checked: an answer is good without them."""
     error: Any = None
     code: Any = None
 
@@ -150,7 +136,7 @@ class Decoder:
         self._read(chunk, events)
 
     def _read(self, chunk: _Chunk, events: list[ReplyEvent]) -> None:
-        self.id = self.id or chunk.id
+        self.id = self.id or chunk.id or ""
         self.model = chunk.model or self.model
         for choice in chunk.choices or ():
             if choice.delta is not None:
@@ -183,12 +169,13 @@ class Decoder:
         self._has_said = True
         return [event]
 
-    def _sources(self, found: list[_Source]) -> Iterator[Citation]:
-        for source in found:
-            url = source.link or ""
-            if url.startswith(("http://", "https://")) and url not in self._urls:
+    def _sources(self, found: Any) -> Iterator[Citation]:
+        for source in found if isinstance(found, list) else ():
+            url, title = (_told(source, name) for name in ("link", "title"))
+            if isinstance(url, str) and url.startswith(("http://", "https://")) and url not in self._urls:
                 self._urls[url] = len(self._urls) + 1
-                yield Citation(self._urls[url], url, source.title or url, marked=False)
+                words = title if isinstance(title, str) and title else url
+                yield Citation(self._urls[url], url, words, marked=False)
 
     def _conclude(self, *, is_done: bool) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
@@ -279,7 +266,19 @@ def _empty(reason: str) -> GatewayError:
     return UpstreamProtocolError("The official API answered without a single word.")
 
 
-def _usage_of(usage: _Usage) -> Usage:
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
-    thought = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else None
-    return Usage(usage.prompt_tokens, usage.completion_tokens, thought or 0, cached or 0)
+def _usage_of(usage: Any) -> Usage:
+    return Usage(
+        _count(_told(usage, "prompt_tokens")),
+        _count(_told(usage, "completion_tokens")),
+        _count(_told(_told(usage, "completion_tokens_details"), "reasoning_tokens")),
+        _count(_told(_told(usage, "prompt_tokens_details"), "cached_tokens")),
+    )
+
+
+def _told(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _count(value: Any) -> int:
+    """Return a number of tokens; 0 for everything that is none."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < MAX_TOKENS else 0

@@ -22,6 +22,8 @@ from lib.upstreams.silence import stop_time
 class OfficialMedia:
     """Images and videos."""
 
+    name = "api"
+
     def __init__(
         self,
         gateway: OfficialGateway,

@@ -148,7 +148,8 @@ def _kind_of(head: bytes, extension: str) -> str:
 async def _transcript_events(opened: Opened, call: Call) -> AsyncGenerator[TranscriptEvent]:
     """Yield the new words, and at the end all of them. The API's last event may lack the text."""
     said: list[str] = []
-    size, whole = 0, ""
+    size = 0
+    whole: str | None = None
     async with aclosing(chunks_of(opened.stream, call)) as chunks:
         async for chunk in chunks:
             match chunk:
@@ -158,8 +159,11 @@ async def _transcript_events(opened: Opened, call: Call) -> AsyncGenerator[Trans
                     if size > MAX_TRANSCRIPT_CHARS:
                         raise UpstreamProtocolError("The transcript has no end.", retry="never")
                     yield TranscriptDelta(words)
-                case {"type": "transcript.text.done", "text": str(text)}:
-                    whole = text
+                case {"type": "transcript.text.done"}:
+                    text = chunk.get("text")
+                    whole = text if isinstance(text, str) else ""
+    if whole is None and not said:  # A silent recording has an empty text, but it has one.
+        raise UpstreamProtocolError("The official API ended a transcript without a text.", retry="never")
     yield TranscriptDone(whole or "".join(said))
 
 
@@ -175,9 +179,10 @@ def _speech_body(request: SpeechRequest, model: str) -> dict[str, Any]:
 
 
 def _sound_in(told: Told) -> bytes:
-    if not told.answer.body or told.answer.body.lstrip()[:1] in (b"{", b"<"):
+    answer = told.answer
+    if not answer.body or not (answer.body.startswith(b"RIFF") or answer.content_type.startswith("audio/")):
         raise UpstreamProtocolError("The official API answered a speech without a sound.", retry="never")
-    return told.answer.body
+    return answer.body
 
 
 async def _sound_pieces(opened: Opened, call: Call) -> AsyncGenerator[bytes]:

@@ -54,10 +54,12 @@ class Tokenizer:
         gateway: OfficialGateway,
         *,
         timeout_s: float = TIMEOUT_S,
+        max_unknown: int = MAX_UNKNOWN,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._gateway = gateway
         self._timeout_s = timeout_s
+        self._max_unknown = max_unknown
         self._clock = clock
         self._rests_until = float("-inf")
         self._unknown: set[str] = set()
@@ -86,7 +88,7 @@ class Tokenizer:
         except InvalidRequest as error:
             if name == USUAL_MODEL or error.code == "context_length_exceeded":
                 raise
-            if len(self._unknown) < MAX_UNKNOWN:
+            if len(self._unknown) < self._max_unknown:
                 self._unknown.add(name)
             return await self._ask(chat, model_named(USUAL_MODEL), keys, call)
 

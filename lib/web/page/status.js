@@ -234,14 +234,12 @@ function clockWords({ offset_s: offset, problem }) {
   return [el("span", { t: "clock_ok", tValues: { offset } })];
 }
 
-/** Official keys, as this version of the gateway tells them: a list of states, or their number. */
-function officialWords(deep) {
-  const keys = deep.official ?? deep.official_keys ?? deep.settings?.glm_api_keys ?? deep.settings?.official_keys;
-  if (Array.isArray(keys) && keys.length) {
-    return keys.map((key) => el("span", { class: "line" }, Object.values(key).filter((value) => typeof value === "string" || typeof value === "number").join(" · ")));
-  }
-  if (typeof keys === "number" && keys > 0) return [el("span", { t: "official_keys", tValues: { count: keys } })];
-  return [el("span", { t: "official_none" })];
+/** The keys of the official API, each in a line with its label and its state. */
+function officialWords({ official_keys: keys = [] }) {
+  if (!keys.length) return [el("span", { t: "official_none" })];
+  return keys.map(({ label, state, problem }) => el("span", { class: "line" },
+    el("code", {}, label), " · ", el("span", { class: `state state-${state}`, t: `official_${state}` }), problem ? el("span", { class: "help line" }, problem) : null,
+  ));
 }
 
 function lastErrorWords(error) {

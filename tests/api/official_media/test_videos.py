@@ -9,6 +9,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
+from lib.upstreams.official.wire.keys import Key
 from simulator.drawing import make_picture
 from simulator.official.app import Official
 from simulator.official.errors import error_body
@@ -41,11 +42,18 @@ def polls(official: Official) -> int:
     return sum(call.path.startswith("async-result/") for call in official.calls)
 
 
-def test_a_video_is_ordered_and_asked_for(official_client: Client, official: Official) -> None:
+def test_a_video_is_ordered_and_asked_for(
+    official_client: Client, official: Official, official_key: str
+) -> None:
     answer = order(official_client)
     assert (answer.json()["status"], answer.json()["model"]) == ("queued", "cogvideox-flash")
+    assert answer.headers["x-glm-upstream"] == "api"
+    assert answer.headers["x-glm-model"] == "cogvideox-flash"
+    assert answer.headers["x-glm-account"] == Key(official_key).label
     video_id = answer.json()["id"]
-    seen = official_client.get(f"{VIDEOS}/{video_id}").json()
+    looked = official_client.get(f"{VIDEOS}/{video_id}")
+    assert looked.headers["x-glm-upstream"] == "api"
+    seen = looked.json()
     assert (seen["status"], seen["progress"], seen["id"]) == ("completed", 100, video_id)
     assert orders(official) == [{"model": "cogvideox-flash", "prompt": AT_ONCE}]
     content = official_client.get(f"{VIDEOS}/{video_id}/content")

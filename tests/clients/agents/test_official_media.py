@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -15,10 +13,8 @@ from openai import AsyncOpenAI, OpenAI
 
 from simulator.official.app import Official
 from simulator.official.audio import make_sound, wav_of
-from simulator.official.server import OfficialServer
 from simulator.official.vectors import make_vector
 from tests.support.client import KEY
-from tests.support.live import LiveGateway
 
 WAV = wav_of(make_sound("A recording."))
 SAID = f"You sent hello.wav, {len(WAV)} bytes, {hashlib.sha256(WAV).hexdigest()[:12]}. 你好。"
@@ -26,42 +22,13 @@ SAID = f"You sent hello.wav, {len(WAV)} bytes, {hashlib.sha256(WAV).hexdigest()[
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 
 
-@pytest.fixture
-def base_url(
-    gateway: LiveGateway,
-    official: Official,
-    official_server: OfficialServer,
-    environment: pytest.MonkeyPatch,
-) -> str:
-    """Give the gateway a key of the official API, and let it fetch the pictures."""
-    address = urlsplit(official_server.base_url).netloc
-    official.file_base = f"http://{address}"
-    environment.setenv("FETCH_ALLOW_HOSTS", address)
-    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
-    environment.setenv("GLM_API_KEYS", official.add_key())
-    environment.setenv("API_KEYS", KEY)
-    return f"{gateway.url}/v1"
-
-
-@pytest.fixture
-def sdk(base_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=base_url, api_key=KEY, max_retries=0) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def async_sdk(base_url: str) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0) as opened:
-        yield opened
-
-
 def langchains(base_url: str, **options: Any) -> OpenAIEmbeddings:
     fields: Any = {"base_url": base_url, "api_key": KEY, "model": "embedding-3", "dimensions": 256}
     return OpenAIEmbeddings(**fields | options)
 
 
-def test_langchain_embeds_documents_and_a_query(base_url: str, official: Official) -> None:
-    embeddings = langchains(base_url, check_embedding_ctx_length=False, chunk_size=200)
+def test_langchain_embeds_documents_and_a_query(official_url: str, official: Official) -> None:
+    embeddings = langchains(official_url, check_embedding_ctx_length=False, chunk_size=200)
     texts = [f"document {number}" for number in range(150)]
     expected = [pytest.approx(make_vector(text, 256), rel=1e-6) for text in texts]
     assert embeddings.embed_documents(texts) == expected

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from starlette.testclient import TestClient
 
+from lib.upstreams.condition import KeyHealth
 from lib.web.index import DEMO_KEY, index_app
 from lib.web.page_files import FOLDER, FOREVER, TYPES, page_of, read_page
 
@@ -146,10 +147,17 @@ def test_every_word_that_is_asked_for_is_there_and_every_word_is_asked_for() -> 
         for name in known
         if re.search(rf'["`]{name}["`]|\b{name}: "\d+:\d+"|\b{name}: \[|\b{name}: "cog', code)
     }
-    composed = {name for name in known if name.startswith(("hint_", "state_", "guide_"))}
+    composed = {name for name in known if name.startswith(("hint_", "state_", "guide_", "official_"))}
     assert known - used - composed - {"language"} == set()
     asked = set(re.findall(r'\bt(?:Label|Placeholder|Alt)?: "(\w+)"|data-t(?:-label)?="(\w+)"', code))
     assert {first or second for first, second in asked} <= known
+
+
+def test_every_state_of_a_key_of_the_official_api_has_its_word() -> None:
+    words = (FOLDER / "words.js").read_text()
+    states = get_args(get_type_hints(KeyHealth)["state"])
+    assert [state for state in states if words.count(f' official_{state}: "') != 2] == []
+    assert len(states) > 2
 
 
 @pytest.mark.parametrize(("path", "location"), [("/api", "api/"), ("/api?x=1", "api/")])

@@ -70,12 +70,14 @@ class Videos:
         *,
         poll_every_s: float = POLL_EVERY_S,
         repeated_wait_s: float = REPEATED_WAIT_S,
+        max_recent: int = MAX_RECENT,
         now: Callable[[], float] = time,
     ) -> None:
         self._gateway = gateway
         self._memory = memory
         self._poll_every_s = poll_every_s
         self._repeated_wait_s = repeated_wait_s
+        self._max_recent = max_recent
         self._now = now
         self._locks = Locks()
         self._recent: dict[str, _Recent] = {}
@@ -152,7 +154,7 @@ class Videos:
 
     def _remember(self, task_id: str, recent: _Recent) -> None:
         self._recent.pop(task_id, None)
-        if len(self._recent) >= MAX_RECENT:
+        if len(self._recent) >= self._max_recent:
             del self._recent[next(iter(self._recent))]
         self._recent[task_id] = recent
 

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 CHAT = "chat/completions"
 MAX_STOPS_CHINA, MAX_STOPS_ABROAD = 4, 1
 MIN_USER_CHARS, MAX_USER_CHARS = 6, 128
+MIN_TOKENS_TO_THINK = 1024
+"""The log notes a smaller limit for a model that may think."""
 _CHINESE_HOST = "://open.bigmodel.cn"
 
 
@@ -60,7 +62,16 @@ def write_body(chat: ChatRequest, target: Target, region: Region) -> Written:
         body["tool_choice"] = "auto"
         if model.streams_tools:
             body["tool_stream"] = True  # Without it, glm-5 degenerates while it streams (2026-03).
-    return Written(body, notices)
+    return Written(body, (*notices, *_limit_notices(chat, target)))
+
+
+def _limit_notices(chat: ChatRequest, target: Target) -> tuple[str, ...]:
+    """Thinking uses up a small limit before the first word, so that the answer is empty (2026-09-14)."""
+    may_think = target.model.thinking == "always" or (
+        target.model.thinking != "never" and target.effort not in ("none", "minimal")
+    )
+    is_small = chat.max_tokens is not None and chat.max_tokens < MIN_TOKENS_TO_THINK
+    return ("small_limit",) if is_small and may_think else ()
 
 
 def asks_for_json_object(chat: ChatRequest, model: Model) -> bool:

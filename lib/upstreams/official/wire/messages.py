@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lib.chat.request import Attachment, ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
@@ -59,18 +59,24 @@ def _conversation(messages: Sequence[Message]) -> Iterator[Json]:
         if message.role != "assistant":
             yield from _said_without_call(message)
             continue
-        calls = [call if call.id else _with_id(call, made + n) for n, call in enumerate(message.tool_calls)]
+        calls = list(_with_ids(message.tool_calls, made))
         made += len(calls)
         yield _assistant(message, calls)
         if calls:
             end = _end_of_turn(messages, position)
-            yield from _after_calls(calls, messages[position:end])
+            results, others = _paired(calls, message.tool_calls, messages[position:end])
+            yield from _after_calls(calls, results, others)
             position = end
 
 
-def _with_id(call: ToolCall, number: int) -> ToolCall:
-    """Name a call of the older form, which has no id."""
-    return ToolCall(f"call_{number + 1}", call.name, call.arguments)
+def _with_ids(calls: Sequence[ToolCall], made: int) -> Iterator[ToolCall]:
+    """Name the calls of the older form, which have no id, and the ones whose id another call has."""
+    taken: set[str] = set()
+    for number, call in enumerate(calls, made + 1):
+        is_good = call.id and call.id not in taken
+        named = call if is_good else ToolCall(f"call_{number}", call.name, call.arguments)
+        taken.add(named.id)
+        yield named
 
 
 def _end_of_turn(messages: Sequence[Message], start: int) -> int:
@@ -79,8 +85,9 @@ def _end_of_turn(messages: Sequence[Message], start: int) -> int:
     return next(places, len(messages))
 
 
-def _after_calls(calls: Sequence[ToolCall], answers: Sequence[Message]) -> Iterator[Json]:
-    results, others = _paired(calls, answers)
+def _after_calls(
+    calls: Sequence[ToolCall], results: Mapping[str, Message], others: Sequence[Message]
+) -> Iterator[Json]:
     for call in calls:
         result = results.get(call.id)
         text = NO_RESULT if result is None else _result_text(result)
@@ -93,18 +100,19 @@ def _after_calls(calls: Sequence[ToolCall], answers: Sequence[Message]) -> Itera
 
 
 def _paired(
-    calls: Sequence[ToolCall], answers: Sequence[Message]
+    calls: Sequence[ToolCall], asked: Sequence[ToolCall], answers: Sequence[Message]
 ) -> tuple[dict[str, Message], list[Message]]:
-    """Find the result of each call: by its id, or by the order if the client names none."""
+    """Find the result of each call: by the client's id, or by the order if the client names none."""
     results: dict[str, Message] = {}
     others: list[Message] = []
-    ids = {call.id for call in calls}
     for message in answers:
-        call_id = message.tool_call_id
-        if message.role == "tool" and not call_id:
-            call_id = next((call.id for call in calls if call.id not in results), None)
-        if message.role == "tool" and call_id in ids and call_id not in results:
-            results[call_id or ""] = message
+        open_calls = (
+            call.id
+            for call, before in zip(calls, asked, strict=True)
+            if call.id not in results and message.tool_call_id in (None, "", before.id, call.id)
+        )
+        if message.role == "tool" and (call_id := next(open_calls, "")):
+            results[call_id] = message
         else:
             others.append(message)
     return results, others

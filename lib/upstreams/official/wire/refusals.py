@@ -37,8 +37,17 @@ DEFAULT_REST_S = 60.0
 """A key and model rest so long if a reached limit does not say when it ends."""
 OVERLOADED_REST_S = 5.0
 MAX_WORDS = 200
+MAX_SEARCHED = 2_000
+"""Secrets are looked for in so much of a text: the time of the search grows with its square."""
 
-_SECRET = re.compile(r"eyJ[\w.-]*|[0-9a-f]{32}(?:\.[A-Za-z0-9]+)?")
+MAX_REST_S = 32 * 86400.0
+"""The longest limit is a month's. A later time is a mistake, which must not close the key for good."""
+
+_SECRET = re.compile(
+    r"bearer\s+[\w.~+/=-]{8,}|eyJ[\w.-]*|sk-[\w-]{8,}|[0-9a-f]{32}(?:\.\w+)?|\b[\w-]{20,}\.\w{8,}",
+    re.IGNORECASE,
+)
+"""Tokens, and keys of the vendor's form and of others: GLM_API_BASE_URL may be another service's."""
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 _VENDOR_ZONE = timedelta(hours=8)
 """The texts name no zone. The vendor counts in UTC+8 (observed 2026-08-31)."""
@@ -129,7 +138,7 @@ def error_of(told: _Told, *, http_status: int | None, now: float) -> GatewayErro
 
 def without_secrets(said: str) -> str:
     """Return the API's words. Callers and logs read them, so keys and tokens in them are replaced."""
-    return _SECRET.sub("…", said)[:MAX_WORDS].rstrip(".") + "."
+    return _SECRET.sub("…", said[:MAX_SEARCHED])[:MAX_WORDS].rstrip(".") + "."
 
 
 def _number_of(code: int | str | None) -> int | None:
@@ -210,4 +219,5 @@ def rest_in(words: str, now: float) -> float:
         local = datetime.strptime(found[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         return DEFAULT_REST_S
-    return max(1.0, (local - _VENDOR_ZONE).timestamp() - now)
+    rest_s = (local - _VENDOR_ZONE).timestamp() - now
+    return max(1.0, rest_s) if rest_s <= MAX_REST_S else DEFAULT_REST_S

@@ -164,6 +164,33 @@ CASES: list[tuple[str, bytes, list[ReplyEvent]]] = [
         b'data: {"choices":[{}]}\n\n' + text("a", "stop") + DONE,
         [TextDelta("a"), STOP],
     ),
+    (
+        "sources of another form",
+        text("a", web_search=[{"link": 5}, {"link": "https://x", "title": 5}, "https://y", None])
+        + text("b", "stop", web_search={"link": "https://z"})
+        + DONE,
+        [TextDelta("a"), Citation(1, "https://x", "https://x", marked=False), TextDelta("b"), STOP],
+    ),
+    (
+        "a usage of another form",
+        text("a", "stop", usage={"prompt_tokens": 3.0, "completion_tokens": None, "prompt_tokens_details": 5})
+        + DONE,
+        [TextDelta("a"), Finished("stop", Usage(3, 0))],
+    ),
+    (
+        "a usage of impossible numbers",
+        text("a", "stop", usage={"prompt_tokens": -1, "completion_tokens": 10**30})
+        + text("", usage={"prompt_tokens": 1e400, "completion_tokens": "9"}).replace(b"Infinity", b"1e308")
+        + text("", usage=[7])
+        + DONE,
+        [TextDelta("a"), STOP],
+    ),
+    (
+        "an id and a model of null",
+        b'data: {"id":null,"model":null,"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+        + DONE,
+        [TextDelta("a"), STOP],
+    ),
     ("a [DONE] and no reason", text("a") + DONE, [TextDelta("a"), STOP]),
     ("nothing after the end", text("a", "stop") + DONE + text("b"), [TextDelta("a"), STOP]),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,25 @@ async def test_things_that_were_changed_are_noticed(stand: Stand) -> None:
         events = await read(reply)
     kinds = [event.kind for event in events if isinstance(event, Notice)]
     assert kinds == ["schema_flattened", "search_left_out"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kinds"),
+    [
+        ({"max_tokens": 16}, ["small_limit"]),
+        ({"max_tokens": 16, "effort": "none"}, []),
+        ({"max_tokens": 16, "model": "api/glm-5.3", "effort": "none"}, ["small_limit"]),
+        ({"max_tokens": 16, "model": "api/glm-4-long"}, []),
+        ({"max_tokens": 4096}, []),
+        ({}, []),
+    ],
+)
+async def test_a_limit_that_thinking_may_use_up_is_noticed(
+    stand: Stand, fields: dict[str, Any], kinds: list[str]
+) -> None:
+    async with stand.open(**fields) as reply:
+        events = await read(reply)
+    assert [event.kind for event in events if isinstance(event, Notice)] == kinds
 
 
 # The list of models

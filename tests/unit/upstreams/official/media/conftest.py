@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,13 +21,11 @@ class Stand:
     """A gateway to the simulated API, with retries that wait for nothing."""
 
     def __init__(self, flow: Flow, official: Official) -> None:
+        at_once = Patience(too_many_s=(0.0, 0.0), overloaded_s=(0.0,), broken_s=(0.0,))
         self.flow = flow
         self.official = official
+        self.gateway = OfficialGateway(flow.settings, ring=KeyRing(wait_s=5.0, patience=at_once))
         self.key = Key(official.add_key())
-
-    @property
-    def gateway(self) -> OfficialGateway:
-        return self.flow.services.official
 
     def caller(self, *keys: str, key: str = "sk-1") -> Caller:
         return Caller((), is_owner=bool(key), key=key, official_keys=keys or (self.key.text,))
@@ -36,9 +35,8 @@ class Stand:
 
 
 @pytest.fixture
-async def stand(flow: Flow, official: Official, official_server: OfficialServer) -> Stand:
+async def stand(flow: Flow, official: Official, official_server: OfficialServer) -> AsyncIterator[Stand]:
     flow.configure(official_base_url=official_server.base_url)
     stand = Stand(flow, official)
-    at_once = Patience(too_many_s=(0.0, 0.0), overloaded_s=(0.0,), broken_s=(0.0,))
-    stand.gateway.ring = KeyRing(wait_s=5.0, patience=at_once)
-    return stand
+    yield stand
+    await stand.gateway.aclose()

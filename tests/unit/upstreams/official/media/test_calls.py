@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lib.chat.audio import SpeechRequest, TranscriptDone, TranscriptionRequest
+from lib.chat.audio import SpeechRequest, TranscriptDone, TranscriptEvent, TranscriptionRequest
 from lib.chat.caller import Caller
 from lib.chat.request import ChatRequest, Message, TextPart
 from lib.chat.vectors import EmbeddingRequest, RankingRequest
@@ -36,8 +36,11 @@ async def test_a_call_ends_before_the_host_ends_the_request(stand: Stand) -> Non
         await OfficialVectors(stand.gateway).embed(WORDS, stand.call(left_s=0.3))
 
 
-async def test_a_ranking_of_documents_that_were_not_sent_is_an_error(stand: Stand) -> None:
-    body = {"results": [{"index": 1, "relevance_score": 0.5}]}
+@pytest.mark.parametrize("places", [(1,), (-1,), (0, 0)])
+async def test_a_ranking_of_documents_that_were_not_sent_is_an_error(
+    stand: Stand, places: tuple[int, ...]
+) -> None:
+    body = {"results": [{"index": place, "relevance_score": 0.5} for place in places]}
     stand.official.fail("rerank", status=200, body=body)
     with pytest.raises(UpstreamProtocolError, match="not sent"):
         await OfficialVectors(stand.gateway).rank(RankingRequest(query="q", documents=("d",)), stand.call())
@@ -98,13 +101,42 @@ async def test_unknown_events_of_a_transcript_are_passed_over(stand: Stand) -> N
         'data: {"type":"transcript.text.segment"}\n\ndata: {"type":"transcript.text.delta","delta":"a"}\n\n'
         'data: {"type":"transcript.text.done"}\n\ndata: [DONE]\n\n'
     )
+    assert (await transcript_of(stand, body))[-1] == TranscriptDone("a")
+
+
+async def transcript_of(stand: Stand, body: str) -> list[TranscriptEvent]:
     stand.official.fail("audio/transcriptions", status=200, body=body, content_type="text/event-stream")
     opened = OfficialSounds(stand.gateway).open_transcript(
         TranscriptionRequest(file_name="a.wav", stream=True), BytesIO(b"x"), stand.call()
     )
     async with opened as transcript:
-        events = [event async for event in transcript.events]
-    assert events[-1] == TranscriptDone("a")
+        return [event async for event in transcript.events]
+
+
+async def test_a_silent_recording_has_an_empty_text(stand: Stand) -> None:
+    body = 'data: {"type":"transcript.text.done"}\n\ndata: [DONE]\n\n'
+    assert await transcript_of(stand, body) == [TranscriptDone("")]
+
+
+async def test_a_transcript_that_ends_without_a_word_or_its_last_event_is_an_error(stand: Stand) -> None:
+    with pytest.raises(UpstreamProtocolError, match="without a text"):
+        await transcript_of(stand, "data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"null", "application/json"),
+        (b'data: {"a":1}\n\ndata: [DONE]\n\n', "text/event-stream"),
+        (b"<html>", "text/html"),
+        (b"", "audio/wav"),
+    ],
+)
+async def test_a_speech_is_a_sound_or_an_error(stand: Stand, body: bytes, content_type: str) -> None:
+    stand.official.fail("audio/speech", status=200, body=body, content_type=content_type)
+    with pytest.raises(UpstreamProtocolError):
+        async with OfficialSounds(stand.gateway).open_speech(SpeechRequest(text="Hello"), stand.call()):
+            pytest.fail("a sound was expected")
 
 
 async def test_a_speech_that_is_left_early_gives_its_place_back(stand: Stand) -> None:
@@ -150,9 +182,8 @@ async def test_a_prompt_that_is_too_long_for_the_tokenizer_is_not_asked_again(st
     assert await counter.count(chat(), stand.call()) == 4
 
 
-async def test_made_up_names_take_no_memory(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "MAX_UNKNOWN", 1)
-    counter = Tokenizer(stand.gateway)
+async def test_made_up_names_take_no_memory(stand: Stand) -> None:
+    counter = Tokenizer(stand.gateway, max_unknown=1)
     for name in ("api/a", "api/b", "api/b"):
         assert await counter.count(chat(name), stand.call()) == 4
     assert counter._unknown == {"a"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ import pytest
 
 from lib.chat.media import Attempt, VideoRequest, VideoState
 from lib.errors import NotFound, ShuttingDown, UpstreamError
-from lib.store.orders import OrderRecord
-from lib.upstreams.official.videos import jobs
+from lib.store.memory import MemoryStore
+from lib.store.shared import SharedState
 from lib.upstreams.official.videos.ids import VideoJob, seal, unseal
 from lib.upstreams.official.videos.jobs import Result, Videos, read_state
 from lib.upstreams.official.videos.orders import order_body
@@ -102,11 +103,8 @@ async def test_a_key_that_is_refused_ends_the_wait(stand: Stand) -> None:
     assert state.status == "queued"
 
 
-async def test_the_process_remembers_a_few_videos_alone(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "MAX_RECENT", 2)
-    videos = videos_of(stand)
+async def test_the_process_remembers_a_few_videos_alone(stand: Stand) -> None:
+    videos = videos_of(stand, max_recent=2)
     order = wish("[scene:order polls=0] a cat", wait_s=0)
     made = [await videos.make(order, stand.call(), frame=None, attempt=ONCE) for _ in range(3)]
     for video in made:
@@ -213,16 +211,22 @@ async def test_who_orders_when_the_server_ends_is_told_the_id(stand: Stand) -> N
     assert videos.knows(made.id, stand.call())
 
 
-async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_begun = asyncio.Event()
+class HangingStore(MemoryStore):
+    """A store that does not answer a question."""
 
-    async def never(*_: Any) -> None:
-        is_begun.set()
-        await asyncio.Future()
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
 
-    monkeypatch.setattr(OrderRecord, "begin", never)
+    async def get(self, key: str) -> str | None:
+        self.is_asked.set()
+        return await asyncio.Future[str | None]()
+
+
+async def test_who_has_ordered_nothing_when_the_server_ends_is_told_so(stand: Stand) -> None:
+    store = HangingStore()
+    memory = SharedState(store, now=time)
+    videos = Videos(stand.gateway, lambda: memory, poll_every_s=0.0)
     with pytest.raises(ShuttingDown):
-        await cut_when(cut(stand, videos_of(stand)), is_begun.is_set)
+        await cut_when(cut(stand, videos), store.is_asked.is_set)
     assert stand.official.orders == {}

@@ -96,6 +96,19 @@ def test_calls_of_the_older_form_get_ids() -> None:
     assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == ids
 
 
+def test_two_calls_of_one_id_get_two_ids_and_each_its_result() -> None:
+    again = ToolCall("c1", "g", "{}")
+    messages = written(
+        said("user", "Go"),
+        said("assistant", "", tool_calls=(CALL, again)),
+        said("tool", "one", tool_call_id="c1"),
+        said("tool", "two", tool_call_id="c1"),
+    )
+    assert [call["id"] for call in messages[1]["tool_calls"]] == ["c1", "call_2"]
+    told = [(message["tool_call_id"], message["content"]) for message in messages[2:]]
+    assert told == [("c1", "one"), ("call_2", "two")]
+
+
 def test_an_empty_name_is_replaced() -> None:
     messages = written(said("user", "x"), said("assistant", "", tool_calls=(ToolCall("c1", "", "{}"),)))
     assert messages[1]["tool_calls"][0]["function"]["name"] == "unknown"

@@ -130,6 +130,7 @@ def test_the_time_of_a_reset_is_read_in_the_vendors_zone(words: str, number: int
         ("no time", DEFAULT_REST_S),
         ("reset at 2026-13-45 99:99:99", DEFAULT_REST_S),
         ("2020-01-01 00:00:00", 1.0),
+        ("9999-12-31 23:59:59", DEFAULT_REST_S),
     ],
 )
 def test_a_reset_without_a_readable_time_rests_a_while(words: str, rest_s: float) -> None:
@@ -142,6 +143,25 @@ def test_no_key_and_no_token_of_the_vendors_words_comes_out() -> None:
     assert "SecretSecret" not in message
     assert "0a0a" not in message
     assert "eyJ" not in message
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{'0A' * 16}.SecretSecret1234",
+        "sk-SecretSecret1234",
+        "Bearer SecretSecret1234",
+        "SecretSecret12345678.SecretSecret",
+    ],
+)
+def test_a_key_of_another_form_does_not_come_out_either(key: str) -> None:
+    message = refusal(401, coded(1002, f"the key {key} is wrong, see https://docs.bigmodel.cn/api")).message
+    assert "Secret" not in message
+    assert "docs.bigmodel.cn/api" in message
+
+
+def test_words_of_any_length_are_searched_at_once() -> None:
+    assert len(refusal(400, coded(1214, "a-" * 500_000)).message) < 300
 
 
 def test_no_balance_asks_for_the_plan() -> None:
