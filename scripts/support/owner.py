@@ -20,8 +20,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 
 def documents(root: Path) -> Iterator[Path]:
     """Find the files that name the repository."""
-    places = (*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md")), root / "compose.yaml")
-    yield from (file for file in (*places, root / ".github/source") if file.is_file())
+    texts = (*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md")))
+    others = (root / name for name in ("compose.yaml", ".github/source", "lib/web/page/index.html"))
+    yield from (file for file in (*texts, *others) if file.is_file())
 
 
 def placeholders(root: Path) -> list[str]:

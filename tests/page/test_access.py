@@ -9,7 +9,7 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FloatRect, Page, expect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.conftest import SimulatedAccount
@@ -76,6 +76,26 @@ def test_pictures_of_every_tab_are_for_everybody(
         assert faults(page) == [], one
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, one
         keep_picture(page, f"{name}-{one}")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_a_narrow_screen_breaks_no_word_and_covers_nothing(open_tab: OpenTab, locale: str) -> None:
+    tab = open_tab(locale=locale, viewport={"width": 390, "height": 844})
+    page = tab.connect()
+    page.locator("#demo-badge").evaluate("(badge) => { badge.hidden = false; }")
+    assert box(page, ".brand")["height"] < 32
+    assert box(page, ".chat-head")["height"] < 100
+    for tab_name in ("images", "videos"):
+        page.locator(f"#tab-{tab_name}").click()
+        choice = box(page, f"#panel-{tab_name} select >> nth=0")
+        assert choice["x"] + choice["width"] <= box(page, f"#panel-{tab_name} [type=submit]")["x"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def box(page: Page, selector: str) -> FloatRect:
+    found = page.locator(selector).bounding_box()
+    assert found is not None
+    return found
 
 
 def test_the_two_schemes_differ(open_tab: OpenTab) -> None:

@@ -111,6 +111,7 @@ def test_a_dead_token_is_replaced_without_a_restart_and_the_chat_works_again(
     expect(alert).to_contain_text("replace the token that was refused")
     choose(page, "Status")
     assert "Token refused" in row(page, added.label)
+    assert "press Replace and paste the new token" in row(page, added.label)
     page.get_by_role("row").filter(has_text=added.label).get_by_role("button", name="Replace").click()
     expect(page.get_by_role("textbox", name="Refresh token")).to_be_focused()
     add(page, upstream.sim.log_in(added.uid))
@@ -202,6 +203,54 @@ def test_a_store_that_forgets_is_told_and_takes_no_account(tab: Tab, environment
     panel = choose(tab.connect(), "Status")
     expect(panel).to_contain_text("Accounts cannot be added here")
     expect(panel.get_by_role("button", name="Add", exact=True)).to_be_disabled()
+
+
+def test_a_refused_token_that_cannot_be_replaced_here_is_replaced_in_the_settings(
+    tab: Tab, environment: pytest.MonkeyPatch, upstream: Upstream, account: SimulatedAccount
+) -> None:
+    environment.setenv("STORE_URL", "memory://")
+    upstream.sim.revoke(account.uid)
+    page = tab.connect()
+    say(page, "[scene:echo strip=1] hello")
+    expect(page.get_by_role("log")).to_have_attribute("aria-busy", "false")
+    panel = choose(page, "Status")
+    expect(panel).to_contain_text("write the new token into CHATGLM_REFRESH_TOKENS")
+    expect(panel.get_by_role("button", name="Replace")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("busy", "The next one waits for it"),
+        ("resting", "uses it again by itself"),
+        ("blocked", "Another account can be added meanwhile"),
+        ("unknown", "Its first request will tell"),
+    ],
+)
+def test_each_state_has_its_next_step(tab: Tab, state: str, words: str) -> None:
+    page = tab.connect()
+    account = {"label": "0a1b2c3d", "source": "store", "state": state, "until": None, "expires_at": None}
+    listed = {"accounts": [account], "can_add": True, "why": None}
+    page.route("**/tokens", lambda route: route.fulfill(json=listed))
+    choose(page, "Status")
+    expect(page.get_by_role("row").filter(has_text="0a1b2c3d")).to_contain_text(words)
+
+
+def test_the_documents_are_linked_once_the_repository_has_a_name(tab: Tab) -> None:
+    def named(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=response.text().replace("OWNER/glm-gateway", "ada/gate-way"))
+
+    page = tab.connect()
+    links = page.get_by_role("tabpanel", name="Status").get_by_role("link")
+    choose(page, "Status")
+    expect(links).to_have_count(2)
+    page.route(tab.url + "/", named)
+    page.reload()
+    choose(page, "Status")
+    link = page.get_by_role("link", name="Clients")
+    expect(link).to_have_attribute("href", "https://github.com/ada/gate-way/blob/HEAD/docs/clients.md")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
 
 
 def test_the_last_error_is_shown_with_its_request(tab: Tab, upstream: Upstream) -> None:

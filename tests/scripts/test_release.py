@@ -145,17 +145,20 @@ def test_the_placeholder_is_found_and_filled_in_everywhere(
     (tmp_path / "docs/x.md").write_text("docker run ghcr.io/OWNER/glm-gateway\n")
     (tmp_path / "compose.yaml").write_text("image: ghcr.io/owner/glm-gateway\n")
     (tmp_path / ".github/source").write_text("OWNER/glm-gateway\n")
+    page = tmp_path / "lib/web/page/index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text('<meta name="glm-gateway-repository" content="OWNER/glm-gateway">\n')
     assert owner(["--check"], tmp_path) == 1
     told = capsys.readouterr().err
-    assert [
-        place in told for place in ("README.md:2", "docs/x.md:1", "compose.yaml:1", ".github/source:1")
-    ] == [True] * 4
+    places = ("README.md:2", "docs/x.md:1", "compose.yaml:1", ".github/source:1", "page/index.html:1")
+    assert [place for place in places if place not in told] == []
     assert owner(["--fill", "Ada-L/gate.Way"], tmp_path) == 0
     assert owner(["--check"], tmp_path) == 0
     assert "github.com%2FAda-L%2Fgate.Way\nThe OWNER of it" in (tmp_path / "README.md").read_text()
     assert (tmp_path / "docs/x.md").read_text() == "docker run ghcr.io/ada-l/gate.way\n"
     assert (tmp_path / "compose.yaml").read_text() == "image: ghcr.io/ada-l/gate.way\n"
     assert (tmp_path / ".github/source").read_text() == "Ada-L/gate.Way\n"
+    assert page.read_text() == '<meta name="glm-gateway-repository" content="Ada-L/gate.Way">\n'
 
 
 @pytest.mark.parametrize("name", ["ada", "a b/c", "../x", "a/b/c", "a/$(x)"])

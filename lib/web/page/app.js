@@ -20,7 +20,6 @@ const images = new Images(byId("panel-images"));
 const videos = new Videos(byId("panel-videos"));
 const clients = new Clients(byId("panel-clients"));
 const status = new Status(byId("panel-status"), prepare);
-void images;
 
 // The tabs
 
@@ -73,10 +72,13 @@ async function tryKey() {
   }
 }
 
-/** Learn how the switches begin, and whether there is an account. The chat works without both. */
+/** Learn how the switches begin, and which upstreams there are. The chat works without both. */
 async function prepare() {
   const [health, tokens] = await Promise.allSettled([askJson("health"), askJson("tokens")]);
   chat.prepare(health.value ?? {}, tokens.value?.accounts);
+  const available = { hasAccount: tokens.value?.accounts.length !== 0, hasOfficial: health.value?.official_keys > 0 };
+  images.prepare(available);
+  videos.prepare(available);
 }
 
 function disconnect() {

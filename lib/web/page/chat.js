@@ -7,6 +7,8 @@ import { link, safeAddress, showMarkdown } from "./markdown.js";
 import { asCurl, asPython, chatBody } from "./request.js";
 
 const NEAR_END_PX = 80;
+const ACCOUNT = "chatglm";
+/** The owner of the account's models in `/v1/models`. All others are the official API's. */
 
 export class Chat {
   constructor(panel, openStatus) {
@@ -27,6 +29,7 @@ export class Chat {
     this.thinking = el("input", { type: "checkbox", id: "thinking" });
     this.search = el("input", { type: "checkbox", id: "search" });
     this.keep = el("input", { type: "checkbox", id: "keep", "aria-describedby": "keep-help" });
+    this.keepLabel = check(this.keep, "keep");
     this.sendButton = el("button", { type: "submit", class: "primary", t: "send" });
     this.stopButton = button("stop", () => this.stopping?.abort(), { class: "primary stop" });
     this.stopButton.hidden = true;
@@ -51,7 +54,7 @@ export class Chat {
       el("div", { class: "chat" },
         el("div", { class: "chat-head" },
           el("div", { class: "inline-field" }, el("label", { for: "model", t: "model" }), this.model),
-          check(this.keep, "keep"),
+          this.keepLabel,
           el("span", { id: "keep-help", class: "unseen", t: "keep_help" }),
           el("span", { class: "space" }),
           button("as_code", () => this.showCode(), { class: "small" }),
@@ -82,6 +85,7 @@ export class Chat {
     this.form.addEventListener("dragover", (event) => event.preventDefault());
     this.form.addEventListener("drop", (event) => this.takeFiles(event, event.dataTransfer));
     this.keep.addEventListener("change", () => { this.conversationId = undefined; });
+    this.model.addEventListener("change", () => this.showKeep());
   }
 
   takeFiles(event, transfer) {
@@ -100,8 +104,23 @@ export class Chat {
   async connect() {
     const chosen = this.model.value;
     const { data } = await askJson("v1/models");
-    this.model.replaceChildren(...data.map(({ id }) => el("option", { value: id }, id)));
+    const groups = [
+      ["by_account", data.filter(({ owned_by: owner }) => owner === ACCOUNT)],
+      ["by_official", data.filter(({ owned_by: owner }) => owner !== ACCOUNT)],
+    ];
+    this.model.replaceChildren(...groups.filter(([, models]) => models.length).map(([key, models]) =>
+      el("optgroup", { tGroup: key }, ...models.map(({ id }) => el("option", { value: id }, id)))));
     if (data.some(({ id }) => id === chosen)) this.model.value = chosen;
+    this.showKeep();
+  }
+
+  /** The official API keeps no conversations. */
+  get canKeep() {
+    return this.model.selectedOptions[0]?.parentElement.dataset.tGroup !== "by_official";
+  }
+
+  showKeep() {
+    this.keepLabel.hidden = !this.canKeep;
   }
 
   /** Set the switches as the gateway's settings have them, and tell the owner if there is no account. */
@@ -119,7 +138,7 @@ export class Chat {
       isThinking: this.thinking.checked,
       isSearching: this.search.checked,
       searchesByDefault: this.searchesByDefault,
-      isKept: this.keep.checked,
+      isKept: this.keep.checked && this.canKeep,
       conversationId: this.conversationId,
     };
   }
@@ -186,7 +205,9 @@ export class Chat {
 
   settle(view, failure) {
     if (view.text) this.turns.push({ role: "assistant", text: view.text });
-    if (this.keep.checked && view.id) this.conversationId = view.id;
+    // A conversation at chatglm.cn does not know an answer of the official API: the next one begins anew there.
+    if (view.upstream === "api") this.conversationId = undefined;
+    else if (this.keep.checked && view.id) this.conversationId = view.id;
     if (failure) {
       if (!(failure instanceof ApiError)) failure = wordsError("cut");
       const onRetry = view.text ? undefined : () => this.retry(view);
@@ -263,6 +284,7 @@ class AnswerView {
 
   begin(headers) {
     this.model = headers.get("x-glm-model") ?? "";
+    this.upstream = headers.get("x-glm-upstream");
     this.fallback = headers.get("x-glm-fallback");
   }
 

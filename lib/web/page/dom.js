@@ -2,10 +2,10 @@
 
 import { say, t, translate } from "./words.js";
 
-/** Make an element. `t`, `tLabel`, `tPlaceholder`, `tAlt` are keys of words; `on…` are listeners. */
+/** Make an element. `t`, `tLabel`, `tPlaceholder`, `tAlt`, `tGroup` are keys of words; `on…` are listeners. */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
-  const { t: key, tValues, tLabel, tPlaceholder, tAlt, ...rest } = properties;
+  const { t: key, tValues, tLabel, tPlaceholder, tAlt, tGroup, ...rest } = properties;
   for (const [name, value] of Object.entries(rest)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -18,6 +18,7 @@ export function el(tag, properties = {}, ...children) {
   if (tLabel) node.setAttribute("aria-label", t((node.dataset.tLabel = tLabel), tValues));
   if (tPlaceholder) node.setAttribute("placeholder", t((node.dataset.tPlaceholder = tPlaceholder)));
   if (tAlt) node.setAttribute("alt", t((node.dataset.tAlt = tAlt), tValues));
+  if (tGroup) node.setAttribute("label", t((node.dataset.tGroup = tGroup)));
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }

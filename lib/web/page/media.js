@@ -6,12 +6,35 @@ import { link, safeAddress } from "./markdown.js";
 
 const SHAPES = { size_square: "1:1", size_portrait: "3:4", size_landscape: "4:3", size_tall: "9:16", size_wide: "16:9" };
 const VIDEO_KINDS = { video_plain: "cogvideox", video_pro: "cogvideox-pro" };
+const OFFICIAL_IMAGES = ["glm-image", "cogview-4", "cogview-3-flash"];
+const OFFICIAL_VIDEOS = ["cogvideox-3", "cogvideox-2", "cogvideox-flash"];
+const FREE = ["cogview-3-flash", "cogvideox-flash"];
+/** Those of docs/official.md that make something from words alone. */
 const KINDS = { "/9j/": "jpeg", iVBO: "png", R0lG: "gif", UklG: "webp" };
 /** The first letters of base64 tell the type of a picture. */
 const POLL_MS = 3000;
 const MAX_POLL_MS = 20000;
 const KEPT_AS = "glm-gateway.videos";
 const MAX_KEPT = 30;
+
+/** Fill a select with the account's choices, the official API's models, or both in groups. */
+function offer(select, own, official) {
+  const chosen = select.value;
+  const ownOptions = Object.entries(own).map(([key, value]) => el("option", { value, t: key }));
+  const officialOptions = official.map((name) =>
+    FREE.includes(name) ? el("option", { value: name, t: "model_free", tValues: { name } }) : el("option", { value: name }, name));
+  const groups = [["by_account", ownOptions], ["by_official", officialOptions]].filter(([, options]) => options.length);
+  select.replaceChildren(...(official.length ? groups.map(([key, options]) => el("optgroup", { tGroup: key }, ...options)) : ownOptions));
+  if ([...select.options].some(({ value }) => value === chosen)) select.value = chosen;
+}
+
+/** Without an account, only the models of the official API can answer; the free one comes first. */
+function offered(own, official, { hasAccount, hasOfficial }) {
+  if (!hasOfficial) return [own, []];
+  return hasAccount ? [own, official] : [{}, [...official].reverse()];
+}
+
+const inlineField = (select, key) => el("div", { class: "inline-field" }, el("label", { for: select.id, t: key }), select);
 
 function promptForm(name, hintKey, choices, choiceKey, onSubmit) {
   const prompt = el("textarea", { id: `${name}-prompt`, rows: "3", tPlaceholder: hintKey });
@@ -21,7 +44,7 @@ function promptForm(name, hintKey, choices, choiceKey, onSubmit) {
   const form = el("form", { class: "card stack", novalidate: true },
     el("div", { class: "field" }, el("label", { for: prompt.id, t: "prompt" }), prompt),
     el("div", { class: "composer-row" },
-      el("div", { class: "switches" }, el("div", { class: "inline-field" }, el("label", { for: choice.id, t: choiceKey }), choice)),
+      el("div", { class: "switches" }, inlineField(choice, choiceKey)),
       create,
     ),
     error,
@@ -39,7 +62,7 @@ function promptForm(name, hintKey, choices, choiceKey, onSubmit) {
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) form.requestSubmit();
   });
-  return { form, prompt, create, error };
+  return { form, prompt, create, error, choice };
 }
 
 export class Images {
@@ -47,7 +70,17 @@ export class Images {
     this.gallery = el("div", { class: "gallery" });
     this.empty = el("p", { class: "empty-note", t: "images_empty" });
     this.parts = promptForm("image", "image_hint", SHAPES, "size", (prompt, size) => this.create(prompt, size));
+    this.model = el("select", { id: "image-model" });
+    this.modelField = inlineField(this.model, "drawn_by");
+    this.parts.choice.closest(".switches").append(this.modelField);
+    this.prepare({ hasAccount: true, hasOfficial: false });
     panel.append(el("div", { class: "page" }, this.parts.form, this.empty, this.gallery));
+  }
+
+  /** Offer the models that can answer. A single one is no choice. */
+  prepare(available) {
+    offer(this.model, ...offered({ image_account: "" }, OFFICIAL_IMAGES, available));
+    this.modelField.hidden = this.model.options.length < 2;
   }
 
   async create(prompt, size) {
@@ -58,7 +91,7 @@ export class Images {
     this.gallery.prepend(card);
     this.parts.create.disabled = true;
     try {
-      const body = { prompt, size, n: 1, response_format: "b64_json" };
+      const body = { prompt, model: this.model.value || undefined, size, n: 1, response_format: "b64_json" };
       const { data } = await askJson("v1/images/generations", { method: "POST", body, signal: stopping.signal });
       card.replaceWith(...data.map((image) => pictureCard(image, prompt)));
       announce("picture_of", { prompt });
@@ -91,6 +124,10 @@ export class Videos {
     this.parts = promptForm("video", "video_hint", VIDEO_KINDS, "quality", (prompt, model) => this.create(prompt, model));
     this.jobs = [];
     panel.append(el("div", { class: "page" }, this.parts.form, this.empty, this.list));
+  }
+
+  prepare(available) {
+    offer(this.parts.choice, ...offered(VIDEO_KINDS, OFFICIAL_VIDEOS, available));
   }
 
   /** Go on with the videos that this tab ordered before a reload. */

@@ -3,11 +3,19 @@
 import { ApiError, ask, askJson, eventsOf, wordsError } from "./api.js";
 import { announce, button, clearError, el, gatewayAddress, say, showError, t } from "./dom.js";
 import { findToken, guide, shownDate } from "./token.js";
-import { locale } from "./words.js";
+import { has, locale } from "./words.js";
 
 const SPREAD_MS = 300;
 /** Five events are sent within 800 ms. If they arrive within less than this, something held them back. */
 const LASTING_STORES = ["sqlite", "redis", "rediss", "upstash", "dynamodb"];
+
+const DOCUMENTS = {
+  doc_start: "#readme",
+  doc_clients: "/blob/HEAD/docs/clients.md",
+  doc_settings: "/blob/HEAD/docs/configuration.md",
+  doc_errors: "/blob/HEAD/docs/errors.md",
+  doc_token: "/blob/HEAD/docs/refresh-token.md",
+};
 
 export class Status {
   constructor(panel, onChange) {
@@ -30,7 +38,7 @@ export class Status {
       el("section", { class: "card" },
         el("h2", { t: "docs" }),
         el("p", { class: "help", t: "docs_text" }),
-        el("p", { class: "links" }, page("openapi.json"), page("health")),
+        el("p", { class: "links" }, page("openapi.json"), page("health"), ...documents()),
       ),
     ));
   }
@@ -110,7 +118,8 @@ export class Status {
     this.deep = deep;
     this.form.hidden = !listed;
     const rows = listed ? listed.accounts.map((account) => ({ ...account, ...use(account, deep) })) : (deep.accounts ?? []).map(fromHealth);
-    if (listed && listed.can_add === false) {
+    const canChange = Boolean(listed) && listed.can_add !== false;
+    if (listed && !canChange) {
       say(this.tokenHelp, "cannot_add", { why: listed.why ?? "" });
       this.addButton.disabled = true;
     } else {
@@ -122,7 +131,7 @@ export class Status {
       return;
     }
     const heads = ["account", "state", "until", "expires", "action"].map((key) => el("th", { scope: "col", t: key }));
-    this.accounts.replaceChildren(el("table", { class: "account-table" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows.map((row) => this.row(row, Boolean(listed))))));
+    this.accounts.replaceChildren(el("table", { class: "account-table" }, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows.map((row) => this.row(row, canChange)))));
   }
 
   row(account, canChange) {
@@ -131,7 +140,7 @@ export class Status {
     if (canChange && account.source === "store") actions.append(button("remove", (event) => this.remove(account.label, event.currentTarget), { class: "small" }));
     return el("tr", {},
       el("th", { scope: "row" }, el("code", {}, account.label ?? "–"), account.source === "environment" ? el("span", { class: "source", t: "from_settings" }) : null),
-      el("td", {}, el("span", { class: `state state-${account.state}`, t: `state_${account.state}` }), account.problem ? el("span", { class: "help" }, account.problem) : null),
+      el("td", {}, el("span", { class: `state state-${account.state}`, t: `state_${account.state}` }), toDo(account, canChange), account.problem ? el("span", { class: "help" }, account.problem) : null),
       cell("until", account.until ? moment(account.until) : null),
       cell("expires", account.expires_at ? shownDate(account.expires_at) : null),
       el("td", {}, actions),
@@ -215,10 +224,25 @@ export class Status {
   }
 }
 
+/** Say the next step of a state. A free account needs none. */
+function toDo({ state }, canChange) {
+  const key = state === "refused" && !canChange ? "todo_refused_settings" : `todo_${state}`;
+  return has(key) ? el("span", { class: "help", t: key }) : null;
+}
+
 /** A narrow screen shows no heads: there each cell has its name, and an empty one is left out. */
 const cell = (key, content) => el("td", { class: content ? null : "nothing" }, el("span", { class: "cell-name" }, el("span", { t: key }), " "), content ?? "–");
 
 const page = (path) => el("a", { href: path, target: "_blank", rel: "noopener" }, `/${path}`);
+
+/** Links into the repository. The first push writes its name into the page (scripts/support/owner.py). */
+function documents() {
+  const repository = document.querySelector('meta[name="glm-gateway-repository"]')?.content ?? "";
+  if (!/^[\w.-]+\/[\w.-]+$/.test(repository) || repository.startsWith("OWNER/")) return [];
+  return Object.entries(DOCUMENTS).map(([key, path]) =>
+    el("a", { href: `https://github.com/${repository}${path}`, target: "_blank", rel: "noopener noreferrer", t: key }));
+}
+
 const fact = (key, words) => [el("dt", { t: key }), el("dd", {}, ...words)];
 
 function storeWords({ scheme = "?", works, round_trip_ms: ms, problem }) {

@@ -26,6 +26,7 @@ export const WORDS = {
     send: "Send",
     stop: "Stop",
     model: "Model",
+    by_account: "Your account", by_official: "Official API",
     thinking: "Thinking",
     web_search: "Web search",
     keep: "Keep at chatglm.cn",
@@ -81,6 +82,9 @@ export const WORDS = {
     cancelled: "Cancelled.",
     prompt_first: "Write a prompt first.",
     picture_of: "Picture: {prompt}",
+    drawn_by: "Drawn by",
+    image_account: "chatglm.cn",
+    model_free: "{name} (free)",
     quality: "Kind",
     video_plain: "From the words",
     video_pro: "From a picture first (pro)",
@@ -131,6 +135,12 @@ export const WORDS = {
     state_ready: "Ready", state_busy: "Answering", state_resting: "Resting", state_refused: "Token refused", state_blocked: "Blocked by chatglm.cn", state_unknown: "Not asked yet",
     state_alive: "Alive", state_guest: "A guest's", state_unusable: "No refresh token", state_not_checked: "Not checked",
     from_settings: "in the settings",
+    todo_busy: "It answers a request now. The next one waits for it.",
+    todo_resting: "chatglm.cn asked for a pause. The gateway uses it again by itself.",
+    todo_refused: "Log in at chatglm.cn again, press Replace and paste the new token.",
+    todo_refused_settings: "Log in at chatglm.cn again, write the new token into CHATGLM_REFRESH_TOKENS and deploy.",
+    todo_blocked: "Log in at chatglm.cn and read why. Another account can be added meanwhile.",
+    todo_unknown: "Its first request will tell.",
     remove: "Remove",
     replace: "Replace",
     refresh: "Check again",
@@ -187,6 +197,7 @@ export const WORDS = {
     address: "Address",
     docs: "Documents",
     docs_text: "The API's document and the public health check are here. Everything else is in the folder docs of the repository.",
+    doc_start: "Overview", doc_clients: "Clients", doc_settings: "Settings", doc_errors: "Errors", doc_token: "Refresh token",
 
     guide_title: "How to get the refresh token",
     guide_1: "Open a private window, go to chatglm.cn and log in. A private window gives the gateway a login of its own.",
@@ -246,6 +257,7 @@ export const WORDS = {
     send: "发送",
     stop: "停止",
     model: "模型",
+    by_account: "你的账号", by_official: "官方 API",
     thinking: "深度思考",
     web_search: "联网搜索",
     keep: "保留在 chatglm.cn",
@@ -301,6 +313,9 @@ export const WORDS = {
     cancelled: "已取消。",
     prompt_first: "请先写提示词。",
     picture_of: "图片：{prompt}",
+    drawn_by: "绘图模型",
+    image_account: "chatglm.cn",
+    model_free: "{name}（免费）",
     quality: "方式",
     video_plain: "直接按文字生成",
     video_pro: "先画图再生成（pro）",
@@ -351,6 +366,12 @@ export const WORDS = {
     state_ready: "空闲", state_busy: "正在回答", state_resting: "暂停使用", state_refused: "token 被拒绝", state_blocked: "被 chatglm.cn 封禁", state_unknown: "还没问过",
     state_alive: "正常", state_guest: "游客", state_unusable: "不是 refresh token", state_not_checked: "未检查",
     from_settings: "来自部署设置",
+    todo_busy: "正在回答一个请求，下一个会排队等它。",
+    todo_resting: "chatglm.cn 要求歇一会儿，到时会自动恢复使用。",
+    todo_refused: "请重新登录 chatglm.cn，点“更换”，粘贴新的 token。",
+    todo_refused_settings: "请重新登录 chatglm.cn，把新的 token 写进 CHATGLM_REFRESH_TOKENS，再部署一次。",
+    todo_blocked: "请登录 chatglm.cn 查看原因，可以先添加另一个账号。",
+    todo_unknown: "等它回答第一个请求就知道了。",
     remove: "移除",
     replace: "更换",
     refresh: "重新检查",
@@ -407,6 +428,7 @@ export const WORDS = {
     address: "地址",
     docs: "文档",
     docs_text: "接口文档和公开的健康检查在这里，其余都在仓库的 docs 目录。",
+    doc_start: "总览", doc_clients: "客户端", doc_settings: "设置", doc_errors: "错误", doc_token: "Refresh token",
 
     guide_title: "怎么拿到 refresh token",
     guide_1: "打开一个无痕窗口，进入 chatglm.cn 并登录。用无痕窗口，是为了让网关有一份单独的登录。",
@@ -465,11 +487,11 @@ export function say(node, key, values) {
   return node;
 }
 
-/** The same for an attribute: `aria-label`, `placeholder` or `alt`. */
-const ATTRIBUTES = { tLabel: "aria-label", tPlaceholder: "placeholder", tAlt: "alt" };
+/** The same for an attribute. `label` is the name of a group of options. */
+const ATTRIBUTES = { tLabel: "aria-label", tPlaceholder: "placeholder", tAlt: "alt", tGroup: "label" };
 
 export function translate(root) {
-  const nodes = root.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder], [data-t-alt]");
+  const nodes = root.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder], [data-t-alt], [data-t-group]");
   for (const node of nodes) {
     const values = node.dataset.tValues ? JSON.parse(node.dataset.tValues) : {};
     if (node.dataset.t) node.textContent = t(node.dataset.t, values);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.drawing import make_picture
@@ -196,6 +196,23 @@ def check_token(world: World) -> Outcome:
     return outcome_of(response, is_right=is_right)
 
 
+def add_account(world: World) -> Outcome:
+    """Add an account. After a refusal the list must be empty. The next time its newer login is given."""
+    response = world.client.post("/tokens", {"token": world.spare})
+    listed = world.client.get("/tokens").json()["accounts"]
+    added = [account["label"] for account in listed if account["source"] == "store"]
+    if response.status_code in (200, 201):
+        world.spare = world.sim.log_in(world.sim.account(world.spare).uid)
+        return outcome_of(response, is_right=added == [response.json()["label"]])
+    outcome = outcome_of(response)
+    return replace(outcome, is_right=outcome.is_right and added == [])
+
+
+def have_a_lasting_store(world: World) -> None:
+    world.keep_store()
+    world.spare = world.sim.add_account()
+
+
 def prime(world: World) -> None:
     """Have an access token, so that the first call is another one than the refresh."""
     assert world.client.chat(PROMPT).status_code == 200
@@ -338,6 +355,15 @@ KINDS: dict[str, Kind] = {
         answers=JSON_ANSWERS,
         ask=check_token,
         prepare=prime,
+    ),
+    "add": Kind(
+        about="adding an account",
+        path="user/refresh$",
+        comes_again=True,
+        answers=JSON_ANSWERS,
+        ask=add_account,
+        prepare=have_a_lasting_store,
+        acts=False,
     ),
     "time": Kind(
         about="server time",

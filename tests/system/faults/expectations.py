@@ -65,7 +65,7 @@ def serves(call: str, kind: Kind, fault: str) -> bool:
 
 
 def _good_status(call: str) -> int:
-    return 202 if call in ("video", "frame") else 200
+    return {"video": 202, "frame": 202, "add": 201}.get(call, 200)
 
 
 def _bad_status(call: str, fault: str) -> int:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -58,13 +60,22 @@ class World:
     """One process's simulator, proxy and gateway; one account to each cell."""
 
     def __init__(
-        self, server: SimulatorServer, proxy: FaultProxy, live: LiveGateway, http: httpx.Client
+        self,
+        server: SimulatorServer,
+        proxy: FaultProxy,
+        live: LiveGateway,
+        http: httpx.Client,
+        *,
+        folder: Path,
     ) -> None:
         self.sim: Simulator = server.simulator
         self.proxy = proxy
         self.live = live
         self.client = Client(http, live.url)
+        self.folder = folder
         self.video_id = ""
+        self.spare = ""
+        """The token of an account that the gateway does not know."""
         self.plays_tiny = False
 
     def renew(self, fault: str) -> None:
@@ -81,11 +92,16 @@ class World:
             CHATGLM_BASE_URL=self.proxy.base_url,
             CHATGLM_REFRESH_TOKENS=token,
             API_KEYS=KEY,
+            STORE_URL="memory://",
             CONNECT_TIMEOUT_S=timeout_s,
             FIRST_CONTENT_TIMEOUT_S=timeout_s,
             IDLE_TIMEOUT_S=timeout_s,
             ACCOUNT_WAIT_S="10",
         )
+
+    def keep_store(self) -> None:
+        """Let the gateway keep its state in a file. A store that forgets takes no account."""
+        os.environ["STORE_URL"] = f"sqlite:///{self.folder / self.uid}.db"
 
     def rest(self) -> None:
         """Wait for what is done after an answer."""
@@ -128,13 +144,14 @@ class World:
 @contextmanager
 def world() -> Iterator[World]:
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
         server = stack.enter_context(SimulatorServer())
         sim = server.simulator
         proxy = FaultProxy(server.base_url, is_idle=lambda: sim.active_generations() == 0)
         stack.enter_context(proxy)
         live = stack.enter_context(LiveGateway())
         http = stack.enter_context(httpx.Client(timeout=60.0, trust_env=False))
-        yield World(server, proxy, live, http)
+        yield World(server, proxy, live, http, folder=folder)
 
 
 def try_cell(world: World, call: str, fault: str) -> Cell:
