@@ -357,7 +357,7 @@ def test_redaction_is_deployed_nowhere() -> None:
         if found.module.split(".")[0] == "scripts"
     ]
     assert importing == []
-    on_lambda = [source for _, sources in PACKAGES.values() for source in sources]
+    on_lambda = [source for package in PACKAGES.values() for source in package.sources]
     in_the_image = re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     packed = [source for source in (*on_lambda, *in_the_image) if source.startswith("scripts")]
     assert packed == ["scripts/support/install-image"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pack the zips for AWS Lambda: .aws/buffered.zip (Mangum) and .aws/streaming.zip (Web Adapter).
+"""Pack the zips for AWS Lambda in .aws/: buffered.zip (Mangum), streaming.zip and videos.zip (Web Adapter).
 
 `scripts/deploy-aws` calls it with an interpreter that has pip. The plugin serverless-python-requirements
 would make cold starts slower. Python would compile at every cold start, because Lambda's folder is read-only
@@ -9,6 +9,7 @@ although only the streaming functions use it.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import py_compile
 import shutil
@@ -18,19 +19,30 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = (3, 13)
 """serverless.yml names the same version."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
 """Lambda's Amazon Linux 2023 has glibc 2.34."""
-PACKAGE = ("hosts/__init__.py", "hosts/aws/__init__.py")
+
+
+class Package(NamedTuple):
+    """One zip: the requirements, without the packages that its functions never import, and our own files."""
+
+    requirements: str
+    without: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+ALL = ("hosts/__init__.py", "hosts/aws/__init__.py", "api", "lib")
+SERVER = ("hosts/aws/run.sh", "hosts/aws/stream_server.py")
 PACKAGES = {
-    "buffered": ("requirements.txt", (*PACKAGE, "hosts/routes.py", "hosts/aws/handlers.py", "api", "lib")),
-    "streaming": (
-        "requirements/aws.txt",
-        (*PACKAGE, "hosts/aws/run.sh", "hosts/aws/stream_server.py", "api", "lib"),
-    ),
+    "buffered": Package("requirements.txt", ("pillow",), (*ALL, "hosts/routes.py", "hosts/aws/handlers.py")),
+    "streaming": Package("requirements/aws.txt", ("pillow", "mangum"), (*ALL, *SERVER)),
+    # Pillow fits a video's first frame: 7 MB that no other function downloads at its cold start.
+    "videos": Package("requirements/aws.txt", ("mangum",), (*ALL, *SERVER)),
 }
 SUFFIXES = (".py", ".json", ".html", ".css", ".js", ".svg")
 """The packages hold the files with these endings, and no others."""
@@ -50,11 +62,13 @@ def main() -> int:
             f"(docs/deploy-aws.md). If you have python{wanted}: PYTHON=python{wanted} scripts/deploy-aws",
             file=sys.stderr,
         )
-    for name, (requirements, sources) in PACKAGES.items():
+    for name, package in PACKAGES.items():
         with tempfile.TemporaryDirectory() as folder:
             stage = Path(folder)
-            install(ROOT / requirements, stage)
-            copy(sources, stage)
+            install(ROOT / package.requirements, stage)
+            for unused in package.without:
+                uninstall(unused, stage)
+            copy(package.sources, stage)
             if sys.version_info[:2] == RUNTIME:
                 compile_all(stage)
             size = pack(stage, target / f"{name}.zip")
@@ -82,6 +96,13 @@ def install(requirements: Path, stage: Path) -> None:
     if done.returncode:
         sys.exit(f"error: pip could not fetch {requirements.name}; its own message is above.")
     shutil.rmtree(stage / "bin", ignore_errors=True)  # It holds only commands for a terminal.
+
+
+def uninstall(name: str, stage: Path) -> None:
+    """Remove the files of one package, as its own list names them."""
+    (found,) = importlib.metadata.distributions(name=name, path=[str(stage)])
+    for file in found.files or ():
+        (stage / file).unlink(missing_ok=True)
 
 
 def copy(sources: tuple[str, ...], stage: Path) -> None:

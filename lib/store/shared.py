@@ -11,19 +11,14 @@ import msgspec
 
 from lib.store import Change, Store
 from lib.store.circuit import REST_S, Circuit
+from lib.store.copies import MAX_COPIES, Copies, Copy, Rank
 from lib.store.processes import Processes
 from lib.store.seal import Place, Seal, Unsealed
 from lib.store.seen import Seen
 from lib.tasks import start
 
-MAX_COPIES = 4_000
-"""So many records of some 2 kB are 8 MB. Beyond it the copy that was not touched for longest goes."""
-RETRY_EVERY_S = 30.0
-"""A copy that the store could not take is offered again so often, by requests that need not wait for it."""
 OFFER_EVERY_S = 180.0
 """The store gets the ranked values again so often: it may have been emptied or replaced meanwhile."""
-MAX_OFFERED = 200
-"""So many values, the last used ones, are offered at a time. A person has fewer accounts."""
 OFFER_S = 5.0
 """The end of a request, and `/health`, wait so long for that."""
 FLUSH_S = 8.0
@@ -31,28 +26,6 @@ FLUSH_S = 8.0
 OVERTAKEN_TIMES = 3
 """A write that was overtaken so often is made in any case: something is odd."""
 PROBE = "probe"
-
-Rank = Callable[[str], float]
-"""Ranks the values of one entry: the higher rank is newer, in any order of the writes."""
-
-
-class _Copy(msgspec.Struct, frozen=True):
-    place: Place
-    value: str
-    expires_at: float | None = None
-    """The end is known if this process wrote the value itself."""
-    refused_at: float | None = None
-    """The time of the store's last failure to take it. None: the store has it."""
-    rank: Rank | None = None
-    ttl_s: float | None = None
-    """The life of a ranked value, counted from each time that it is offered to the store."""
-
-    def __repr__(self) -> str:
-        return f"_Copy({self.place!r})"
-
-    @property
-    def is_nowhere_else(self) -> bool:
-        return self.rank is not None and self.refused_at is not None
 
 
 class Altered(msgspec.Struct, frozen=True):
@@ -62,7 +35,7 @@ class Altered(msgspec.Struct, frozen=True):
     is_done: bool
     found: Mapping[str, str | None] | None
     """The sealed values. None: the store cannot be read either."""
-    known: Mapping[str, _Copy | None]
+    known: Mapping[str, Copy | None]
     """The copies at the time of the question."""
 
 
@@ -86,8 +59,7 @@ class SharedState:
         self._store = store
         self._now = now
         self._seal = seal or Unsealed()
-        self._max_copies = max_copies
-        self._copies: dict[str, _Copy] = {}
+        self._copies = Copies(now, max_copies)
         # Apart, since a full store, or a replica, can still be read.
         self._reads = Circuit("cannot be read", now)
         self._writes = Circuit("takes no writes", now)
@@ -136,21 +108,21 @@ class SharedState:
         """
         place = self._seal.without_secret(place)
         copy = self._copies.get(place.name)
-        if rank is None and copy is not None and copy.refused_at is not None and not self._is_over(copy):
-            assert copy.expires_at is not None
-            await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
-            return copy.value
+        unsaved = self._copies.unsaved(place.name)
+        if rank is None and unsaved is not None:
+            await self.keep(place, unsaved.value, ttl_s=self._copies.remaining_s(unsaved))
+            return unsaved.value
         worked, sealed = await self._reads.attempt(self._get, place)
         latest = self._copies.get(place.name)
         if latest is not copy:  # Written meanwhile, and newer than the value that was read.
             return None if latest is None else latest.value
         if not worked:
-            return None if copy is None or self._is_over(copy) else copy.value
+            return None if copy is None or self._copies.is_over(copy) else copy.value
         value = self._opened(place, sealed)
         if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
             await self.keep(place, copy.value, ttl_s=ttl_s or REST_S, rank=rank)
             return self.copy(place)
-        self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
+        self._note_read(place, value, rank, ttl_s)
         return value
 
     async def keep(
@@ -162,8 +134,8 @@ class SharedState:
         store that rests from a failure.
         """
         now, place = self._now(), self._seal.without_secret(place)
-        unsaved = _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
-        self._remember(place, unsaved)
+        unsaved = Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s)
+        self._copies.remember(unsaved)
         if rank is None:
             sealed = self._seal.close(place, value)
             worked, _ = await self._writes.attempt(self._put, place, sealed, ttl_s=ttl_s)
@@ -172,7 +144,7 @@ class SharedState:
             worked, newest = await self._keep_newest(place, value, rank, ttl_s=ttl_s, is_vital=is_vital)
         if worked and self._copies.get(place.name) is unsaved:
             ends_at = now + ttl_s if newest == value else None
-            self._remember(place, _Copy(place, newest, ends_at, rank=rank, ttl_s=ttl_s))
+            self._copies.remember(Copy(place, newest, ends_at, rank=rank, ttl_s=ttl_s))
 
     async def _keep_newest(
         self, place: Place, value: str, rank: Rank, *, ttl_s: float, is_vital: bool, may_be_old: bool = False
@@ -227,17 +199,16 @@ class SharedState:
                 await self._offer_each(is_vital=is_vital)
 
     async def _offer_each(self, *, is_vital: bool) -> None:
-        ranked = [copy for copy in self._copies.values() if copy.rank is not None]
-        others = [copy for copy in ranked if not copy.is_nowhere_else][-MAX_OFFERED:]
-        for copy in [copy for copy in ranked if copy.is_nowhere_else] + others:
-            if not self._is_over(copy) and self._copies.get(copy.place.name) is copy:
-                if copy.is_nowhere_else:
-                    ttl_s = copy.ttl_s or REST_S
-                    await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=is_vital)
-                else:
-                    await self._give_again(copy, is_vital=is_vital)
+        for copy in self._copies.to_offer():
+            if self._copies.living(copy.place.name) is not copy:
+                continue  # Replaced meanwhile, or over.
+            if copy.is_nowhere_else:
+                ttl_s = copy.ttl_s or REST_S
+                await self.keep(copy.place, copy.value, ttl_s=ttl_s, rank=copy.rank, is_vital=is_vital)
+            else:
+                await self._give_again(copy, is_vital=is_vital)
 
-    async def _give_again(self, copy: _Copy, *, is_vital: bool) -> None:
+    async def _give_again(self, copy: Copy, *, is_vital: bool) -> None:
         """Offer a value that the store once had. Another process may have replaced it by a newer one."""
         assert copy.rank is not None
         ttl_s = copy.ttl_s or REST_S
@@ -245,7 +216,7 @@ class SharedState:
             copy.place, copy.value, copy.rank, ttl_s=ttl_s, is_vital=is_vital, may_be_old=True
         )
         if worked and newest != copy.value and self._copies.get(copy.place.name) is copy:
-            self._remember(copy.place, _Copy(copy.place, newest, rank=copy.rank, ttl_s=ttl_s))
+            self._copies.remember(Copy(copy.place, newest, rank=copy.rank, ttl_s=ttl_s))
 
     async def close(self) -> None:
         await self.flush()
@@ -253,7 +224,7 @@ class SharedState:
 
     async def drop(self, place: Place) -> None:
         """Remove the copy's value, unless another process has written another one since."""
-        copy = self._copies.pop(place.name, None)
+        copy = self._copies.forget(place.name)
         if copy is not None:
             await self.remove(place, copy.value)
 
@@ -264,9 +235,7 @@ class SharedState:
 
     def wants_saving(self, place: Place) -> bool:
         """The store could not save the copy, and it is time to try again."""
-        copy = self._copies.get(place.name)
-        refused_at = None if copy is None else copy.refused_at
-        return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
+        return self._copies.wants_saving(place.name)
 
     async def read(self, place: Place) -> Seen:
         """Ask the store alone. This process keeps no copy."""
@@ -315,16 +284,16 @@ class SharedState:
         copy = self._copies.get(place.name)
         if copy is not altered.known[place.name]:  # Written meanwhile, and newer.
             return None if copy is None else copy.value
-        lives = copy is not None and not self._is_over(copy)
-        if copy is not None and rank is None and copy.refused_at is not None and lives:
-            return copy.value
+        unsaved = self._copies.unsaved(place.name)
+        if rank is None and unsaved is not None:
+            return unsaved.value
         if altered.found is None:
-            return copy.value if copy is not None and lives else None
+            return None if copy is None or self._copies.is_over(copy) else copy.value
         value = self._opened(place, altered.found[place.name])
         if copy is not None and rank and (value is None or rank(copy.value) > rank(value)):
             self.doubt()  # The store was emptied, or is older: it gets the value after the last word.
             return copy.value
-        self._remember(place, None if value is None else _Copy(place, value, rank=rank, ttl_s=ttl_s))
+        self._note_read(place, value, rank, ttl_s)
         return value
 
     def sealed(self, place: Place, value: str) -> str:
@@ -342,26 +311,26 @@ class SharedState:
     def hold_back(self, place: Place, value: str, *, ttl_s: float) -> None:
         """Keep a copy alone for now. A later step writes it: see `held_back` and `note_saved`."""
         now, place = self._now(), self._seal.without_secret(place)
-        self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now))
+        self._copies.remember(Copy(place, value, now + ttl_s, refused_at=now))
 
     def held_back(self, place: Place) -> dict[str, tuple[str, float]]:
         """Return what a step must put, if the store has not got this copy."""
-        copy = self._copies.get(place.name)
-        if copy is None or copy.refused_at is None or copy.expires_at is None or self._is_over(copy):
+        unsaved = self._copies.unsaved(place.name)
+        if unsaved is None:
             return {}
-        return {place.name: (self._seal.close(place, copy.value), copy.expires_at - self._now())}
+        return {place.name: (self._seal.close(place, unsaved.value), self._copies.remaining_s(unsaved))}
 
     def note_saved(self, place: Place, puts: Mapping[str, tuple[str, float]]) -> None:
         """A step has written this, unless the copy was changed since."""
         copy = self._copies.get(place.name)
         if copy is not None and place.name in puts and puts[place.name][0] == self.sealed(place, copy.value):
-            self._copies[place.name] = msgspec.structs.replace(copy, refused_at=None)
+            self._copies.note_saved(copy)
 
     async def save(self, place: Place) -> None:
         """Write a copy that was held back, by itself."""
         copy = self._copies.get(place.name)
-        if copy is not None and copy.refused_at is not None and copy.expires_at is not None:
-            await self.keep(place, copy.value, ttl_s=copy.expires_at - self._now())
+        if copy is not None and copy.refused_at is not None:
+            await self.keep(place, copy.value, ttl_s=self._copies.remaining_s(copy))
 
     async def keep_along(self, place: Place, value: str, *, ttl_s: float, rank: Rank, change: Change) -> bool:
         """Keep a vital value in one step with other fields. If that fails, keep it by itself.
@@ -369,7 +338,7 @@ class SharedState:
         Return True if the whole step was made.
         """
         now, place = self._now(), self._seal.without_secret(place)
-        self._remember(place, _Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s))
+        self._copies.remember(Copy(place, value, now + ttl_s, refused_at=now, rank=rank, ttl_s=ttl_s))
         puts = {place.name: (self._seal.close(place, value), ttl_s)}
         step = Change(when=change.when, puts=puts, drops=change.drops)
         _, outcome = await self._writes.attempt(self._store.alter, place.record, step, is_vital=True)
@@ -406,14 +375,9 @@ class SharedState:
     def _opened(self, place: Place, sealed: str | None) -> str | None:
         return None if sealed is None else self._seal.open(place, sealed)
 
-    def _remember(self, place: Place, copy: _Copy | None) -> None:
-        self._copies.pop(place.name, None)
-        if copy is None:
-            return
-        self._copies[place.name] = copy  # the last of the dict: touched last
-        if len(self._copies) > self._max_copies:
-            others = (name for name, copy in self._copies.items() if not copy.is_nowhere_else)
-            del self._copies[next(others, next(iter(self._copies)))]
-
-    def _is_over(self, copy: _Copy) -> bool:
-        return copy.expires_at is not None and copy.expires_at <= self._now()
+    def _note_read(self, place: Place, value: str | None, rank: Rank | None, ttl_s: float | None) -> None:
+        """The store has this value, or none."""
+        if value is None:
+            self._copies.forget(place.name)
+        else:
+            self._copies.remember(Copy(place, value, rank=rank, ttl_s=ttl_s))

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from hosts.box.mounting import API_FOLDER, MountedFiles, function_files, mount
+from hosts.routes import ENDPOINTS
 from tests.hosts.box.served import (
     write_file,
 )
@@ -128,9 +129,11 @@ def test_the_file_of_a_known_path_is_looked_for_once(client: TestClient) -> None
 
 def test_every_file_of_the_repository_answers_at_its_own_path_in_both_forms() -> None:
     mounted = mount(API_FOLDER)
-    for path in function_files(API_FOLDER):
-        name = path.relative_to(API_FOLDER).with_suffix("").as_posix()
-        first = {"index": "/", "token": "/token/check"}.get(name, f"/{name}")
+    assert {endpoint.file for endpoint in ENDPOINTS} == {
+        f"api/{path.relative_to(API_FOLDER).as_posix()}" for path in function_files(API_FOLDER)
+    }
+    for endpoint in ENDPOINTS:
+        own = sys.modules[f"api:{API_FOLDER.parent / endpoint.file}"].app
+        first = endpoint.paths[0]
         for url_path in (first, f"/api{first}", f"/api{first}".rstrip("/")):
-            answering = mounted._find("ANY", url_path)
-            assert answering is sys.modules[f"api:{path}"].app, f"{path} does not answer {url_path}"
+            assert mounted._find("ANY", url_path) is own, f"{endpoint.file} does not answer {url_path}"

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from hosts.box.mounting import API_FOLDER, function_files, load, mount
+from hosts.routes import ENDPOINTS
 from tests.support.client import KEY
 from tests.support.live import LiveGateway
 from tests.support.wire import RawClient
@@ -163,8 +164,7 @@ async def status_of(app: ASGIApp, path: str) -> int:
 
 OPEN = {"index.py", "ping.py", "health.py"}
 FILES = [path for path in function_files(API_FOLDER) if path.name not in OPEN]
-
-
+OWN = {endpoint.file: endpoint.paths[0] for endpoint in ENDPOINTS}
 MEANT = ("/{}", "{}/", "/{}//")
 """A slash too many is understood (lib/web/paths.py), and leads to no other answer than the path's own."""
 CHANGES = (
@@ -177,7 +177,7 @@ CHANGES = (
 async def test_no_file_answers_at_a_path_beside_its_own(environment: pytest.MonkeyPatch, file: Path) -> None:
     environment.setenv("API_KEYS", KEY)
     one, all_files = load(file), mount(API_FOLDER)
-    own = "/" + file.relative_to(API_FOLDER).with_suffix("").as_posix().replace("token", "token/check")
+    own = OWN[f"api/{file.relative_to(API_FOLDER).as_posix()}"]
     for path in (own, f"/api{own}", *(change.format(own) for change in MEANT)):
         assert {await status_of(one, path), await status_of(all_files, path)} <= {ROUTE, 405}
     for path in [change.format(own) for change in CHANGES] + [own.upper(), own[1:], ""]:

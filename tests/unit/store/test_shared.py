@@ -9,8 +9,9 @@ import pytest
 from lib.patience import LAST_LOOK_S
 from lib.store import Change, Outcome, StoreError
 from lib.store.circuit import OPERATION_TIMEOUT_S, REST_S
+from lib.store.copies import RETRY_EVERY_S
 from lib.store.seal import AesSivSeal, Place
-from lib.store.shared import FLUSH_S, OFFER_EVERY_S, RETRY_EVERY_S, SharedState
+from lib.store.shared import FLUSH_S, OFFER_EVERY_S, SharedState
 from tests.unit.upstreams.chatglm.accounts.fakes import Clock, FaultyStore, JumpingLoop, loop_time
 
 pytestmark = pytest.mark.anyio

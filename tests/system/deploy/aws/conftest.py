@@ -52,6 +52,10 @@ class Package:
     folders: dict[str, Path]
     """The unpacked zips, by name."""
 
+    def folder_of(self, function: str) -> Path:
+        """Return the files that Lambda gives this function."""
+        return self.folders[Path(self.template.function(function)["Code"]["S3Key"]).stem]
+
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
@@ -98,7 +102,7 @@ def package(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ("buffered", "streaming")
+    names = ("buffered", "streaming", "videos")
     folders = {
         name: unpack(project / f".aws/{name}.zip", tmp_path_factory.mktemp(f"var-task-{name}"))
         for name in names
@@ -141,13 +145,23 @@ class World:
 
     def emulator(self, function: str, *, handler: str = "", timeout_s: int = 29, **more: str) -> Emulator:
         handler = handler or self.package.template.function(function)["Handler"]
-        folder = self.package.folders["buffered"]
-        return Emulator(self.tools, folder, handler, self.environ(function, **more), timeout_s=timeout_s)
+        return Emulator(
+            self.tools,
+            self.package.folder_of(function),
+            handler,
+            self.environ(function, **more),
+            timeout_s=timeout_s,
+        )
 
     def adapter(self, function: str, *, timeout_s: float = 900, **more: str) -> Adapter:
         handler = self.package.template.function(function)["Handler"]
-        folder = self.package.folders["streaming"]
-        return Adapter(self.tools, folder, handler, self.environ(function, **more), timeout_s=timeout_s)
+        return Adapter(
+            self.tools,
+            self.package.folder_of(function),
+            handler,
+            self.environ(function, **more),
+            timeout_s=timeout_s,
+        )
 
     def items(self) -> int:
         """How many entries the table holds, leases among them."""

@@ -44,7 +44,8 @@ uvicorn.run(app, port=int(sys.argv[1]), **plain)
 )
 FLOOR_RUN = '#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec python3 floor_server.py "$AWS_LWA_PORT"\n'
 BUFFERED = ("models", "token", "health", "index")
-STREAMING = ("api/v1/chat/completions.py", "api/v1/images/generations.py", "api/v1/videos.py")
+STREAMING = ("api/v1/chat/completions.py", "api/v1/images/generations.py")
+VIDEOS = "api/v1/videos.py"
 
 
 def main(rounds: int = 15) -> None:
@@ -59,6 +60,7 @@ def main(rounds: int = 15) -> None:
     with tempfile.TemporaryDirectory() as folder:
         buffered = unpack(ROOT / ".aws/buffered.zip", Path(folder) / "buffered")
         streaming = unpack(ROOT / ".aws/streaming.zip", Path(folder) / "streaming")
+        videos = unpack(ROOT / ".aws/videos.zip", Path(folder) / "videos")
         (buffered / "floor.py").write_text(FLOOR_HANDLER)
         (streaming / "floor_server.py").write_text(FLOOR_SERVER)
         (streaming / "floor.sh").write_text(FLOOR_RUN)
@@ -72,7 +74,8 @@ def main(rounds: int = 15) -> None:
         report(
             "behind the Web Adapter (start to open port)",
             {"floor: starlette, httpx, uvicorn": lambda: _start_ms(tools, streaming, "floor.sh", "")}
-            | {name: _measure_streaming(tools, streaming, name) for name in STREAMING},
+            | {name: _measure_streaming(tools, streaming, name) for name in STREAMING}
+            | {VIDEOS: _measure_streaming(tools, videos, VIDEOS)},
             rounds,
         )
 

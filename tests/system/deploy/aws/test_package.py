@@ -16,6 +16,7 @@ from tests.system.deploy.aws.conftest import Package, copy_service, without_aws
 from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
+LEFT_OUT = {"buffered": {"pillow"}, "streaming": {"pillow", "mangum"}, "videos": {"mangum"}}
 BUFFERED = ("index", "health", "models", "token", "embeddings")
 STREAMING = (
     "audio", "chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos"
@@ -113,7 +114,7 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     refreshes = name in ("health", "models", "token")
     assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
-    zipped = "streaming" if name in STREAMING else "buffered"
+    zipped = "videos" if name == "videos" else "streaming" if name in STREAMING else "buffered"
     assert function["Code"]["S3Key"].endswith(f"{zipped}.zip")
 
 
@@ -245,7 +246,7 @@ def test_the_deployers_settings_arrive_where_they_belong(
 # The zips
 
 
-@pytest.mark.parametrize("name", ["buffered", "streaming"])
+@pytest.mark.parametrize("name", LEFT_OUT)
 def test_a_zip_holds_the_gateway_and_what_it_needs(package: Package, name: str) -> None:
     folder = package.folders[name]
     found = {path.name for path in folder.iterdir()}
@@ -272,8 +273,21 @@ def test_only_the_streaming_functions_carry_a_server(package: Package) -> None:
     assert (streaming / "hosts/aws/run.sh").stat().st_mode & 0o111 == 0o111
 
 
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_zip_leaves_out_the_packages_that_its_functions_never_import(package: Package, name: str) -> None:
+    found = {path.name for path in package.folders[name].iterdir() if any(path.rglob("*.py*"))}
+    modules = {"pillow": "PIL", "mangum": "mangum"}
+    assert {left for left, module in modules.items() if module not in found} == LEFT_OUT[name]
+    assert not any(path.is_file() for path in package.folders[name].glob("pillow.libs/*")) or name == "videos"
+
+
 @pytest.mark.parametrize(
-    ("name", "requirements"), [("buffered", "requirements.txt"), ("streaming", "requirements/aws.txt")]
+    ("name", "requirements"),
+    [
+        ("buffered", "requirements.txt"),
+        ("streaming", "requirements/aws.txt"),
+        ("videos", "requirements/aws.txt"),
+    ],
 )
 def test_the_packages_are_the_pinned_ones(package: Package, name: str, requirements: str) -> None:
     installed = {
@@ -283,14 +297,15 @@ def test_the_packages_are_the_pinned_ones(package: Package, name: str, requireme
     }
     wanted = dict(PIN.findall((package.project / requirements).read_text()))
     assert installed.items() <= wanted.items()
-    assert wanted.keys() - installed.keys() <= {"colorama", "async-timeout"}  # for Windows, for old Pythons
+    # The first two are for Windows, and for old Pythons.
+    assert wanted.keys() - installed.keys() <= {"colorama", "async-timeout"} | LEFT_OUT[name]
 
 
 def test_both_zips_are_pinned_alike() -> None:
     assert pins("requirements.txt").items() <= pins("requirements/aws.txt").items()
 
 
-@pytest.mark.parametrize("name", ["buffered", "streaming"])
+@pytest.mark.parametrize("name", LEFT_OUT)
 def test_no_cold_start_compiles(package: Package, name: str) -> None:
     folder = package.folders[name]
     for source in folder.rglob("*.py"):
@@ -300,7 +315,7 @@ def test_no_cold_start_compiles(package: Package, name: str) -> None:
         assert compiled.read_bytes()[4:8] == b"\x01\x00\x00\x00", source
 
 
-@pytest.mark.parametrize("name", ["buffered", "streaming"])
+@pytest.mark.parametrize("name", LEFT_OUT)
 def test_the_same_project_gives_the_same_zip(package: Package, name: str) -> None:
     with zipfile.ZipFile(package.project / f".aws/{name}.zip") as packed:
         entries = packed.infolist()
