@@ -85,7 +85,7 @@ class Gateway:
         An account that a conversation's id names, and that this process does not know, may be in the store.
         """
         tokens = caller.refresh_tokens
-        accounts = await self.roster.known(tokens) if caller.is_owner else ()
+        accounts = await self.roster.needed(tokens) if caller.is_owner else ()
         label = label_in(conversation_id)
         if accounts and label and label not in {account.label for account in accounts}:
             await self.roster.read()

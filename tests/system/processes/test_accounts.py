@@ -53,7 +53,10 @@ async def story(store: Mapping[str, str], folder: Path) -> Told:
         with stand.worker("first", []) as first, stand.worker("second", []) as second:
             await asyncio.gather(first.first_line(), second.first_line())
             here, there = Caller(http, first), Caller(http, second)
-            told["without an account"] = (await here.chat()).status_code
+            told["without an account"] = [(await caller.chat()).status_code for caller in (here, there)]
+            told["first account"] = await here.add(stand.accounts[7].token)
+            told["chat of the other"] = (await there.chat()).status_code
+            await here.ask("DELETE", f"/tokens/{stand.accounts[7].label}")
             await two_write_at_once(told, stand, here, there)
             await one_is_killed(told, stand, first, here, there)
             await one_removes(told, stand, here, there)
@@ -115,7 +118,9 @@ def test_processes_share_the_accounts_that_are_added_to_any(name: str, tmp_path:
         raise
     print(tails(tmp_path))
     assert told == {
-        "without an account": 503,
+        "without an account": [503, 503],
+        "first account": 201,
+        "chat of the other": 200,
         "added at once": [201] * 6,
         "seen by both": [True, True],
         "chats": [200, 200],

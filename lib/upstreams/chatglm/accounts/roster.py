@@ -110,6 +110,17 @@ class Roster:
             await self.settle()
         return self.of(tokens)
 
+    async def needed(self, tokens: tuple[str, ...]) -> tuple[Account, ...]:
+        """Return the accounts of a request that fails without one.
+
+        Another instance may have just added the first account: the request looks again before it is refused.
+        """
+        read_at = self._read_at
+        accounts = await self.known(tokens)
+        if not accounts and self._read_at == read_at:
+            await self.read()
+        return accounts or self.of(tokens)
+
     def refresh(self) -> None:
         """Begin to read the list if that is due."""
         is_due = not 0 <= self._now() - self._read_at < self._every_s or not self.has_read

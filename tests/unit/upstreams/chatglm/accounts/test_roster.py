@@ -114,6 +114,18 @@ async def test_a_warm_process_reads_the_list_every_30_s_at_most(store: FaultySto
     assert store.take_asked() == ["get accounts"]
 
 
+async def test_a_warm_process_without_an_account_looks_again_before_it_refuses(store: FaultyStore) -> None:
+    here, there = make_roster(store), make_roster(store)
+    assert await here.needed(()) == ()
+    assert store.take_asked() == ["get accounts"], "a new process reads the list once"
+    await there.add(A)
+    store.take_asked()
+    assert await here.needed(()) == (A,)
+    assert store.take_asked() == ["get accounts"]
+    assert await here.needed(()) == (A,)
+    assert store.take_asked() == [], "with an account it reads nothing more"
+
+
 async def test_requests_at_once_read_the_list_once(store: FaultyStore) -> None:
     await make_roster(store).add(A)
     store.take_asked()
