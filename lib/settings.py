@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args
+from urllib.parse import unquote
 
 import msgspec
 
@@ -300,8 +301,8 @@ def _count(text: str) -> int:
 
 
 def _http_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://")
+    if not re.match(r"https?://[^/?#]", text):
+        raise ValueError("must begin with http:// or https:// and a host")
     return text.rstrip("/")
 
 
@@ -320,7 +321,7 @@ _NOT_FOR_GATEWAYS = {
 def _official_base_url(text: str) -> str:
     url = _http_url(text)
     for part, reason in _NOT_FOR_GATEWAYS.items():
-        if part in f"{url.lower()}/":
+        if part in f"{unquote(url).lower()}/":
             raise ValueError(reason)
     return url
 

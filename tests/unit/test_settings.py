@@ -421,6 +421,7 @@ def test_a_store_of_this_machine_is_named_by_its_url(url: str, store: StoreSetti
     [
         ("https://open.bigmodel.cn/api/coding/paas/v4", "the Coding Plan"),
         ("https://api.z.ai/api/Coding/paas/v4/", "the Coding Plan"),
+        ("https://api.z.ai/api/%63oding/paas/v4", "the Coding Plan"),
         ("https://api.z.ai/api/anthropic", "Anthropic's format"),
     ],
 )
@@ -428,6 +429,12 @@ def test_a_base_that_is_not_for_gateways_is_refused_with_the_reason(base: str, r
     message = mistakes(GLM_API_BASE_URL=base)
     assert "GLM_API_BASE_URL must not be" in message
     assert reason in message
+
+
+@pytest.mark.parametrize("url", ["api.z.ai/api", "https://", "https:///api", "http://?x", "ftp://host"])
+@pytest.mark.parametrize("name", ["GLM_API_BASE_URL", "CHATGLM_BASE_URL"])
+def test_an_address_has_a_host(name: str, url: str) -> None:
+    assert f"{name} must begin with http:// or https:// and a host" in mistakes(**{name: url})
 
 
 def test_keys_of_the_official_api_need_api_keys_and_can_stand_alone_with_them() -> None:
