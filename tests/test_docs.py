@@ -427,6 +427,9 @@ ASKED: dict[str, object] = {
     "POST /v1/videos/generations": {"prompt": "A ship at sea", "wait": 0},
     "POST /v1/videos": {"prompt": "A ship at sea"},
     "POST /token/check": {},
+    "POST /v1/embeddings": {"model": "embedding-3", "input": "Hello!", "dimensions": 256},
+    "POST /v1/rerank": {"model": "rerank", "query": "cat", "documents": ["a cat", "a dog"]},
+    "GET /tokens": None,
     "GET /health": None,
 }
 """The requests behind the README's sample answers."""
