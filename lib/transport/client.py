@@ -41,6 +41,13 @@ class AsyncClient(httpx.AsyncClient):
         response.request = request
         return response
 
+    def open_ahead(self, url: str, *, timeout_s: float | None) -> None:
+        """Open a connection to this address beside, unless one waits. Behind a proxy, do nothing."""
+        parsed = _parsed(url)
+        transport = self._transport_for_url(parsed)
+        if isinstance(transport, Transport) and not self.is_closed:
+            transport.open_ahead(parsed, timeout_s)
+
     def _init_transport(  # type: ignore[override] # httpx passes its arguments by name
         self,
         *,

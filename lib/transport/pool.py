@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import msgspec
 
+from lib.tasks import forget_result, start
 from lib.transport.connection import Connection
 from lib.transport.sockets import open_socket
 from lib.transport.tls import FOR_HTTP, HTTP_PROTOCOLS
@@ -57,6 +58,8 @@ class Transport(httpx.AsyncBaseTransport):
         self._slots = asyncio.Semaphore(limits.max_connections) if limits.max_connections else None
         self._idle: list[_Idle] = []
         """The longest idle one comes first."""
+        self._ahead: dict[Origin, asyncio.Task[None]] = {}
+        """The connections that are being opened before a request asks for one."""
         self._busy: set[Connection] = set()
         self._under_way = 0
         """The requests that have, or open, a connection."""
@@ -64,12 +67,24 @@ class Transport(httpx.AsyncBaseTransport):
     @property
     def idle(self) -> list[Connection]:
         """The connections that wait for a request."""
-        return [entry.connection for entry in self._idle if entry.connection.is_open]
+        return [entry.connection for entry in self._idle_and_open()]
 
     @property
     def busy(self) -> list[Connection]:
         """The connections whose request is not over."""
         return list(self._busy)
+
+    def open_ahead(self, url: httpx.URL, timeout_s: float | None) -> None:
+        """Open a connection while the caller still waits for something else. Do nothing if one waits already.
+
+        The next request to this address takes it. If it cannot be opened, a request that waits for it fails.
+        """
+        origin = Origin.of(httpx.Request("GET", url))
+        if origin in self._ahead or any(entry.origin == origin for entry in self._idle_and_open()):
+            return
+        opening = self._ahead[origin] = start(self._open_ahead(origin, timeout_s))
+        opening.add_done_callback(forget_result)
+        opening.add_done_callback(lambda _: self._ahead.pop(origin, None))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         origin = Origin.of(request)
@@ -91,6 +106,11 @@ class Transport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        openings = list(self._ahead.values())
+        for opening in openings:
+            opening.cancel()
+        if openings:
+            await asyncio.wait(openings)
         connections = [*self._busy, *(entry.connection for entry in self._idle)]
         self._idle.clear()
         for connection in connections:
@@ -102,7 +122,9 @@ class Transport(httpx.AsyncBaseTransport):
         self, origin: Origin, request: httpx.Request, timeouts: dict[str, float | None]
     ) -> Connection:
         """Return the connection on which the answer has begun."""
-        connection = self._kept(origin) or await self._opened(origin, timeouts.get("connect"))
+        connect_s = timeouts.get("connect")
+        connection = self._kept(origin) or await self._awaited(origin, connect_s)
+        connection = connection or await self._opened(origin, connect_s)
         self._busy.add(connection)
         try:
             await connection.ask(request, timeouts)
@@ -121,6 +143,25 @@ class Transport(httpx.AsyncBaseTransport):
                 return entry.connection
             entry.connection.abort()
         return None
+
+    def _idle_and_open(self) -> list[_Idle]:
+        self._drop_old()
+        return [entry for entry in self._idle if entry.connection.is_open]
+
+    async def _open_ahead(self, origin: Origin, timeout_s: float | None) -> None:
+        self._keep(origin, await self._opened(origin, timeout_s))
+
+    async def _awaited(self, origin: Origin, timeout_s: float | None) -> Connection | None:
+        """Wait for a connection that is being opened ahead. Another request may take it first."""
+        opening = self._ahead.get(origin)
+        if opening is None:
+            return None
+        await asyncio.wait({opening}, timeout=timeout_s)
+        if not opening.done():
+            raise httpx.ConnectTimeout(f"{origin.host} did not take the connection in time.")
+        if not opening.cancelled():
+            opening.result()
+        return self._kept(origin)
 
     def _drop_old(self) -> None:
         expiry_s = self._limits.keepalive_expiry
@@ -164,6 +205,9 @@ class Transport(httpx.AsyncBaseTransport):
             connection.abort()
             return
         connection.rest()
+        self._keep(origin, connection)
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
         self._idle.append(_Idle(origin, connection, asyncio.get_running_loop().time()))
         most = self._limits.max_keepalive_connections
         while most is not None and len(self._idle) > most:

@@ -47,6 +47,8 @@ async def open_reply(
     Raises the refusal. At the end everything that the upstream holds for the reply is ended and cleaned up,
     also if the caller is cancelled.
     """
+    if call.caller.is_owner or call.caller.refresh_tokens:
+        gateway.upstream.open_ahead()
     accounts = await gateway.accounts(call.caller, conversation_id=chat.conversation_id or "")
     reply = Reply(gateway, chat, call, accounts, drawing=drawing)
     try:

@@ -11,6 +11,7 @@ import pytest
 
 from lib.chat.caller import Caller
 from lib.store import Change, Outcome, Store
+from lib.transport.pool import Transport
 from lib.upstreams.chatglm.accounts.account import parse_account
 from lib.upstreams.chatglm.accounts.chain import CHAIN_TTL_S, CHAINS, Chain, chain_place
 from lib.upstreams.chatglm.gateway import Gateway
@@ -31,6 +32,8 @@ class Counted:
         self.trips: list[str] = []
         self.holds_back = asyncio.Event()
         self.holds_back.set()
+        self.leases = asyncio.Event()
+        self.leases.set()
 
     async def get(self, key: str) -> str | None:
         self.trips.append(f"get {key}")
@@ -52,6 +55,8 @@ class Counted:
         self.trips.append(f"alter {' '.join((*change.puts, *change.drops)) or 'nothing'}")
         if any(name.startswith("lease:") for name in change.drops):
             await self.holds_back.wait()
+        if any(name.startswith("lease:") for name in change.puts):
+            await self.leases.wait()
         return await self._store.alter(record, change)
 
     async def close(self) -> None:
@@ -182,6 +187,21 @@ async def test_the_next_account_is_asked_while_the_last_one_is_cleaned_up(
     assert process.gateway.memory.problem is None  # The trip that is held back has not ended by a time limit.
     process.store.holds_back.set()
     await asking
+
+
+async def test_the_connection_to_the_upstream_is_opened_while_the_store_is_asked(
+    stand: Stand, account: SimulatedAccount, upstream: Upstream
+) -> None:
+    await stand.process().ask(account)
+    process, calls = stand.process(), len(upstream.sim.calls)
+    http = process.gateway.upstream._http._transport
+    assert isinstance(http, Transport)
+    process.store.leases.clear()
+    asking = asyncio.create_task(process.ask(account))
+    await eventually(lambda: len(http.idle) == 1, what="a connection waits")
+    assert len(upstream.sim.calls) == calls
+    process.store.leases.set()
+    assert await asking == Spent(1, 1)
 
 
 async def test_accounts_that_rest_cost_a_warm_process_nothing(

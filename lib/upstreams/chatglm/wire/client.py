@@ -141,6 +141,10 @@ class ChatGLM:
     async def aclose(self) -> None:
         await self._http.aclose()
 
+    def open_ahead(self) -> None:
+        """Open a connection, if none waits, while the store is still asked for the account."""
+        self._http.open_ahead(self._config.base_url, timeout_s=self._config.connect_timeout_s)
+
     @property
     def assistant_id(self) -> str:
         """The id of the main agent. It serves if a request names no other agent."""
