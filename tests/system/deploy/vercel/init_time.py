@@ -21,11 +21,11 @@ COMPILE_TIMEOUT_S = 120
 
 def report(output: Output, python: Path, folder: Path, *, runs: int = 5, compiled: bool = True) -> str:
     """Start each function so many times, in turns; tell the best of each in milliseconds, and its ratio."""
-    folders = {name: _unpack(output, name, folder) for name in output.bundles}
-    folders[FLOOR_NAME] = _unpack(output, "api/health", folder, FLOOR)
+    folders = {name: unpack(output, name, folder) for name in output.bundles}
+    folders[FLOOR_NAME] = unpack(output, "api/health", folder, FLOOR)
     if compiled:
         for place in folders.values():
-            _compile(python, place)
+            compile_all(python, place)
     config = output.bundles["api/health"].config
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in folders}
     for _ in range(runs):
@@ -42,14 +42,14 @@ def report(output: Output, python: Path, folder: Path, *, runs: int = 5, compile
     return "\n".join(lines)
 
 
-def _unpack(output: Output, name: str, folder: Path, app: str | None = None) -> Path:
+def unpack(output: Output, name: str, folder: Path, app: str | None = None) -> Path:
     place = output.bundles[name].unpack(folder / (name.replace("/", "-") if app is None else "floor"))
     if app is not None:
         (place / f"{name}.py").write_text(app)
     return place
 
 
-def _compile(python: Path, folder: Path) -> None:
+def compile_all(python: Path, folder: Path) -> None:
     """Compile as the builder does, but for what no function imports."""
     options = ["-q", "--invalidation-mode", "unchecked-hash", "-x", "_vendor/(pip|PIL)/"]
     command = [str(python), "-m", "compileall", *options, "."]

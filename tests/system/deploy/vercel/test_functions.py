@@ -20,7 +20,7 @@ from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import CHAT, KEY, Client, Streamed, chat_body, error_of
 from tests.support.waiting import wait_until
 from tests.support.wire import RawClient
-from tests.system.deploy.vercel import init_time
+from tests.system.deploy.vercel import first_content, init_time
 from tests.system.deploy.vercel.build import Output
 from tests.system.deploy.vercel.deployment import OIDC_TOKEN, Deployment, proxy_headers
 from tests.system.deploy.vercel.instance import Instance
@@ -417,3 +417,12 @@ def test_the_cold_start_is_reported(
     with capsys.disabled():
         print(f"\n{told}")
     assert all(name in told for name in output.bundles)
+
+
+def test_the_first_content_of_a_new_process_is_reported(
+    output: Output, python: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = first_content.report(output, python, tmp_path, rounds=5)
+    with capsys.disabled():
+        print(f"\n{told}")
+    assert CHAT.removeprefix("/") in told
