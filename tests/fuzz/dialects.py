@@ -96,10 +96,15 @@ def surrogates(data: bytes) -> None:
         return
     assert without_lone(marked) is None, "all of them are replaced at once"
     try:
-        value = json.loads(data.decode())
+        value = _pairs(data.decode())
     except (ValueError, RecursionError):
         return
-    _same(value, json.loads(marked))
+    _same(value, _pairs(marked))
+
+
+def _pairs(text: str | bytes) -> Any:
+    """Read objects as lists of pairs: two names may become the same one."""
+    return json.loads(text, object_pairs_hook=list)
 
 
 def _same(value: Any, marked: Any) -> None:

@@ -20,8 +20,8 @@ TARGETS = {
     "aws": ("requirements/aws.txt", ("deployed", "aws")),
     "box": ("requirements/box.txt", ("deployed", "box")),
 }
-ELSEWHERE = {"colorama", "async-timeout"}
-"""For Windows, and for a Python before 3.11.3."""
+ELSEWHERE = {"colorama"}
+"""For Windows."""
 targets = pytest.mark.parametrize("target", TARGETS)
 
 Bills = dict[str, dict[str, Any]]

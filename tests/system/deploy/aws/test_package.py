@@ -297,8 +297,8 @@ def test_the_packages_are_the_pinned_ones(package: Package, name: str, requireme
     }
     wanted = dict(PIN.findall((package.project / requirements).read_text()))
     assert installed.items() <= wanted.items()
-    # The first two are for Windows, and for old Pythons.
-    assert wanted.keys() - installed.keys() <= {"colorama", "async-timeout"} | LEFT_OUT[name]
+    # colorama is for Windows.
+    assert wanted.keys() - installed.keys() <= {"colorama"} | LEFT_OUT[name]
 
 
 def test_both_zips_are_pinned_alike() -> None:

@@ -36,9 +36,7 @@ def _endpoints(project: Path) -> list[str]:
 def _pins(project: Path) -> dict[str, tuple[str, set[str]]]:
     """Read requirements.txt: the version of each package of this Python, and the hashes of its files."""
     found = PINS.findall((project / "requirements.txt").read_text())
-    pins = {name: (version, set(re.findall(r"sha256:\w+", hashes))) for name, version, hashes in found}
-    del pins["async-timeout"]  # redis wants it for a Python before 3.11.3
-    return pins
+    return {name: (version, set(re.findall(r"sha256:\w+", hashes))) for name, version, hashes in found}
 
 
 def test_each_file_of_api_is_a_function_and_nothing_else_is(output: Output) -> None:

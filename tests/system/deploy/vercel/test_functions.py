@@ -188,7 +188,7 @@ def test_a_chat_is_streamed_as_it_comes(
     upstream.sim.play(gate, uid=account.uid)
     with ask(chat, account, stream=True) as client:
         # The upstream says nothing more until the client has what came so far: an order, whatever it takes.
-        client.read_until(b'"two "')
+        client.read_until(b'two "')
         assert b"three" not in client.received
         assert upstream.sim.active_generations() == 1
         gate.open()
@@ -207,7 +207,7 @@ def test_two_are_served_at_once_by_one_instance(
     gate = Gate()
     upstream.sim.play(gate, uid=account.uid)
     with ask(chat, account, stream=True) as first:
-        first.read_until(b'"two "')
+        first.read_until(b'two "')
         second = deployment.post(CHAT, chat_body("[scene:text chars=100]"), other.token)
         assert len(second.json()["choices"][0]["message"]["content"]) == 100
         assert b"three" not in first.received
@@ -268,7 +268,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(
     upstream.sim.play(Gate(), uid=account.uid)  # never opened
     with Ending(upstream.sim, chat) as ending:
         client = ask(chat, account, ending.invocation, stream=True)
-        client.read_until(b'"two "')
+        client.read_until(b'two "')
         client.leave()
         assert ending.left() == []
     again = deployment.post(CHAT, chat_body("[scene:text chars=100]"), account.token)
