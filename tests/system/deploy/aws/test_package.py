@@ -145,7 +145,7 @@ def test_mangum_is_never_behind_the_adapter(package: Package, name: str) -> None
 def test_who_reaches_no_account_knows_none(package: Package) -> None:
     for name in ("index",):
         variables = package.template.function(name)["Environment"]["Variables"]
-        assert set(variables) == {"LOG_LEVEL"}
+        assert set(variables) == {"LOG_LEVEL", "LOG_FORMAT"}
     for name in {*BUFFERED, *STREAMING} - {"index"}:
         variables = package.template.function(name)["Environment"]["Variables"]
         assert set(ACCOUNT) <= set(variables)
