@@ -52,7 +52,8 @@ class LiveGateway:
 
     def leases(self) -> set[str]:
         """The labels of accounts that are leased, or being leased, right now."""
-        return {label for gateway in self.gateways for label in gateway.pool._line._taken}
+        # A copy is made in one step. The server's thread may change the set during a longer look.
+        return {label for gateway in self.gateways for label in gateway.pool._line._taken.copy()}
 
     def is_idle(self) -> bool:
         return not self.leases() and not self.strays()
