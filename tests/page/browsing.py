@@ -53,6 +53,8 @@ class Tab:
         self.url = url
         self.requests: list[Request] = []
         self.foreign: list[str] = []
+        self.allowed: set[str] = set()
+        """Addresses elsewhere that the user asked for. A browser may ask for a video several times."""
         self.complaints: list[str] = []
         options = {"locale": "en-US", "color_scheme": "light", "viewport": {"width": 1280, "height": 860}}
         self.context = browser.new_context(**{**options, **context})
@@ -69,6 +71,8 @@ class Tab:
     def _on_request(self, request: Request) -> None:
         self.requests.append(request)
         origin = urlsplit(request.url)
+        if request.url in self.allowed:
+            return
         if origin.scheme in ("http", "https", "ws", "wss") and origin.netloc != urlsplit(self.url).netloc:
             self.foreign.append(request.url)
 
