@@ -33,13 +33,11 @@ class Origin(msgspec.Struct, frozen=True):
     """The name that the certificate must be for."""
 
     @classmethod
-    def of(cls, request: httpx.Request) -> Origin:
-        url = request.url
+    def of(cls, url: httpx.URL, server_name: str | None = None) -> Origin:
         if url.scheme not in _PORTS:
             raise httpx.UnsupportedProtocol(f"Expected http or https, got {url.scheme[:20]!r}.")
         host = url.raw_host.decode("ascii")
-        name = request.extensions.get("sni_hostname", host)
-        return cls(host, url.port or _PORTS[url.scheme], url.scheme == "https", name)
+        return cls(host, url.port or _PORTS[url.scheme], url.scheme == "https", server_name or host)
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -79,7 +77,7 @@ class Transport(httpx.AsyncBaseTransport):
 
         The next request to this address takes it. If it cannot be opened, a request that waits for it fails.
         """
-        origin = Origin.of(httpx.Request("GET", url))
+        origin = Origin.of(url)
         if origin in self._ahead or any(entry.origin == origin for entry in self._idle_and_open()):
             return
         opening = self._ahead[origin] = start(self._open_ahead(origin, timeout_s))
@@ -87,7 +85,7 @@ class Transport(httpx.AsyncBaseTransport):
         opening.add_done_callback(lambda _: self._ahead.pop(origin, None))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        origin = Origin.of(request)
+        origin = Origin.of(request.url, request.extensions.get("sni_hostname"))
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         await self._take_slot(timeouts.get("pool"))
         self._under_way += 1

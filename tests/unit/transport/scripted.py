@@ -7,6 +7,10 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import httpx
+
+from lib.transport.pool import Transport
+
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 HELLO = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHello"
@@ -98,3 +102,8 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - the other side is a task of the same loop
             await asyncio.sleep(0.001)
+
+
+def pool_of(client: httpx.AsyncClient) -> Transport:
+    assert isinstance(client._transport, Transport)
+    return client._transport

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from lib.transport.client import AsyncClient
-from lib.transport.pool import Transport
-from tests.unit.transport.scripted import Scripted, scripted, until
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Scripted]:
-    async with scripted() as server:
-        yield server
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(trust_env=False) as client:
-        yield client
-
-
-def pool_of(client: AsyncClient) -> Transport:
-    assert isinstance(client._transport, Transport)
-    return client._transport
+from tests.unit.transport.scripted import Scripted, pool_of, until
 
 
 async def test_the_request_takes_the_connection_that_was_opened_ahead(

@@ -12,8 +12,7 @@ import pytest
 
 from lib.transport.client import AsyncClient
 from lib.transport.connection import Connection
-from lib.transport.pool import Transport
-from tests.unit.transport.scripted import scripted, turns, until
+from tests.unit.transport.scripted import pool_of, scripted, turns, until
 
 CERTIFICATE = Path(__file__).parents[1] / "files" / "files.example.pem"
 MAX_TURNS = 200
@@ -76,11 +75,6 @@ async def broken_off(client: httpx.AsyncClient, url: str, *after: int) -> bool:
     await asyncio.wait([task])
     assert task.cancelled() or task.result() == b"Hello!"
     return task.cancelled()
-
-
-def pool_of(client: httpx.AsyncClient) -> Transport:
-    assert isinstance(client._transport, Transport)
-    return client._transport
 
 
 def busy_in(client: httpx.AsyncClient) -> list[Connection]:

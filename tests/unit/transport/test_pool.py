@@ -17,28 +17,21 @@ import pytest
 
 from lib.transport.client import AsyncClient
 from lib.transport.connection import MAX_HELD_BYTES
-from lib.transport.pool import Body, Transport
-from tests.unit.transport.scripted import HELLO, Scripted, closing, read_body, scripted, silent, turns, until
+from lib.transport.pool import Body
+from tests.unit.transport.scripted import (
+    HELLO,
+    Scripted,
+    closing,
+    pool_of,
+    read_body,
+    scripted,
+    silent,
+    turns,
+    until,
+)
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 CERTIFICATE = Path(__file__).parents[1] / "files" / "files.example.pem"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Scripted]:
-    async with scripted() as server:
-        yield server
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[AsyncClient]:
-    async with AsyncClient(trust_env=False) as client:
-        yield client
-
-
-def pool_of(client: AsyncClient) -> Transport:
-    assert isinstance(client._transport, Transport)
-    return client._transport
 
 
 def counts(client: AsyncClient) -> tuple[int, int]:
