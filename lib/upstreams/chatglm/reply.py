@@ -11,6 +11,7 @@ from lib.chat.events import Content, Failed, Finished, ReplyEvent, Started
 from lib.chat.request import ChatRequest
 from lib.errors import GatewayError, UpstreamTimeout
 from lib.tasks import run_to_end, start
+from lib.upstreams.beginning import end_first, wait_for_first
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.client import LeasedAccount
 from lib.upstreams.chatglm.accounts.rotation import Rotation
@@ -19,7 +20,7 @@ from lib.upstreams.chatglm.exchange import Exchange
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.turn import Ask
 from lib.upstreams.interface import Call
-from lib.upstreams.silence import MAX_SILENCE_S, Silence, stop_time
+from lib.upstreams.silence import Silence, stop_time
 
 if TYPE_CHECKING:
     from lib.upstreams.chatglm.captures import Captures
@@ -126,25 +127,13 @@ class Reply:
         return events
 
     async def begin(self, patience_s: float | None) -> None:
-        """Wait for the first content; with `patience_s` no longer than that after the upstream accepted.
-
-        With it, wait no longer than a proxy does either: from then on the stream's heartbeats speak for it.
-        """
+        """Wait for the first content, at most as `wait_for_first` says."""
         # A task of its own: it goes on after the stream has begun.
         self._first = start(self._first_content())
-        if patience_s is not None:
-            begun = {self._first, self._accepted}
-            await asyncio.wait(begun, timeout=MAX_SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({self._first}, timeout=patience_s)
-        if self._first.done():
-            self._first.result()
+        await wait_for_first(self._first, self._accepted, patience_s)
 
     async def close(self) -> None:
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait({self._first})
-            if not self._first.cancelled():
-                self._first.exception()  # `begin` has raised it, or no reader is left.
+        await end_first(self._first)
         self._call.trace.model = self.started.model
         try:
             if self._exchange is not None:

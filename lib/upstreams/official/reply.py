@@ -15,6 +15,7 @@ from lib.chat.request import ChatRequest, Message, TextPart
 from lib.errors import ConversationNotFound, GatewayError, UpstreamRejected
 from lib.receiving import UpstreamStream
 from lib.tasks import run_to_end, start
+from lib.upstreams.beginning import end_first, wait_for_first
 from lib.upstreams.interface import Call
 from lib.upstreams.official.decoder import Decoder
 from lib.upstreams.official.gateway import OfficialGateway, keys_of
@@ -22,7 +23,7 @@ from lib.upstreams.official.wire.body import CHAT, Written, write_body
 from lib.upstreams.official.wire.keys import Key
 from lib.upstreams.official.wire.models import Target
 from lib.upstreams.official.wire.ring import Terms
-from lib.upstreams.silence import MAX_SILENCE_S, Silence, stop_time
+from lib.upstreams.silence import Silence, stop_time
 
 UNREADABLE_SCHEMA = 1234
 
@@ -139,22 +140,13 @@ class Reply:
         return events
 
     async def begin(self, patience_s: float | None) -> None:
-        """Wait for the first content; with `patience_s` no longer than that after the API accepted."""
+        """Wait for the first content, at most as `wait_for_first` says."""
         # A task of its own: it goes on after the stream has begun.
         self._first = start(self._open_turn())
-        if patience_s is not None:
-            begun = {self._first, self._accepted}
-            await asyncio.wait(begun, timeout=MAX_SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({self._first}, timeout=patience_s)
-        if self._first.done():
-            self._first.result()
+        await wait_for_first(self._first, self._accepted, patience_s)
 
     async def close(self) -> None:
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait({self._first})
-            if not self._first.cancelled():
-                self._first.exception()  # `begin` has raised it, or no reader is left.
+        await end_first(self._first)
         self._call.trace.model = self.started.model
         await self._close_turn()
 

@@ -29,7 +29,7 @@ from lib.errors import (
 )
 from lib.trace import traced
 from lib.transport.pool import Transport
-from lib.upstreams.chatglm import reply as chat_module
+from lib.upstreams import beginning
 from lib.upstreams.chatglm.accounts import rotation
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.cooldowns import FIRST_THROTTLE_S, CoolDownBook
@@ -630,7 +630,7 @@ async def test_a_stream_begins_soon_after_it_was_accepted(flow: Flow, account: S
 async def test_a_stream_that_nothing_accepts_begins_before_a_proxy_gives_up(
     flow: Flow, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_module, "MAX_SILENCE_S", 0.05)
+    monkeypatch.setattr(beginning, "MAX_SILENCE_S", 0.05)
     flow.configure(heartbeat_s=0.05, first_content_timeout_s=0.4)
     async with flow.open([account], "[scene:silence_before_headers]", stream=True) as reply:
         with pytest.raises(UpstreamTimeout):
