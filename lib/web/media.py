@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack
 from typing import IO, Protocol
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -18,8 +18,8 @@ from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, Overloa
 from lib.web.app import Endpoint, error_response
 from lib.web.ending import told_as_error
 from lib.web.guessing import WrongCredential
+from lib.web.pieces import PiecesResponse
 from lib.web.refusal import ErrorBody
-from lib.web.streaming import SEND_TIMEOUT_S
 
 READ_BYTES = 3 * 64 * 1024
 """The base64 of a multiple of three has no padding, so the pieces can be joined."""
@@ -45,10 +45,8 @@ class SizedFile(Protocol):
     def size(self) -> int: ...
 
 
-class Base64Response(Response):
-    """JSON with files in it. It owns the files, and encodes them while it reads them."""
-
-    media_type = "application/json"
+class Base64Response(PiecesResponse):
+    """JSON with files in it. It owns the files, and encodes them while it reads them. Its length is known."""
 
     def __init__(
         self,
@@ -58,34 +56,19 @@ class Base64Response(Response):
         *,
         resources: AsyncExitStack,
     ) -> None:
-        super().__init__(headers=headers)
+        super().__init__(_joined(texts, files), headers, media_type="application/json", resources=resources)
         encoded = sum((file.size + 2) // 3 * 4 for file in files)
         self.headers["content-length"] = str(sum(map(len, texts)) + encoded)
-        self._texts = texts
-        self._files = files
-        self._resources = resources
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            async for piece in self._pieces():
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except TimeoutError:
-            raise ClientDisconnect from None
-        finally:
-            await self._resources.aclose()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        for text, file in zip(self._texts, self._files, strict=False):
-            yield text
-            encoded = _encoded(file.file)
-            while piece := await asyncio.to_thread(next, encoded, b""):
-                yield piece
-        yield self._texts[-1]
+async def _joined(texts: Sequence[bytes], files: Sequence[SizedFile]) -> AsyncIterator[bytes]:
+    """Yield a text, a file, a text, and so on: there is one text more than files."""
+    for text, file in zip(texts, files, strict=False):
+        yield text
+        encoded = _encoded(file.file)
+        while piece := await asyncio.to_thread(next, encoded, b""):
+            yield piece
+    yield texts[-1]
 
 
 def _encoded(file: IO[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from lib.web import media
+from lib.web import pieces
 from lib.web.media import Base64Response
 
 
@@ -47,7 +47,7 @@ async def test_files_are_encoded_as_they_are_sent() -> None:
 
 
 async def test_a_client_that_takes_no_files_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "SEND_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(pieces, "SEND_TIMEOUT_S", 0.02)
     closed: list[str] = []
 
     async def send(message: Message) -> None:
