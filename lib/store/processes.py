@@ -26,10 +26,14 @@ class LocalProcesses(Processes):
         self._proc = proc
         self._machine = _machine(proc)
         """It names this start of the machine, and the container: in each of them the numbers begin anew."""
+        self._own = 0, ""
+        """This process and its start. Each chat writes a mark, and reading /proc costs the most of it."""
 
     def mark(self, token: str) -> str:
         pid = os.getpid()
-        started = self._started_at(pid)
+        if self._own[0] != pid:  # for the first time, or in a copy of the process
+            self._own = pid, self._started_at(pid)
+        started = self._own[1]
         return f"{token}@{self._machine}:{pid}:{started}" if self._machine and started else token
 
     def is_gone(self, mark: str) -> bool:

@@ -46,6 +46,27 @@ def test_a_mark_tells_whether_its_writer_runs(mark_of_the_dead: str) -> None:
     assert (processes.is_there(mark_of_the_dead), processes.is_gone(mark_of_the_dead)) == (False, True)
 
 
+def test_a_copy_of_the_process_marks_with_its_own_start() -> None:
+    processes = LocalProcesses()
+    processes.mark("ours")
+    (told, tell), (ended, end) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(end)
+        os.write(tell, processes.mark("theirs").encode())
+        os.read(ended, 1)  # until the test closes the other end
+        os._exit(0)
+    try:
+        mark = os.read(told, 1000).decode()
+        assert processes.is_there(mark)
+    finally:
+        os.close(end)
+        os.waitpid(child, 0)
+    assert processes.is_gone(mark)
+    for pipe in (told, tell, ended):
+        os.close(pipe)
+
+
 def test_a_number_that_belongs_to_another_process_by_now_is_gone() -> None:
     mark = LocalProcesses().mark("ours")
     writer, _, started = mark.rpartition(":")

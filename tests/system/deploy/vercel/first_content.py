@@ -2,8 +2,9 @@
 
     scripts/test-deploy vercel -k first_content -s
 
-Beside it the floor of the bench (httpx and nothing of ours), in the same bundle under the same runtime. Both
-ask the simulator. The account's token is in the store of the first, as in every process but the first ever.
+Beside it the floor of the bench's cold starts (starlette, httpx and nothing of ours), in the same bundle, and
+under the same runtime. Both ask the simulator. The account's token is in the store of the first, as in every
+process but the first ever.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ from tests.system.deploy.vercel.instance import Instance
 
 CHAT = "api/v1/chat/completions"
 BENCH_FLOOR = Path(__file__).parents[3] / "bench" / "floor.py"
+# As in tests/bench/cold_floor.py.
+FLOOR_APP = """
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+app = Starlette(routes=[Mount("/", Floor())])
+"""
 ANSWER_TIMEOUT_S = 20.0
 
 
 def report(output: Output, python: Path, folder: Path, *, rounds: int = 10) -> str:
-    floor_app = f"{BENCH_FLOOR.read_text(encoding='utf-8')}\n\napp = Floor()\n"
     chat = unpack(output, CHAT, folder)
-    floor = unpack(output, "api/health", folder, floor_app)
+    floor = unpack(output, "api/health", folder, BENCH_FLOOR.read_text(encoding="utf-8") + FLOOR_APP)
     for place in (chat, floor):
         compile_all(python, place)
     ask, taken = Ask(chars=60), []
