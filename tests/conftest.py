@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from hosts.box.demo import DEMO_KEY
 from lib import settings
 from lib.trace import RECENT
 from lib.upstreams.chatglm.accounts.account import parse_account
@@ -151,3 +152,27 @@ def client(
     environment.setenv("CHATGLM_REFRESH_TOKENS", account.token)
     environment.setenv("API_KEYS", KEY)
     return Client(http, gateway.url)
+
+
+@pytest.fixture
+def demo_of_the_api(
+    official: Official, official_server: OfficialServer, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("GLM_API_KEYS", official.add_key())
+    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
+
+
+@pytest.fixture
+def demo(
+    gateway: LiveGateway,
+    account: SimulatedAccount,
+    upstream: Upstream,
+    environment: pytest.MonkeyPatch,
+    demo_of_the_api: None,
+) -> str:
+    """Set the live gateway up as `scripts/serve --demo` does, with pass-through; return its address."""
+    environment.setenv("CHATGLM_REFRESH_TOKENS", account.token)
+    environment.setenv("API_KEYS", DEMO_KEY)
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
+    environment.setenv("REFRESH_TOKEN", upstream.add_account().token)
+    return gateway.url

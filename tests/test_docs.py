@@ -26,10 +26,6 @@ from lib.dialects.openai_videos import EMOTIONAL_ATMOSPHERES, MIRROR_MODES, VIDE
 from lib.errors import GatewayError
 from lib.store.settings import SCHEMES
 from lib.upstreams.chatglm.wire.drawing import ASPECT_RATIOS
-from simulator.official.app import Official
-from simulator.official.server import OfficialServer
-from tests.conftest import SimulatedAccount, Upstream
-from tests.support.live import LiveGateway
 from tests.test_layout import ROOMS, imports_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -348,30 +344,6 @@ def test_an_example_that_is_not_run_can_be_read_at_least(document: Path) -> None
             assert done.returncode == 0 or "<your" in code, done.stderr
 
 
-@pytest.fixture
-def demo_of_the_api(
-    official: Official, official_server: OfficialServer, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("GLM_API_KEYS", official.add_key())
-    environment.setenv("GLM_API_BASE_URL", official_server.base_url)
-
-
-@pytest.fixture
-def demo(
-    gateway: LiveGateway,
-    account: SimulatedAccount,
-    upstream: Upstream,
-    environment: pytest.MonkeyPatch,
-    demo_of_the_api: None,
-) -> str:
-    """Set the live gateway up as `scripts/serve --demo` does, with pass-through; return its address."""
-    environment.setenv("CHATGLM_REFRESH_TOKENS", account.token)
-    environment.setenv("API_KEYS", DEMO_KEY)
-    environment.setenv("ALLOW_PASSTHROUGH", "true")
-    environment.setenv("REFRESH_TOKEN", upstream.add_account().token)
-    return gateway.url
-
-
 @pytest.mark.parametrize(("document", "language", "program"), list(examples()))
 def test_the_examples_run(document: str, language: str, program: str, demo: str) -> None:
     if language == "bash" and not shutil.which("curl"):
@@ -410,76 +382,6 @@ def test_the_examples_run(document: str, language: str, program: str, demo: str)
         assert '"url":"https://' in done.stdout
     if "videos" in program:
         assert "completed" in done.stdout
-
-
-HELLO = [{"role": "user", "content": "Hello!"}]
-GOOGLE_HELLO = {"contents": [{"parts": [{"text": "Hello!"}]}]}
-ASKED: dict[str, object] = {
-    "POST /v1/chat/completions": {"model": "glm-5.3", "messages": HELLO},
-    "POST /v1/responses": {"model": "glm-5.3", "input": "Hello!"},
-    "POST /v1/messages": {"model": "glm-5.3", "max_tokens": 500, "messages": HELLO},
-    "POST /v1/messages/count_tokens": {"model": "glm-5.3", "messages": HELLO},
-    "POST /v1beta/models/glm-5.3:generateContent": GOOGLE_HELLO,
-    "POST /v1beta/models/glm-5.3:countTokens": GOOGLE_HELLO,
-    "POST /v1/completions": {"model": "glm-5.3", "prompt": "Hello!"},
-    "GET /v1/models": None,
-    "POST /v1/images/generations": {"prompt": "a cat in the rain"},
-    "POST /v1/videos/generations": {"prompt": "A ship at sea", "wait": 0},
-    "POST /v1/videos": {"prompt": "A ship at sea"},
-    "POST /token/check": {},
-    "POST /v1/embeddings": {"model": "embedding-3", "input": "Hello!", "dimensions": 256},
-    "POST /v1/rerank": {"model": "rerank", "query": "cat", "documents": ["a cat", "a dog"]},
-    "GET /tokens": None,
-    "GET /health": None,
-}
-"""The requests behind the README's sample answers."""
-
-
-def sample_answers() -> dict[str, object]:
-    text = ENGLISH.read_text(encoding="utf-8").partition("### One answer of each\n")[2].partition("\n## ")[0]
-    found = re.findall(
-        r"^`((?:GET|POST) [^`]+)`[^\n]*\n\n```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
-    )
-    return {place: json.loads(code) for place, code in found}
-
-
-def shape(value: object) -> object:
-    """Reduce an answer to its keys and the kinds of its values. A list is its first entry."""
-    match value:
-        case dict():
-            return {key: shape(inner) for key, inner in value.items()}
-        case list():
-            return [shape(inner) for inner in value[:1]]
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case _:
-            return "null or text"
-
-
-def is_part(sample: object, whole: object) -> bool:
-    match sample, whole:
-        case dict(), dict():
-            return all(key in whole and is_part(inner, whole[key]) for key, inner in sample.items())
-        case list(), list():
-            return not sample or (bool(whole) and is_part(sample[0], whole[0]))
-        case _:
-            return sample == whole
-
-
-def test_every_endpoint_that_answers_json_has_a_sample() -> None:
-    assert set(sample_answers()) == set(ASKED)
-
-
-@pytest.mark.parametrize("place", ASKED)
-def test_a_sample_answer_is_a_part_of_the_real_one(place: str, demo: str) -> None:
-    method, path = place.split()
-    headers = {"authorization": f"Bearer {DEMO_KEY}"}
-    body = ASKED[place]
-    answer = httpx.request(method, demo + path, json=body, headers=headers, timeout=30, trust_env=False)
-    assert answer.is_success, answer.text
-    assert is_part(shape(sample_answers()[place]), shape(answer.json())), answer.text
 
 
 def test_what_server_timing_tells_is_in_both_readmes(demo: str) -> None:
