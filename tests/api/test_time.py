@@ -149,7 +149,8 @@ def test_a_client_that_does_not_read_holds_the_upstream_back(
 # Leaving
 
 STAGES: dict[str, tuple[str, Callable[[Upstream], object]]] = {
-    "before the headers": ("Hello!", lambda upstream: upstream.count("assistant/stream")),
+    # A short answer could be complete with its headers, and needs no stop then.
+    "before the headers": ("[scene:slow first=30]", lambda upstream: upstream.count("assistant/stream")),
     "before the first content": (
         "[scene:slow first=30]",
         lambda upstream: upstream.sim.live_conversations(),
