@@ -682,7 +682,8 @@ async def test_leaving_while_the_token_is_refreshed_loses_no_rotation(
 
 
 STAGES: dict[str, tuple[str, Callable[[Upstream], object]]] = {
-    "before the headers": ("", lambda upstream: upstream.count("assistant/stream")),
+    # A short answer could be complete with its headers, and needs no stop then.
+    "before the headers": ("[scene:slow first=5]", lambda upstream: upstream.count("assistant/stream")),
     "before the first content": (
         "[scene:slow first=5]",
         lambda upstream: upstream.sim.live_conversations(),
