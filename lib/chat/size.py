@@ -13,6 +13,8 @@ MAX_PROMPT_CHARS = 4_000_000
 stopped every other request for 8 s before the upstream refused it."""
 MAX_MESSAGES = 20_000
 """Each message costs several objects at every step of its way."""
+MAX_CALLS = 512
+"""So many calls one message may have: as many as a request may have tools."""
 
 
 def require_room(chat: ChatRequest) -> None:
@@ -21,6 +23,13 @@ def require_room(chat: ChatRequest) -> None:
         raise InvalidRequest(
             f"Expected at most {MAX_MESSAGES} messages, got {len(chat.messages)}.", param="messages"
         )
+    for number, message in enumerate(chat.messages):
+        if len(message.tool_calls) > MAX_CALLS:
+            raise InvalidRequest(
+                f"Expected at most {MAX_CALLS} tool calls in one message, "
+                f"got {len(message.tool_calls)} in message {number + 1}.",
+                param="messages",
+            )
     size = 0
     for part in _texts(chat):
         size += len(part)

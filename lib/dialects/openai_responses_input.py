@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from lib.chat.request import FilePart, ImagePart, Message, Part, Role, TextPart, ToolCall
+from lib.chat.size import MAX_CALLS
 from lib.dialects.fields import read_text
 from lib.dialects.json_body import convert, invalid_value, missing_field, shown, unsupported
 from lib.dialects.openai_responses_tools import Toolbox
@@ -156,6 +157,11 @@ class _Reader:
         )
         if self.messages and self.messages[-1].role == "assistant":
             last = self.messages.pop()
+            if len(last.tool_calls) >= MAX_CALLS:
+                raise InvalidRequest(
+                    f"Expected at most {MAX_CALLS} tool calls without another item between them.",
+                    param="input",
+                )
             self._add(msgspec.structs.replace(last, tool_calls=(*last.tool_calls, call)))
         else:
             self._add(Message(role="assistant", tool_calls=(call,)))

@@ -138,6 +138,7 @@ class ShapedReply:
         raise refusal or NoAccountAvailable("No upstream of this gateway serves this model.")
 
     async def _open(self, candidate: Candidate, planned: Planned) -> None:
+        require_room(planned.chat)  # Calls and results take more room as text.
         opening = candidate.upstream.open(planned.chat, self._call, patience_s=self._patience_s)
         async with _counted(planned.prompt):
             self._reply = await self._opened.enter_async_context(opening)

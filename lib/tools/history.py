@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Mapping
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from lib.chat.request import FilePart, ImagePart, Message, Part, TextPart, ToolCall
 from lib.tools.budgets import Budgets, cut_end, cut_middle, on_one_line
 from lib.tools.syntax import Syntax, replayed
-from lib.tools.toolbox import Declared, encoded
+from lib.tools.toolbox import MAX_NAME_CHARS, Declared, encoded
 from lib.tools.words import RESULT
 
 _CLOSER = re.compile(rf"<(?=/?{RESULT})", re.IGNORECASE)
@@ -93,20 +94,25 @@ def _after_turn(
 def _results(
     calls: tuple[ToolCall, ...], sent: list[Message], tools: Mapping[str, Declared], budgets: Budgets
 ) -> list[_Result]:
+    """Match each result with one call. If calls share an id, the last of them gets the surplus results."""
+    waiting: dict[str | None, deque[Message]] = {call.id: deque() for call in calls}
+    strangers = [message for message in sent if message.tool_call_id not in waiting]
+    for message in sent:
+        if message.tool_call_id in waiting:
+            waiting[message.tool_call_id].append(message)
+    later = Counter(call.id for call in calls)
     told = []
     for number, call in enumerate(calls, 1):
         header = f"action {number}: {_described(call, tools, budgets)}"
-        own = [message for message in sent if message.tool_call_id == call.id]
-        told += [_result(header, message) for message in own]
-        if not own:
+        own = waiting[call.id]
+        later[call.id] -= 1
+        taken = [own.popleft() for _ in range(min(len(own), 1) if later[call.id] else len(own))]
+        told += [_result(header, message) for message in taken]
+        if not taken:
             told.append(_Result(header, (TextPart(NO_RESULT),)))
-    known = {call.id for call in calls}
-    for message in sent:
-        if message.tool_call_id not in known:
-            name = message.name or "unknown"
-            shown = tools[name].shown if name in tools else name
-            told.append(_result(f"action: {shown}", message))
-    return told
+    return told + [
+        _result(f"action: {_shown(message.name or 'unknown', tools)}", message) for message in strangers
+    ]
 
 
 def _result(header: str, message: Message) -> _Result:
@@ -115,8 +121,13 @@ def _result(header: str, message: Message) -> _Result:
     return _Result(f"{header}, failed" if message.is_error else header, parts)
 
 
+def _shown(name: str, tools: Mapping[str, Declared]) -> str:
+    """Return a tool's name as the model knows it. Results repeat it, so an unknown one is cut."""
+    return tools[name].shown if name in tools else cut_end(name, MAX_NAME_CHARS)
+
+
 def _described(call: ToolCall, tools: Mapping[str, Declared], budgets: Budgets) -> str:
-    name = tools[call.name].shown if call.name in tools else call.name
+    name = _shown(call.name, tools)
     found = replayed(name, call.arguments, tools.get(call.name), is_freeform=call.is_freeform).arguments
     if isinstance(found, str):
         echo = found

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lib.chat.request import ChatRequest, FilePart, JsonFormat, Message, TextPart, Tool, ToolCall
-from lib.chat.size import MAX_MESSAGES, MAX_PROMPT_CHARS, require_room
+from lib.chat.size import MAX_CALLS, MAX_MESSAGES, MAX_PROMPT_CHARS, require_room
 from lib.errors import InvalidRequest
 
 HALF = "a" * (MAX_PROMPT_CHARS // 2)
@@ -43,3 +43,11 @@ def test_too_many_messages_are_refused() -> None:
 def test_the_longest_prompt_has_room_and_a_file_counts_nothing() -> None:
     file = FilePart("data:text/plain;base64," + HALF)
     require_room(chat(messages=(Message("user", (TextPart(HALF), TextPart(HALF), file)),)))
+
+
+def test_too_many_calls_in_one_message_are_refused() -> None:
+    calls = (ToolCall("i", "n", "{}"),) * MAX_CALLS
+    require_room(chat(messages=(Message("assistant", tool_calls=calls),) * 2))
+    with pytest.raises(InvalidRequest, match="at most 512 tool calls in one message, got 513") as caught:
+        require_room(chat(messages=(Message("assistant", tool_calls=(*calls, calls[0])),)))
+    assert (caught.value.status, caught.value.param) == (400, "messages")

@@ -20,6 +20,7 @@ from lib.chat.request import (
     ToolCall,
     ToolChoice,
 )
+from lib.chat.size import MAX_CALLS
 from lib.dialects.interface import Address
 from lib.dialects.openai_responses_request import AskedResponse, parse
 from lib.errors import InvalidRequest, NotFound
@@ -705,3 +706,9 @@ def test_any_json_is_read_or_refused_as_invalid(body: dict[str, Any]) -> None:
         return
     assert one.chat.messages
     assert json.loads(b"{" + one.echo + b"}")["store"] is False
+
+
+def test_more_calls_in_a_row_than_a_message_may_have_are_refused() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "now", "arguments": "{}"}
+    assert len(asked([call] * MAX_CALLS).chat.messages[0].tool_calls) == MAX_CALLS
+    assert refused([call] * (MAX_CALLS + 1)).param == "input"

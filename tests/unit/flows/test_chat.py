@@ -289,3 +289,14 @@ async def test_a_prompt_that_no_model_takes_is_refused_before_any_upstream_is_as
         await ask(upstream, chat=too_long)
     assert caught.value.code == "context_length_exceeded"
     assert upstream.asked == []
+
+
+async def test_a_prompt_that_grows_too_long_in_the_plan_is_refused_before_the_upstream_works() -> None:
+    upstream = FakeUpstream(HELLO)
+    longer = ChatRequest(model="glm", messages=(Message("user", (TextPart("a" * 4_000_001),)),))
+    opened = open_reply(CHAT, call(upstream), planner=lambda *_: Planned(longer, AsksOnce()))
+    with pytest.raises(InvalidRequest) as caught:
+        async with opened:
+            pass
+    assert caught.value.code == "context_length_exceeded"
+    assert upstream.asked == []
