@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -29,7 +29,8 @@ from lib.errors import (
     UpstreamError,
     UpstreamProtocolError,
 )
-from lib.flows.plan import Planned, plan
+from lib.flows.plan import Planned, planning, tells_calls
+from lib.steps import with_pauses
 from lib.tasks import beside
 from lib.upstreams.interface import Abilities, Batch, Call, Candidate, Reply
 
@@ -39,7 +40,7 @@ each text whole: an upstream that never ends must not fill the memory."""
 OTHER_EVENT_CHARS = 1_000
 """A call, a source or a picture counts like so many characters, because each is an object of its own."""
 
-Planner = Callable[[ChatRequest, Abilities], Planned]
+Planner = Callable[[ChatRequest, Abilities], Generator[int, None, Planned]]
 
 
 @asynccontextmanager
@@ -54,7 +55,7 @@ async def open_reply(
     require_room(chat)
     async with AsyncExitStack() as opened:
         planner = planner or partial(
-            plan, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
+            planning, syntax=call.settings.tool_syntax, is_streamed=patience_s is not None
         )
         candidates = await call.services.candidates(chat, call.caller)
         reply = ShapedReply(call, opened, candidates, patience_s=patience_s, planner=planner)
@@ -127,7 +128,9 @@ class ShapedReply:
             if abilities is None or not _may_follow(candidate, abilities, refusal):
                 continue
             try:
-                await self._open(candidate, self._planner(candidate.chat, abilities))
+                if tells_calls(candidate.chat, abilities):
+                    await candidate.upstream.prove(self._call)  # A stranger gets no work for nothing.
+                await self._open(candidate, await with_pauses(self._planner(candidate.chat, abilities)))
             except GatewayError as error:
                 if candidate.is_fallback and refusal is not None:
                     raise refusal from error  # The caller asked the first upstream: its reason says more.

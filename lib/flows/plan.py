@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,7 @@ from lib.chat.stages.silence import WithoutReasoning, WithoutSources
 from lib.chat.stages.stop import StopSearch
 from lib.chat.usage import PromptCount
 from lib.settings import ToolSyntax
+from lib.steps import at_once
 from lib.upstreams.interface import Abilities
 
 if TYPE_CHECKING:
@@ -34,7 +35,14 @@ class Planned(msgspec.Struct, frozen=True):
 def plan(
     chat: ChatRequest, abilities: Abilities, *, syntax: ToolSyntax = "blocks", is_streamed: bool = False
 ) -> Planned:
-    """Plan a chat for an upstream with these abilities. The stages serve one reply.
+    """Plan a chat for an upstream with these abilities. The stages serve one reply."""
+    return at_once(planning(chat, abilities, syntax=syntax, is_streamed=is_streamed))
+
+
+def planning(
+    chat: ChatRequest, abilities: Abilities, *, syntax: ToolSyntax = "blocks", is_streamed: bool = False
+) -> Generator[int, None, Planned]:
+    """Plan a chat step by step: a long history of calls takes seconds.
 
     `syntax` is the form in which the model is taught to call tools: `blocks`, `calls` or `dsml`.
     """
@@ -43,7 +51,7 @@ def plan(
     if abilities.tools and _needs_words(chat):
         seen, before = _natively(chat, abilities, is_streamed=is_streamed)
     elif _needs_words(chat):
-        seen, box = _in_words(chat, syntax)
+        seen, box = yield from _in_words(chat, syntax)
         before = _readers(chat, box, is_streamed=is_streamed)
     prompt = PromptCount(seen.messages, seen.closing)
     return Planned(
@@ -51,19 +59,26 @@ def plan(
     )
 
 
-def _needs_words(chat: ChatRequest) -> bool:
-    """Tell whether the prompt must say what the upstream's request has no field for."""
-    if chat.tools or chat.json_format is not None:
-        return True
+def tells_calls(chat: ChatRequest, abilities: Abilities) -> bool:
+    """Tell whether the plan must write earlier calls or results as text, which is work."""
+    return not abilities.tools and _has_calls(chat)
+
+
+def _has_calls(chat: ChatRequest) -> bool:
     return any(message.tool_calls or message.role == "tool" for message in chat.messages)
 
 
-def _in_words(chat: ChatRequest, syntax: ToolSyntax) -> tuple[ChatRequest, Toolbox]:
+def _needs_words(chat: ChatRequest) -> bool:
+    """Tell whether the prompt must say what the upstream's request has no field for."""
+    return bool(chat.tools) or chat.json_format is not None or _has_calls(chat)
+
+
+def _in_words(chat: ChatRequest, syntax: ToolSyntax) -> Generator[int, None, tuple[ChatRequest, Toolbox]]:
     """Describe tools, calls, results and the form of the answer in the prompt."""
     # Imported here: a chat without tools does not pay for them at its cold start.
-    from lib.tools.prompt import describe
+    from lib.tools.prompt import describing
 
-    described = describe(chat, syntax=syntax, new_from=_new_from(chat))
+    described = yield from describing(chat, syntax=syntax, new_from=_new_from(chat))
     seen = msgspec.structs.replace(chat, messages=described.messages, closing=described.closing())
     return seen, described.toolbox
 

@@ -30,7 +30,8 @@ def read_arguments(draft: Draft, schema: Schema, *, note: Note) -> dict[str, Any
         found |= as_object(draft.arguments)
     if draft.body.strip():
         found |= _from_body(draft.body, schema, has_more=bool(draft.fields))
-    found = {key_of(name, schema): value for name, value in found.items()}
+    keys = _Keys(schema)
+    found = {keys.meant_by(name): value for name, value in found.items()}
     found = _fitted(found, schema)
     for name, value in _from_fields(draft.fields, schema, note).items():
         found[name] = value
@@ -103,7 +104,8 @@ def _from_body(body: str, schema: Schema, *, has_more: bool) -> dict[str, Any]:
     lines = [_LINE.fullmatch(line) for line in stripped.splitlines() if line.strip()]
     if lines and all(lines):
         pairs = [(line[1], line[2]) for line in lines if line]
-        if any(key_of(name, schema) in properties_of(schema) for name, _ in pairs):
+        keys, properties = _Keys(schema), properties_of(schema)
+        if any(keys.meant_by(name) in properties for name, _ in pairs):
             return _from_fields(tuple(pairs), schema, lambda _: None)
     if only is not None and not has_more:
         return {only: stripped}
@@ -133,14 +135,14 @@ def only_text(schema: Schema) -> str | None:
 
 
 def _from_fields(fields: tuple[tuple[str, str], ...], schema: Schema, note: Note) -> dict[str, Any]:
-    properties = properties_of(schema)
+    properties, keys = properties_of(schema), _Keys(schema)
     raw: dict[str, list[str]] = {}
     found: dict[str, Any] = {}
     for written, text in fields:
-        name = key_of(written, schema)
+        name = keys.meant_by(written)
         if name in _WHOLE_NAMES and name not in properties and _is_object(text):
             inner = _unwrapped(_object_in(without_cdata(text) or text), schema)
-            found |= _fitted({key_of(key, schema): value for key, value in inner.items()}, schema)
+            found |= _fitted({keys.meant_by(key): value for key, value in inner.items()}, schema)
         else:
             raw.setdefault(name, []).append(text)
     keeps_fence = any(
@@ -177,14 +179,34 @@ def _one(name: str, values: list[Any], *, is_list: bool) -> Any:
 
 def key_of(written: str, schema: Schema) -> str:
     """Return the declared argument that the model means; an unknown name stays as it is."""
-    properties = properties_of(schema)
-    if written in properties or not properties:
-        return written
-    name = written.strip()
-    if name.startswith(ARGUMENT) and name.removeprefix(ARGUMENT) in properties:
-        return name.removeprefix(ARGUMENT)
-    alike = [known for known in properties if _fold(known) == _fold(name)]
-    return alike[0] if len(alike) == 1 else written
+    return _Keys(schema).meant_by(written)
+
+
+def takes_text(name: str, schema: Schema) -> bool:
+    """Tell whether a text can be a value of the argument. It is then read as it is, or as strict JSON."""
+    kinds = kinds_of(resolve(properties_of(schema).get(name, ANYTHING), schema), schema)
+    return not kinds or "string" in kinds
+
+
+class _Keys:
+    """The declared arguments, by the spellings that a model writes."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._declared = properties_of(schema)
+        self._alike: dict[str, list[str]] | None = None
+
+    def meant_by(self, written: str) -> str:
+        if written in self._declared or not self._declared:
+            return written
+        name = written.strip()
+        if name.startswith(ARGUMENT) and name.removeprefix(ARGUMENT) in self._declared:
+            return name.removeprefix(ARGUMENT)
+        if self._alike is None:
+            self._alike = {}
+            for known in self._declared:
+                self._alike.setdefault(_fold(known), []).append(known)
+        alike = self._alike.get(_fold(name), ())
+        return alike[0] if len(alike) == 1 else written
 
 
 def _fold(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import msgspec
 
@@ -41,11 +41,14 @@ def tell(
     syntax: Syntax,
     tools: Mapping[str, Declared],
     budgets: Budgets,
-) -> tuple[Message, ...]:
-    """Rewrite calls and results as text. `earlier` are the messages that the upstream knows already."""
+) -> Generator[int, None, tuple[Message, ...]]:
+    """Rewrite calls and results as text. `earlier` are the messages that the upstream knows already.
+
+    It yields after each call and result, with the number of characters that it has read.
+    """
     if not any(message.tool_calls or message.role == "tool" for message in messages):
         return messages
-    return _cut(_grouped(messages, earlier, syntax, tools, budgets), budgets)
+    return (yield from _cut((yield from _grouped(messages, earlier, syntax, tools, budgets)), budgets))
 
 
 def _grouped(
@@ -54,14 +57,14 @@ def _grouped(
     syntax: Syntax,
     tools: Mapping[str, Declared],
     budgets: Budgets,
-) -> list[Message | _Group]:
+) -> Generator[int, None, list[Message | _Group]]:
     told: list[Message | _Group] = []
     calls = _last_calls(earlier)
     start = 0
     for end in [*_assistant_turns(messages), len(messages)]:
-        told += _after_turn(messages[start:end], calls, tools, budgets)
+        told += yield from _after_turn(messages[start:end], calls, tools, budgets)
         if end < len(messages):
-            told.append(_said(messages[end], syntax, tools))
+            told.append((yield from _said(messages[end], syntax, tools)))
             calls = messages[end].tool_calls
         start = end + 1
     return told
@@ -80,10 +83,10 @@ def _after_turn(
     calls: tuple[ToolCall, ...],
     tools: Mapping[str, Declared],
     budgets: Budgets,
-) -> list[Message | _Group]:
+) -> Generator[int, None, list[Message | _Group]]:
     """Put the results of one turn together, in the order of its calls; everything else keeps its place."""
     sent = [message for message in messages if message.role == "tool"]
-    results = tuple(_results(calls, sent, tools, budgets))
+    results = tuple((yield from _results(calls, sent, tools, budgets)))
     told: list[Message | _Group] = [message for message in messages if message.role != "tool"]
     if results:
         first = next((number for number, message in enumerate(messages) if message.role == "tool"), 0)
@@ -93,7 +96,7 @@ def _after_turn(
 
 def _results(
     calls: tuple[ToolCall, ...], sent: list[Message], tools: Mapping[str, Declared], budgets: Budgets
-) -> list[_Result]:
+) -> Generator[int, None, list[_Result]]:
     """Match each result with one call. If calls share an id, the last of them gets the surplus results."""
     waiting: dict[str | None, deque[Message]] = {call.id: deque() for call in calls}
     strangers = [message for message in sent if message.tool_call_id not in waiting]
@@ -103,6 +106,7 @@ def _results(
     later = Counter(call.id for call in calls)
     told = []
     for number, call in enumerate(calls, 1):
+        yield len(call.arguments)
         header = f"action {number}: {_described(call, tools, budgets)}"
         own = waiting[call.id]
         later[call.id] -= 1
@@ -139,19 +143,16 @@ def _described(call: ToolCall, tools: Mapping[str, Declared], budgets: Budgets) 
     return f"{name} ({echo})" if echo else name
 
 
-def _said(message: Message, syntax: Syntax, tools: Mapping[str, Declared]) -> Message:
+def _said(message: Message, syntax: Syntax, tools: Mapping[str, Declared]) -> Generator[int, None, Message]:
     if not message.tool_calls:
         return message
-    calls = [
-        replayed(
-            tools[call.name].shown if call.name in tools else call.name,
-            call.arguments,
-            tools.get(call.name),
-            is_freeform=call.is_freeform,
-        )
-        for call in message.tool_calls
-    ]
-    text = "\n".join(filter(None, (message.text.rstrip(), syntax.write_all(calls))))
+    pieces = []
+    for call in message.tool_calls:
+        name = tools[call.name].shown if call.name in tools else call.name
+        known = tools.get(call.name)
+        pieces.append(syntax.piece(replayed(name, call.arguments, known, is_freeform=call.is_freeform)))
+        yield len(call.arguments)
+    text = "\n".join(filter(None, (message.text.rstrip(), syntax.together(pieces))))
     others = tuple(part for part in message.parts if not isinstance(part, TextPart))
     return Message(role="assistant", parts=(TextPart(text), *others), name=message.name)
 
@@ -159,7 +160,7 @@ def _said(message: Message, syntax: Syntax, tools: Mapping[str, Declared]) -> Me
 # Budgets
 
 
-def _cut(told: list[Message | _Group], budgets: Budgets) -> tuple[Message, ...]:
+def _cut(told: list[Message | _Group], budgets: Budgets) -> Generator[int, None, tuple[Message, ...]]:
     """Write the results, the newest with the largest share; images are counted from the first message on."""
     limits = _limits([item for item in told if isinstance(item, _Group)], budgets)
     messages: list[Message] = []
@@ -168,6 +169,7 @@ def _cut(told: list[Message | _Group], budgets: Budgets) -> tuple[Message, ...]:
         message = _written(item, limits.pop(0), images) if isinstance(item, _Group) else item
         images += sum(isinstance(part, ImagePart) for part in message.parts)
         messages.append(message)
+        yield sum(result.size for result in item.results) if isinstance(item, _Group) else 0
     return tuple(messages)
 
 

@@ -48,17 +48,24 @@ _STRICT = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def read_json(text: str, start: int = 0) -> Loose:
     """Read the value that begins at `start`; raise NotJson or CutOff."""
+    if found := read_strictly(text, start):
+        return found
     begin = _after_space(text, start)
     if begin >= len(text):
         raise CutOff("there is no JSON")
+    parser = _Parser(text, begin)
+    return Loose(parser.value(0), parser.place, False)
+
+
+def read_strictly(text: str, start: int = 0) -> Loose | None:
+    """Read the value that begins at `start` if it is valid JSON and nothing in it is meant otherwise."""
+    begin = _after_space(text, start)
     try:
         value, end = _STRICT.raw_decode(text, begin)
     except (ValueError, RecursionError):
-        parser = _Parser(text, begin)
-        return Loose(parser.value(0), parser.place, False)
+        return None
     if "\\" in text and _PATH_STRING.search(text, begin, end):
-        parser = _Parser(text, begin)
-        return Loose(parser.value(0), parser.place, False)
+        return None
     return Loose(value, end, True)
 
 

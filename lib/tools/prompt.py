@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import msgspec
 
 from lib.chat.request import ChatRequest, JsonFormat, Message, ToolCall
+from lib.steps import at_once
 from lib.tools.budgets import Budgets
 from lib.tools.catalogue import examples_of, list_tools
 from lib.tools.history import tell
@@ -42,11 +43,18 @@ def describe(
     chat: ChatRequest, *, syntax: SyntaxName = "blocks", new_from: int = 0, budgets: Budgets | None = None
 ) -> ToolPrompt:
     """Prepare a request. `new_from`: the first message that the upstream's conversation does not know."""
+    return at_once(describing(chat, syntax=syntax, new_from=new_from, budgets=budgets))
+
+
+def describing(
+    chat: ChatRequest, *, syntax: SyntaxName = "blocks", new_from: int = 0, budgets: Budgets | None = None
+) -> Generator[int, None, ToolPrompt]:
+    """Prepare a request step by step. Each step tells how many characters it has read."""
     limits = budgets or Budgets()
     uses_tools = bool(chat.tools) or any(message.tool_calls for message in chat.messages)
     form = syntax_named(syntax, free_tag(_all_texts(chat)) if uses_tools else "bridge_run")
     tools = declared_tools(chat)
-    messages = tell(
+    messages = yield from tell(
         chat.messages[new_from:],
         chat.messages[:new_from],
         syntax=form,

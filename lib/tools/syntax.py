@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from lib.tools.arguments import NotAnObject, read_arguments
+from lib.tools.arguments import NotAnObject, read_arguments, takes_text
 from lib.tools.loose_json import NotJson
 from lib.tools.markup import MarkupReader
 from lib.tools.schema import ANYTHING, properties_of
@@ -16,6 +16,11 @@ from lib.tools.words import ARGUMENT, FREEFORM, RUN, TOOL, WHOLE
 
 SyntaxName = Literal["blocks", "calls", "dsml"]
 _DSML = "|DSML|"
+MAX_TAGS = 1_000
+"""A call with more characters that may begin a tag is not read back: each takes some microseconds."""
+TAGS_OF_ARGUMENT = 2
+MAX_JSON_CHARS = 8_192
+"""The same for values that are no texts: reading JSON that is not quite JSON takes 7 µs for a character."""
 _THEN = "end the answer: the results come in the next message."
 
 
@@ -54,10 +59,14 @@ class Syntax:
             "Announcing an action does nothing. Only the line runs it.",
         )
 
-    def write_all(self, calls: Sequence[Replayed]) -> str:
-        return "\n".join(map(self.write, calls))
-
     def write(self, call: Replayed) -> str:
+        return self.together((self.piece(call),))
+
+    def together(self, pieces: Iterable[str]) -> str:
+        """Make one text of the pieces of several calls."""
+        return "\n".join(pieces)
+
+    def piece(self, call: Replayed) -> str:
         body = call.arguments if isinstance(call.arguments, str) else encoded(call.arguments)
         return f"{call.name}({body})"
 
@@ -84,11 +93,11 @@ class BlockSyntax(Syntax):
             "Announcing an action does nothing. Only the block runs it.",
         )
 
-    def write(self, call: Replayed) -> str:
+    def piece(self, call: Replayed) -> str:
         arguments = call.arguments
         if isinstance(arguments, str):
             return self._block(call.name, [_tagged(WHOLE, arguments)])
-        if _names_are_plain(call):
+        if _names_are_plain(call) and not _is_costly(call):
             fields = [_tagged(f"{ARGUMENT}{name}", _as_text(value)) for name, value in arguments.items()]
             block = self._block(call.name, fields)
             if _reads_back(block, call, own_family, self.tag):
@@ -119,17 +128,14 @@ class DsmlSyntax(Syntax):
             "Announcing an action does nothing. Only the block runs it.",
         )
 
-    def write_all(self, calls: Sequence[Replayed]) -> str:
-        return "\n".join((f"<{_DSML}tool_calls>", *map(self._invoke, calls), f"</{_DSML}tool_calls>"))
+    def together(self, pieces: Iterable[str]) -> str:
+        return "\n".join((f"<{_DSML}tool_calls>", *pieces, f"</{_DSML}tool_calls>"))
 
-    def write(self, call: Replayed) -> str:
-        return self.write_all((call,))
-
-    def _invoke(self, call: Replayed) -> str:
+    def piece(self, call: Replayed) -> str:
         arguments = call.arguments
         if isinstance(arguments, str):
             return _invoked(call.name, [arguments])
-        if _names_are_plain(call):
+        if _names_are_plain(call) and not _is_costly(call):
             block = _invoked(call.name, [_parameter(*field) for field in arguments.items()])
             if _reads_back(block, call, xml_family, self.tag):
                 return block
@@ -167,6 +173,20 @@ def _names_are_plain(call: Replayed) -> bool:
     if call.tool is not None and not properties_of(call.tool.schema):
         return False
     return all(name.isascii() and name.replace("-", "_").isidentifier() for name in call.arguments)
+
+
+def _is_costly(call: Replayed) -> bool:
+    """Tell whether reading the call back would stop the loop for long: it is written as JSON instead."""
+    assert not isinstance(call.arguments, str)
+    schema = call.tool.schema if call.tool else ANYTHING
+    tags = len(call.arguments) * TAGS_OF_ARGUMENT
+    json_chars = 0
+    for name, value in call.arguments.items():
+        text = _as_text(value)
+        tags += text.count("<") + text.count("＜")
+        if not isinstance(value, str) or not takes_text(name, schema):
+            json_chars += len(text)
+    return tags > MAX_TAGS or json_chars > MAX_JSON_CHARS
 
 
 def _reads_back(block: str, call: Replayed, family: Family, tag: str) -> bool:

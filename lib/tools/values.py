@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from lib.tools.loose_json import NotJson, read_json, read_whole
+from lib.tools.loose_json import NotJson, read_json, read_strictly, read_whole
 from lib.tools.schema import (
     ANYTHING,
     TYPES,
@@ -25,9 +25,9 @@ MAX_UNION_DEPTH = 3
 """Unions inside each other: a deeper one allows any type."""
 _CDATA = re.compile(r"\s*<!\[CDATA\[")
 _CDATA_ENDS = re.compile(r"\]{1,3}\|?>(?:\]\]>)?\s*\Z")
-_FENCED = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*\Z", re.DOTALL)
+_FENCE = re.compile(r"\s*(`{3,}(?!`)|~{3,}(?!~))[^\n`]*\n")
 _QUOTED = re.compile(r"\s*(?:\"([^\"\n]*)\"|`([^`\n]+)`)\s*\Z")
-_ITEMS = re.compile(r"<(item|value|element|li)>(.*?)</\1>", re.DOTALL)
+_ITEM = re.compile(r"<(item|value|element|li)>")
 _PLAIN_NAMES = re.compile(r"(?:path|file|dir|directory|folder|name|url|uri|cwd|id|glob)\Z", re.IGNORECASE)
 """An argument so named is never a text in which quotes are meant."""
 Note = Callable[[str], None]
@@ -98,14 +98,18 @@ def read_text(
 
 
 def _looks_like_json(text: str) -> bool:
-    try:
-        return not isinstance(read_json(text).value, str) and read_json(text).is_strict and _is_one(text)
-    except NotJson:
-        return False
+    found = read_strictly(text)
+    return found is not None and not isinstance(found.value, str) and not text[found.end :].strip()
 
 
-def _is_one(text: str) -> bool:
-    return not text[read_json(text).end :].strip()
+def _inside_fence(text: str) -> str | None:
+    """Return the text in the one fence around it. Searches for the last closer only: a pattern tries each."""
+    if not (opener := _FENCE.match(text)):
+        return None
+    inner = text[opener.end() :].rstrip()
+    if not inner.endswith(opener[1]):
+        return None
+    return inner.removesuffix(opener[1]).rstrip(" \t").removesuffix("\n")
 
 
 def _read_string(text: str, kinds: frozenset[str], name: str, *, keeps_fence: bool, note: Note | None) -> Any:
@@ -113,10 +117,10 @@ def _read_string(text: str, kinds: frozenset[str], name: str, *, keeps_fence: bo
         value = read_json(text).value
         if any(is_of_type(value, kind) for kind in kinds):
             return value
-    if not keeps_fence and (fenced := _FENCED.match(text)):
+    if not keeps_fence and (inner := _inside_fence(text)) is not None:
         if note is not None:
             note("fence")
-        return fenced[2]
+        return inner
     if _PLAIN_NAMES.search(name) and (quoted := _QUOTED.match(text)):
         return quoted[1] if quoted[1] is not None else quoted[2]
     if note is not None and "\\n" in text and "\n" not in text and name in ("content", "input", "text"):
@@ -148,9 +152,9 @@ def _whole(text: str) -> Any:
 def _read_list(text: str, schema: Schema, root: Schema) -> Any:
     if not text:
         return []
-    if found := _ITEMS.findall(text):
+    if found := list(_items(text)):
         of_item = resolve(schema.get("items", ANYTHING), root)
-        return [read_text(item, of_item, root) for _, item in found]
+        return [read_text(item, of_item, root) for item in found]
     for candidate in (text, f"{text}]", f"[{text}]"):
         # A CDATA section's wrong end takes the list's bracket along; objects stand side by side.
         if candidate is text or (candidate[0] == "[") is (candidate[-1] == "]"):
@@ -159,6 +163,19 @@ def _read_list(text: str, schema: Schema, root: Schema) -> Any:
             except NotJson:
                 continue
     return [part.strip().strip("\"'") for part in text.split(",")]
+
+
+def _items(text: str) -> Iterator[str]:
+    """Yield the texts of `<item>…</item>`. A closer that is missing is searched for once."""
+    place, missing = 0, set()
+    while opener := _ITEM.search(text, place):
+        place, closer = opener.end(), f"</{opener[1]}>"
+        end = -1 if closer in missing else text.find(closer, place)
+        if end < 0:
+            missing.add(closer)
+            continue
+        yield text[place:end]
+        place = end + len(closer)
 
 
 def _as_list(value: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import count
+
 RUN = "bridge_run"
 """Opens and closes a call. The name occurs in no ordinary text (tools.md §3.1)."""
 RESULT = "bridge_result"
@@ -17,6 +20,9 @@ ACTIONS = "# Actions"
 LIST = "Available actions"
 OUTPUT = "# Output"
 
+MAX_DIGITS = 7
+"""No prompt is long enough to contain the tag with each of so many numbers."""
+
 ALIAS = "client_"
 """Stands before a client's tool that has the name of an upstream's own one."""
 TAKEN = frozenset(
@@ -28,12 +34,14 @@ TAKEN = frozenset(
 """The upstream's tool layer uses these names itself (tools.md §1.2, 2026-05 to 2026-08)."""
 
 
+_NUMBERED = re.compile(rf"{RUN}_x([1-9][0-9]{{0,{MAX_DIGITS - 1}}})")
+
+
 def free_tag(texts: str) -> str:
     """Return the first spelling of the call's tag that the texts do not contain."""
     folded = texts.lower()
     if RUN not in folded:
         return RUN
-    number = 1
-    while f"{RUN}_x{number}" in folded:
-        number += 1
-    return f"{RUN}_x{number}"
+    found = set(_NUMBERED.findall(folded))
+    taken = {digits[:size] for digits in found for size in range(1, len(digits) + 1)}
+    return next(f"{RUN}_x{number}" for number in count(1) if str(number) not in taken)

@@ -98,6 +98,10 @@ class Upstream(Protocol):
         """Return None if this upstream does not serve the chat."""
         ...
 
+    async def prove(self, call: Call) -> None:
+        """Raise the refusal if the upstream has taken none of the caller's tokens, and takes none now."""
+        ...
+
     def open(
         self, chat: ChatRequest, call: Call, *, patience_s: float | None
     ) -> AbstractAsyncContextManager[Reply]:

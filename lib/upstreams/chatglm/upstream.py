@@ -27,6 +27,10 @@ class ChatGLMUpstream:
     async def abilities(self, chat: ChatRequest, _call: Call) -> Abilities | None:
         return Abilities(images=True, files=True, silent=is_silent(chat.model))
 
+    async def prove(self, call: Call) -> None:
+        if not call.caller.is_owner:
+            await self._gateway.proofs.proven(accounts_of(call.caller), call.caller)
+
     def open(
         self, chat: ChatRequest, call: Call, *, patience_s: float | None
     ) -> AbstractAsyncContextManager[Reply]:

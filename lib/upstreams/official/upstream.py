@@ -35,6 +35,10 @@ class OfficialUpstream:
             silent=target.is_silent,
         )
 
+    async def prove(self, call: Call) -> None:
+        if not call.caller.is_owner:
+            await self._gateway.prove(call.caller)
+
     def open(
         self, chat: ChatRequest, call: Call, *, patience_s: float | None
     ) -> AbstractAsyncContextManager[Reply]:

@@ -710,5 +710,6 @@ def test_any_json_is_read_or_refused_as_invalid(body: dict[str, Any]) -> None:
 
 def test_more_calls_in_a_row_than_a_message_may_have_are_refused() -> None:
     call = {"type": "function_call", "call_id": "c", "name": "now", "arguments": "{}"}
-    assert len(asked([call] * MAX_CALLS).chat.messages[0].tool_calls) == MAX_CALLS
-    assert refused([call] * (MAX_CALLS + 1)).param == "input"
+    words = {"role": "user", "content": "Hi"}
+    assert len(asked([words, *[call] * MAX_CALLS]).chat.messages[1].tool_calls) == MAX_CALLS
+    assert "at most 512 tool calls" in refused([words, *[call] * (MAX_CALLS + 1)]).message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from lib.chat.events import (
     ToolCallDelta,
     Usage,
 )
-from lib.chat.request import ChatRequest, ImagePart, Message, TextPart
+from lib.chat.request import ChatRequest, ImagePart, Message, TextPart, ToolCall
 from lib.errors import (
     AccountBusy,
     AccountRefused,
@@ -54,10 +54,15 @@ class FakeUpstream:
         self.name = "fake"
         self.turns = list(turns)
         self.asked: list[str] = []
+        self.proof: GatewayError | None = None
         self._abilities = Abilities(**able) if serves else None
 
     async def abilities(self, _chat: ChatRequest, _call: Call) -> Abilities | None:
         return self._abilities
+
+    async def prove(self, _call: Call) -> None:
+        if self.proof is not None:
+            raise self.proof
 
     @asynccontextmanager
     async def open(
@@ -229,6 +234,11 @@ async def test_calls_and_sources_without_an_end_are_ended(event: ReplyEvent) -> 
     assert isinstance(last, Failed)
 
 
+def at_once_planned(planned: Planned) -> Generator[int, None, Planned]:
+    yield from ()
+    return planned
+
+
 class AsksOnce:
     """A stage that turns the first ending into words for one more turn."""
 
@@ -248,7 +258,7 @@ class AsksOnce:
 
 async def test_a_stage_gets_one_more_turn_on_the_same_reply() -> None:
     twice = FakeUpstream(HELLO, [[TextDelta(" Again."), Finished("stop")]])
-    opened = open_reply(CHAT, call(twice), planner=lambda chat, _: Planned(chat, AsksOnce()))
+    opened = open_reply(CHAT, call(twice), planner=lambda chat, _: at_once_planned(Planned(chat, AsksOnce())))
     async with opened as reply:
         events = [event async for batch in reply for event in batch]
     assert text(events) == "Hello! Again."
@@ -294,9 +304,58 @@ async def test_a_prompt_that_no_model_takes_is_refused_before_any_upstream_is_as
 async def test_a_prompt_that_grows_too_long_in_the_plan_is_refused_before_the_upstream_works() -> None:
     upstream = FakeUpstream(HELLO)
     longer = ChatRequest(model="glm", messages=(Message("user", (TextPart("a" * 4_000_001),)),))
-    opened = open_reply(CHAT, call(upstream), planner=lambda *_: Planned(longer, AsksOnce()))
+    opened = open_reply(CHAT, call(upstream), planner=lambda *_: at_once_planned(Planned(longer, AsksOnce())))
     with pytest.raises(InvalidRequest) as caught:
         async with opened:
             pass
     assert caught.value.code == "context_length_exceeded"
     assert upstream.asked == []
+
+
+CALLED = Message("assistant", tool_calls=(ToolCall("a", "now", '{"text":"' + "x" * 9_000 + '"}'),))
+REPLAYED = ChatRequest(model="glm", messages=(*CHAT.messages, *[CALLED] * 200))
+
+
+async def test_a_long_history_of_calls_is_planned_while_the_loop_turns() -> None:
+    turns = 0
+    seen: list[int] = []
+
+    async def heart() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class Opened(FakeUpstream):
+        async def prove(self, _call: Call) -> None:
+            seen.append(turns)
+
+        @asynccontextmanager
+        async def open(self, *asked: Any, **more: Any) -> AsyncIterator[FakeReply]:
+            seen.append(turns)
+            async with super().open(*asked, **more) as reply:
+                yield reply
+
+    async with beside(heart()):
+        assert text(await ask(Opened(HELLO), chat=REPLAYED)) == "Hello!"
+    proven, opened = seen
+    assert opened - proven > 100  # 1,800,000 characters are 110 steps.
+
+
+async def test_a_stranger_is_proven_before_the_history_is_written_and_a_short_chat_is_not_kept_waiting() -> (
+    None
+):
+    planned: list[ChatRequest] = []
+
+    def planner(chat: ChatRequest, _abilities: Abilities) -> Generator[int, None, Planned]:
+        planned.append(chat)
+        return at_once_planned(Planned(chat, AsksOnce()))
+
+    stranger = FakeUpstream(HELLO)
+    stranger.proof = AccountRefused("Who are you?")
+    with pytest.raises(AccountRefused, match="Who are you"):
+        async with open_reply(REPLAYED, call(stranger), planner=planner):
+            pass
+    assert (planned, stranger.asked) == ([], [])
+    async with open_reply(CHAT, call(stranger), planner=planner):
+        assert planned == [CHAT]
