@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -166,3 +168,22 @@ def test_a_text_with_every_small_number_gets_one_of_its_own() -> None:
     assert found is not None
     assert int(found[1]) > 100
     assert prompt.count(f":{found[1]}|>") == 3  # two turns, and the assistant's
+
+
+def test_a_free_number_is_found_in_few_passes_through_the_texts() -> None:
+    text = "".join(f"<|user:{number}|><|assistant|>" for number in range(2, 2_000)) + "<|" * 1_000
+    passes = 0
+
+    def count_passes(frame: FrameType, event: str, _: object) -> None:
+        nonlocal passes
+        if event == "call" and frame.f_code.co_filename.endswith("chatglm/prompt.py"):
+            passes += any(isinstance(value, str) and len(value) > 20_000 for value in frame.f_locals.values())
+
+    sys.setprofile(count_passes)
+    try:
+        merged = merge((says("user", text), says("user", "b")))
+    finally:
+        sys.setprofile(None)
+    [number] = set(re.findall(r"<\|user:(\d{5,})\|>", merged))
+    assert number not in text
+    assert passes < 20
