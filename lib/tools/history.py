@@ -17,6 +17,8 @@ from lib.tools.words import RESULT
 _CLOSER = re.compile(rf"<(?=/?{RESULT})", re.IGNORECASE)
 NO_RESULT = "(no result was sent)"
 NO_OUTPUT = "(no output)"
+CALL_CHARS = 1_000
+"""A call without arguments, or an empty result, takes as long as reading so many characters (0.1 ms)."""
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ def _results(
     later = Counter(call.id for call in calls)
     told = []
     for number, call in enumerate(calls, 1):
-        yield len(call.arguments)
+        yield CALL_CHARS + len(call.arguments)
         header = f"action {number}: {_described(call, tools, budgets)}"
         own = waiting[call.id]
         later[call.id] -= 1
@@ -151,7 +153,7 @@ def _said(message: Message, syntax: Syntax, tools: Mapping[str, Declared]) -> Ge
         name = tools[call.name].shown if call.name in tools else call.name
         known = tools.get(call.name)
         pieces.append(syntax.piece(replayed(name, call.arguments, known, is_freeform=call.is_freeform)))
-        yield len(call.arguments)
+        yield CALL_CHARS + len(call.arguments)
     text = "\n".join(filter(None, (message.text.rstrip(), syntax.together(pieces))))
     others = tuple(part for part in message.parts if not isinstance(part, TextPart))
     return Message(role="assistant", parts=(TextPart(text), *others), name=message.name)

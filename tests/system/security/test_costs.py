@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -14,10 +17,18 @@ from lib.chat.usage import estimate_tokens
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import CHAT, Client, chat_body, error_of
 from tests.support.live import LiveGateway
+from tests.system.security.test_strangers import junk
 
 MIB = 1024 * 1024
-MAX_PAUSE_S = 2.5
-"""Each of these stopped the loop for 3 to 20 s. Other tests may share the core."""
+MAX_PAUSE_UNITS = 8
+"""Each of these once stopped the loop for 2 to 20 s, that is 40 units and more."""
+
+
+def unit_s() -> float:
+    """Measure a work that takes 50 ms on an idle machine of 2026, and longer if others share the core."""
+    began_at = time.perf_counter()
+    assert sum(number % 7 for number in range(1_000_000)) == 2_999_997
+    return time.perf_counter() - began_at
 
 
 class Heart:
@@ -26,22 +37,45 @@ class Heart:
     def __init__(self) -> None:
         self.longest_s = 0.0
 
-    async def beat(self) -> None:
+    async def beat(self, has_begun: threading.Event) -> None:
         last = time.perf_counter()
-        while True:
-            await asyncio.sleep(0.005)
-            now = time.perf_counter()
-            self.longest_s, last = max(self.longest_s, now - last), now
+        try:
+            while True:
+                has_begun.set()
+                await asyncio.sleep(0.005)
+                now = time.perf_counter()
+                self.longest_s, last = max(self.longest_s, now - last), now
+        finally:
+            self.longest_s = max(self.longest_s, time.perf_counter() - last)
 
 
 @contextmanager
 def heart_of(gateway: LiveGateway) -> Iterator[Heart]:
-    heart = Heart()
-    beating = asyncio.run_coroutine_threadsafe(heart.beat(), gateway.loop)
+    heart, has_begun = Heart(), threading.Event()
+    beating = asyncio.run_coroutine_threadsafe(heart.beat(has_begun), gateway.loop)
+    assert has_begun.wait(30)
     try:
         yield heart
     finally:
         beating.cancel()
+        # The loop runs this after the end of the beat: a pause that went on until now is counted.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.001), gateway.loop).result(60)
+
+
+def asked(client: Client, gateway: LiveGateway, body: bytes, **more: Any) -> httpx.Response:
+    """Send a chat, and hold the loop's longest pause to its limit.
+
+    A busy machine causes pauses, too. A freeze of ours is there in each of three tries.
+    """
+    pauses = []
+    for _ in range(3):
+        before = unit_s()
+        with heart_of(gateway) as heart:
+            answer = client.request("POST", CHAT, content=body, timeout=60, **more)
+        pauses.append(heart.longest_s / max(before, unit_s()))
+        if pauses[-1] < MAX_PAUSE_UNITS:
+            return answer
+    pytest.fail(f"The loop's pauses had {pauses} units.")
 
 
 def said(content: str) -> bytes:
@@ -75,11 +109,61 @@ def test_a_costly_request_is_refused_while_the_loop_turns(
 ) -> None:
     make, status, code = COSTLY[name]
     body = make()
-    with heart_of(gateway) as heart:
-        answer = client.request("POST", CHAT, content=body, timeout=60)
+    answer = asked(client, gateway, body)
     assert (answer.status_code, error_of(answer)["code"]) == (status, code)
-    assert heart.longest_s < MAX_PAUSE_S
     assert upstream.sim.calls == []
+
+
+def replayed(*turns: tuple[list[str], str]) -> bytes:
+    """Make a chat of turns: each has the ids of its calls, which have these arguments, and their results."""
+    messages: list[dict[str, object]] = [{"role": "user", "content": "[scene:text chars=9]"}]
+    for ids, arguments in turns:
+        function = {"name": "now", "arguments": arguments}
+        calls = [{"id": known, "type": "function", "function": function} for known in ids]
+        messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+        messages += [{"role": "tool", "tool_call_id": known, "content": "x"} for known in ids]
+    messages.append({"role": "user", "content": "[scene:text chars=9]"})
+    return msgspec.json.encode({"model": "glm-5.3-flash", "messages": messages, "tools": NOW})
+
+
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
+NOW = [{"type": "function", "function": {"name": "now", "parameters": SCHEMA}}]
+SAME, DIFFERENT = ["a"] * 500, [f"a{number}" for number in range(500)]
+OPENERS = msgspec.json.encode({"text": "<" * 1_000_000}).decode()
+PARTS = msgspec.json.encode({"text": "<" * 950}).decode()
+HISTORIES: dict[str, tuple[Callable[[], bytes], int]] = {
+    "2,000 calls with one id": (lambda: replayed((["a"] * 2_000, "{}")), 400),
+    "6,000 calls": (lambda: replayed(([f"a{number}" for number in range(6_000)], "{}")), 400),
+    "turns of 500 calls with one id": (lambda: replayed(*[(SAME, "{}")] * 11), 200),
+    "turns of 500 calls": (lambda: replayed(*[(DIFFERENT, "{}")] * 11), 200),
+    "1 MB of < in one argument": (lambda: replayed((["a"], OPENERS)), 400),
+    "1 MB of < in many arguments": (lambda: replayed((SAME, PARTS), (SAME, PARTS)), 200),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_costly_history_of_tools_is_taken_while_the_loop_turns(
+    client: Client, gateway: LiveGateway, name: str
+) -> None:
+    make, status = HISTORIES[name]
+    body = make()
+    answer = asked(client, gateway, body)
+    assert answer.status_code == status, answer.text[:300]
+    assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_costly_history_of_a_stranger_is_not_written(
+    client: Client, gateway: LiveGateway, upstream: Upstream, environment: pytest.MonkeyPatch, name: str
+) -> None:
+    environment.setenv("ALLOW_PASSTHROUGH", "true")
+    make, status = HISTORIES[name]
+    body = make()
+    headers = {"authorization": f"Bearer {junk()}"}
+    answer = asked(client, gateway, body, headers=headers)
+    is_many = "000 calls" in name
+    assert answer.status_code == (status if is_many else 401), answer.text[:300]
+    assert upstream.count("user/refresh") == len(upstream.sim.calls) <= 1
 
 
 def test_the_longest_prompt_is_answered_while_the_loop_turns(client: Client, gateway: LiveGateway) -> None:

@@ -133,6 +133,11 @@ def test_the_history_is_told_in_steps_that_are_none_too_long() -> None:
     assert max(steps) < 2 * len(LONG)
 
 
+def test_calls_without_arguments_are_steps_too() -> None:
+    turns = (calls(*["a"] * 300), *[result("a", "")] * 300)
+    assert sum(describing(request((READ, NOW), messages=turns))) > 300 * 1_000
+
+
 FENCES = {
     "~" * 20_000 + "\n" + "a" * 20_000: None,
     "```\n" + " " * 20_000 + "x": None,
