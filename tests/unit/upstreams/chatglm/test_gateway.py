@@ -56,6 +56,22 @@ async def test_a_gateway_is_closed_once_and_made_anew_when_it_is_needed_again(
     await close_services()
 
 
+async def test_an_orderly_end_gives_an_emptied_store_the_added_accounts_and_their_chains(
+    flow: Flow, account: SimulatedAccount, tmp_path: Path
+) -> None:
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"), api_keys=("k" * 40,), refresh_tokens=())
+    added = parse_account(account.token)
+    await flow.gateway.roster.read()
+    await flow.gateway.roster.add(added)
+    await flow.gateway.client(added).call(ChatGLM.user_info)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    await close_services()
+    await flow.gateway.roster.read()
+    assert [member.account for member in flow.gateway.roster.members] == [added]
+    assert await flow.gateway.tokens.is_known(added)
+
+
 async def test_many_requests_at_a_cold_start_refresh_once(
     flow: Flow, account: SimulatedAccount, upstream: Upstream
 ) -> None:
