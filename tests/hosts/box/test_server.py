@@ -285,6 +285,24 @@ def test_a_stream_under_way_is_finished_and_nobody_else_is_let_in(
     assert leases(tmp_path) == 0
 
 
+def test_a_ctrl_c_after_a_sigterm_ends_the_answers_at_once(
+    upstream: Upstream, owned: dict[str, str], tmp_path: Path
+) -> None:
+    upstream.sim.play("stall s=60")
+    with Served(API_FOLDER, "--grace", "60", **owned) as server:
+        with ask(server.url(), stream=True) as streamed:
+            streamed.read_until(b"and then")
+            assert server.process.stderr is not None
+            server.process.send_signal(signal.SIGTERM)
+            assert "a second Ctrl-C or SIGTERM ends them now" in server.process.stderr.readline()
+            server.process.send_signal(signal.SIGINT)
+            assert "it cuts the answers under way short" in server.process.stderr.readline()
+            told = streamed.read_to_end()
+        assert server.process.wait(timeout=15) == 0
+    assert b'"code":"shutting_down"' in told.rpartition(b"data: ")[2]
+    assert leases(tmp_path) == 0
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_ctrl_c_ends_the_answers_at_once_with_their_error(
     upstream: Upstream, owned: dict[str, str], tmp_path: Path, workers: str
