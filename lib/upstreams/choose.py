@@ -91,9 +91,7 @@ class ProcessServices:
         if upstream == "web":
             _require(has_accounts, chat, "an account: set CHATGLM_REFRESH_TOKENS")
         elif not has_accounts:
-            await self.api.finds(
-                chat.model, caller
-            )  # The vendor's list tells whether the name stays as it is.
+            await self.api.finds(chat.model, caller)  # Else a name that is new to us means the default model.
             return (Candidate(self.api, chat),)
         elif not await self._is_of_account(chat, caller):
             return (Candidate(self.api, chat),)
