@@ -451,6 +451,21 @@ def test_a_call_that_never_comes_is_an_error_after_two_tries(api: Client, offici
     assert len(sent(official)) == 2
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("scene", ["silence", "silence headers=0"])
+def test_a_retry_that_meets_the_hosts_end_is_a_timeout(
+    api: Client, official: Official, environment: pytest.MonkeyPatch, scene: str, stream: bool
+) -> None:
+    environment.setenv("MAX_DURATION_S", "1.5")
+    official.play("text chars=40")
+    official.play(scene)
+    answer = api.post(CHAT, body(tools=[ADD], tool_choice="required", stream=stream))
+    assert len(sent(official)) == 2
+    assert '"code":"upstream_timeout"' in answer.text
+    assert "[DONE]" not in answer.text
+    assert answer.status_code == 504 or stream
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}},

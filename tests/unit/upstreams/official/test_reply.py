@@ -130,6 +130,17 @@ async def test_a_second_turn_may_be_refused(stand: Stand, official: Official) ->
             await reply.again("Again.")
 
 
+@pytest.mark.parametrize("scene", ["silence", "silence headers=0"])
+async def test_a_second_turn_without_a_word_by_the_hosts_end_is_a_timeout(
+    stand: Stand, official: Official, scene: str
+) -> None:
+    async with stand.open(left_s=0.25) as reply:
+        await read(reply)
+        official.play(scene)
+        with pytest.raises(UpstreamTimeout, match="The host ends"):
+            await reply.again("Again.")
+
+
 async def test_a_conversation_cannot_be_continued(stand: Stand, official: Official) -> None:
     with pytest.raises(ConversationNotFound, match="send all messages"):
         async with stand.open(conversation_id="x"):
