@@ -444,6 +444,21 @@ def test_a_forced_call_is_one_sentence_and_one_retry(
     assert "call of the function math_add" in sent(official)[0]["messages"][0]["content"]
 
 
+@pytest.mark.parametrize("model", ["glm-4v-flash", "glm-4.1v-thinking-flash"])
+def test_tools_are_only_words_for_a_model_that_takes_none(
+    api: Client, official: Official, model: str
+) -> None:
+    asked = body("[scene:text chars=9]", model, tools=[ADD], web_search_options={})
+    answer = api.post(CHAT, asked)
+    assert answer.status_code == 200, answer.text
+    [wire] = sent(official)
+    assert not {"tools", "tool_choice", "tool_stream"} & set(wire)
+    assert "math.add" in str(wire["messages"])
+    searching = api.post(CHAT, body(model=model, web_search_options={}))
+    assert searching.status_code == 200, searching.text
+    assert "tools" not in sent(official)[-1]
+
+
 def test_a_call_that_never_comes_is_an_error_after_two_tries(api: Client, official: Official) -> None:
     official.play("text chars=40", times=2)
     answer = api.post(CHAT, body(tools=[ADD], tool_choice="required"))

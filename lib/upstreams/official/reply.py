@@ -171,7 +171,8 @@ class Reply:
 
     def _explained(self, error: GatewayError) -> GatewayError:
         """A schema is the likely cause of 1234, if the request has tools."""
-        if error.number != UNREADABLE_SCHEMA or not self._chat.tools:
+        has_schema = bool(self._chat.tools) and self._target.model.has_tools
+        if error.number != UNREADABLE_SCHEMA or not has_schema:
             return error
         hint = "The JSON schema of a tool may be more than the model can read."
         return UpstreamRejected(f"{error.message} {hint}", retry=error.retry).numbered(

@@ -141,6 +141,17 @@ async def test_a_second_turn_without_a_word_by_the_hosts_end_is_a_timeout(
             await reply.again("Again.")
 
 
+@pytest.mark.parametrize(("model", "is_hinted"), [("glm-4.6", True), ("glm-4v-flash", False)])
+async def test_only_a_schema_that_was_sent_is_suspected(
+    stand: Stand, official: Official, model: str, is_hinted: bool
+) -> None:
+    official.play("error code=1234", times=2)
+    with pytest.raises(GatewayError) as caught:
+        async with stand.open(model=f"api/{model}", tools=(Tool(name="g"),)):
+            pass
+    assert ("JSON schema" in caught.value.message) is is_hinted
+
+
 async def test_a_conversation_cannot_be_continued(stand: Stand, official: Official) -> None:
     with pytest.raises(ConversationNotFound, match="send all messages"):
         async with stand.open(conversation_id="x"):
@@ -155,6 +166,12 @@ async def test_things_that_were_changed_are_noticed(stand: Stand) -> None:
         events = await read(reply)
     kinds = [event.kind for event in events if isinstance(event, Notice)]
     assert kinds == ["schema_flattened", "search_left_out"]
+
+
+async def test_a_search_by_a_model_that_takes_no_tools_is_noticed(stand: Stand) -> None:
+    async with stand.open(model="api/glm-4v-flash", tools=(Tool(name="g"),), web_search=True) as reply:
+        events = await read(reply)
+    assert [event.kind for event in events if isinstance(event, Notice)] == ["search_left_out"]
 
 
 @pytest.mark.parametrize(
