@@ -211,6 +211,20 @@ def test_an_image_goes_to_a_model_that_sees(api: Client, official: Official) -> 
     assert sent(official)[0]["messages"] == [{"role": "user", "content": image()}]
 
 
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_an_image_of_another_role_is_sent_behind_its_message(
+    api: Client, official: Official, role: str
+) -> None:
+    shown = {"role": role, "content": [{"type": "text", "text": "This."}, image()[1]]}
+    ask = {"role": "user", "content": "What?"}
+    answer = api.post(CHAT, {"model": "glm-4.6v", "messages": [shown, ask]})
+    assert answer.status_code == 200, answer.text
+    message, image_message, asked = sent(official)[0]["messages"]
+    assert (message["role"], message["content"], asked) == (role, "This.", ask)
+    assert image_message["role"] == "user"
+    assert image_message["content"][1]["image_url"]["url"] == PIXEL
+
+
 def test_an_image_for_a_text_model_is_refused_and_nothing_is_sent(api: Client, official: Official) -> None:
     answer = api.post(CHAT, body(messages=[{"role": "user", "content": image()}]))
     assert answer.status_code == 400
