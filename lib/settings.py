@@ -340,8 +340,14 @@ def _official_keys(text: str) -> tuple[str, ...]:
 
 
 def _model_name(text: str) -> str:
-    """Read the name of a model of the official API; `api/` before it says nothing new."""
-    return _header_value(text).removeprefix("api/")
+    """Read the name of a model of the official API; `api/` before it says nothing new.
+
+    The vendor's names have small letters, and its API takes no others.
+    """
+    name = _header_value(text).strip().lower().removeprefix("api/").strip()
+    if not name:
+        raise ValueError("must be the name of a model")
+    return name
 
 
 def _header_value(text: str) -> str:

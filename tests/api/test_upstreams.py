@@ -93,8 +93,9 @@ def test_with_the_official_api_alone_it_serves_every_name(
         answer = asked(both, model)
         assert (answer.headers["x-glm-upstream"], answer.headers["x-glm-model"]) == ("api", serving)
     assert asked(both, "").json()["model"] == "glm-4.5-flash"
-    environment.setenv("GLM_API_DEFAULT_MODEL", "glm-4.6")
-    assert asked(both, "claude-sonnet-4-5").headers["x-glm-model"] == "glm-4.6"
+    for name in ("glm-4.6", "GLM-4.6", "API/glm-4.6"):
+        environment.setenv("GLM_API_DEFAULT_MODEL", name)
+        assert asked(both, "claude-sonnet-4-5").headers["x-glm-model"] == "glm-4.6"
 
 
 @pytest.mark.parametrize(
