@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -274,6 +275,41 @@ def test_a_late_refusal_of_both_is_an_error_event(
     assert answer.status_code == 200
     assert '"code":"upstream_timeout"' in answer.text
     assert "[DONE]" not in answer.text
+
+
+# Responses: the official API keeps no conversation
+
+
+RESPONSES = "/v1/responses"
+
+
+def response_of(client: Client, model: str, *, stream: bool, **fields: Any) -> dict[str, Any]:
+    answer = client.post(RESPONSES, {"model": model, "input": "Hello!", "stream": stream, **fields})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-glm-upstream"] == "api"
+    if not stream:
+        return cast(dict[str, Any], answer.json())
+    last = answer.text.strip().split("\n\n")[-1].partition("data: ")[2]
+    return cast(dict[str, Any], json.loads(last)["response"])
+
+
+@pytest.mark.parametrize("model", ["glm-4.6", "glm-5.3-flash"], ids=["by name", "by fallback"])
+@BOTH_WAYS
+def test_a_response_of_the_official_api_says_that_it_cannot_go_on(
+    falling_back: Client, sim: Simulator, official: Official, model: str, stream: bool
+) -> None:
+    sim.play("busy_429", times=3)
+    told = response_of(falling_back, model, stream=stream, store=True)
+    asked = len(official.calls)
+    follow_up = {"model": model, "input": "And?", "previous_response_id": told["id"]}
+    refused = falling_back.post(RESPONSES, follow_up)
+    error = error_of(refused)
+    assert (refused.status_code, error["code"]) == (404, "conversation_not_found")
+    assert error["param"] == "previous_response_id"
+    assert "The official API has answered this response, and it keeps no conversations" in error["message"]
+    assert len(official.calls) == asked
+    deleted = falling_back.request("DELETE", f"{RESPONSES}/{told['id']}")
+    assert deleted.json() == {"id": told["id"], "object": "response", "deleted": True}
 
 
 # Pass-through
