@@ -191,6 +191,15 @@ def test_the_words_of_the_name_count_for_the_fallback_model(
     assert "tools" not in sent, "a search costs money"
 
 
+def test_the_fallback_model_answers_for_an_explicit_name_of_the_account_too(
+    falling_back: Client, sim: Simulator
+) -> None:
+    sim.play("busy_429", times=3)
+    answer = asked(falling_back, "web/glm-5.3")
+    told = {name: answer.headers[f"x-glm-{name}"] for name in ("upstream", "model", "fallback")}
+    assert told == {"upstream": "api", "model": FALLBACK, "fallback": "account_busy"}
+
+
 def test_a_refused_account_is_no_obstacle(
     falling_back: Client, environment: pytest.MonkeyPatch, gateway: LiveGateway
 ) -> None:
