@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """AWS Lambda sends each invocation's deadline in a header. We trust this header only there."""
     connect_timeout_s: float = 10.0
     first_content_timeout_s: float = 60.0
+    thinking_timeout_s: float = 600.0
+    """The same for a model of the official API that thinks hard. FIRST_CONTENT_TIMEOUT_S sets both."""
     idle_timeout_s: float = 120.0
     heartbeat_s: float = 15.0
     account_wait_s: float = 30.0
@@ -113,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 values[field] = parse(text)
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
+        if "first_content_timeout_s" in values:
+            values["thinking_timeout_s"] = values["first_content_timeout_s"]
         try:
             values["store"] = read_store_settings(environ)
         except ValueError as error:

@@ -139,6 +139,13 @@ def test_all_mistakes_are_told_at_once() -> None:
         assert len(re.findall(rf"\b{name} must ", message)) == 1, name
 
 
+def test_the_owners_wait_for_the_first_content_holds_for_hard_thoughts_too() -> None:
+    assert read().thinking_timeout_s == 600
+    for text in ("20", "900"):
+        settings = read(FIRST_CONTENT_TIMEOUT_S=text)
+        assert settings.first_content_timeout_s == settings.thinking_timeout_s == float(text)
+
+
 def test_a_prefix_without_a_model_is_a_mistake() -> None:
     assert "FALLBACK_MODEL must be the name of a model" in mistakes(FALLBACK_MODEL="api/")
 

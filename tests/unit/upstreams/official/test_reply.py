@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lib.chat.events import Failed, Finished, Notice, ReplyEvent, Started, TextDelta
-from lib.chat.request import Tool
+from lib.chat.request import Effort, Tool
 from lib.errors import ConversationNotFound, GatewayError, UpstreamTimeout
 from lib.upstreams.official.catalogue import ModelLists
 from lib.upstreams.official.reply import Reply
@@ -41,6 +41,27 @@ async def test_a_reply_begins_with_its_name_and_ends_once(stand: Stand) -> None:
 async def test_silence_before_the_first_word_is_a_timeout(stand: Stand, scene: str) -> None:
     with pytest.raises(UpstreamTimeout, match="said nothing for"):
         async with stand.open(f"[scene:{scene}]"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "waits_s"),
+    [
+        ("glm-5.3", None, 0.5),
+        ("glm-5.3", "low", 0.3),
+        ("glm-5.3", "medium", 0.5),
+        ("glm-5.2", "max", 0.5),
+        ("glm-5.2", None, 0.5),
+        ("glm-5.2", "none", 0.3),
+        ("glm-4.6", "max", 0.3),
+        ("glm-4-long", None, 0.3),
+    ],
+)
+async def test_a_model_that_thinks_hard_has_more_time(
+    stand: Stand, model: str, effort: Effort | None, waits_s: float
+) -> None:
+    with pytest.raises(UpstreamTimeout, match=f"said nothing for {waits_s} s"):
+        async with stand.open("[scene:silence]", model=f"api/{model}", effort=effort):
             pass
 
 
