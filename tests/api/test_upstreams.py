@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -84,6 +85,51 @@ def test_the_models_name_chooses_the_upstream(
         assert sim.calls_to("assistant/stream")[0].json["meta_data"]["selected_model"] == serving
         assert official.calls == []
     assert answer.json()["model"] == (model or "glm-5.3-flash"), "the name is echoed as it was sent"
+
+
+def restart(environment: pytest.MonkeyPatch) -> None:
+    """Let the next request meet services without any memory, as in a new process."""
+    environment.setenv("HEARTBEAT_S", "14")
+
+
+def test_a_new_process_knows_what_the_account_offers_by_the_store(
+    both: Client, environment: pytest.MonkeyPatch, sim: Simulator, official: Official, tmp_path: Path
+) -> None:
+    environment.setenv("STORE_URL", f"sqlite:///{tmp_path}/state.db")
+    offered = {"status": 0, "result": {"models": [{"selected_model": "glm-4.6"}]}}
+    sim.fail("operation/detail", status=200, body=offered)
+    assert asked(both, "glm-4.6").headers["x-glm-upstream"] == "api", "no process has seen the list"
+    listed = {model["id"]: model["owned_by"] for model in both.get("/v1/models").json()["data"]}
+    assert listed["glm-4.6"] == "chatglm"
+    restart(environment)
+    assert asked(both, "glm-4.6").headers["x-glm-upstream"] == "web"
+    assert len(official.calls_to("chat/completions")) == 1
+    assert sim.violations == ["assistant/stream: unknown selected_model 'glm-4.6'"]
+    sim.violations.clear()
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_a_name_that_only_the_vendors_list_has_is_served_by_the_api(
+    both: Client, environment: pytest.MonkeyPatch, official: Official, *, has_account: bool
+) -> None:
+    if not has_account:
+        environment.delenv("CHATGLM_REFRESH_TOKENS")
+    body = {"object": "list", "data": [{"id": "glm-5.9", "object": "model"}]}
+    official.fail("models", status=200, body=body)
+    asked(both, "glm-5.9")
+    assert official.calls_to("chat/completions")[0].json["model"] == "glm-5.9"
+    asked(both, "glm-5.9")
+    assert len(official.calls_to("models")) == 1
+
+
+def test_a_name_that_could_be_the_vendors_waits_a_moment_for_a_silent_list(
+    both: Client, official: Official
+) -> None:
+    official.fail("models", delay_s=30, times=9)
+    answer = asked(both, "glm-4-old")
+    assert answer.headers["x-glm-upstream"] == "web"
+    assert answer.elapsed.total_seconds() < 4
+    assert len(official.calls_to("models")) == 1
 
 
 def test_with_the_official_api_alone_it_serves_every_name(
