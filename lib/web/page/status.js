@@ -20,6 +20,9 @@ const DOCUMENTS = {
 export class Status {
   constructor(panel, onChange) {
     this.onChange = onChange;
+    this.rounds = { check: 0, list: 0 };
+    this.isAdding = false;
+    this.start();
     this.error = el("div", { class: "error-place" });
     this.accounts = el("div", { class: "accounts" });
     this.facts = el("dl", { class: "facts" });
@@ -41,6 +44,11 @@ export class Status {
         el("p", { class: "links" }, page("openapi.json"), page("health"), ...documents()),
       ),
     ));
+  }
+
+  /** Know nothing: neither the deep check's answer nor the list of accounts. */
+  start() {
+    Object.assign(this, { deep: {}, listed: null, isRefused: false, shown: "" });
   }
 
   addForm() {
@@ -92,42 +100,66 @@ export class Status {
     clearError(this.error);
     this.refreshButton.disabled = true;
     say(this.streams, "streams_checking");
-    if (!this.accounts.children.length) this.accounts.replaceChildren(el("p", { class: "help", t: "checking" }));
-    const query = isFresh ? "health?deep=1&fresh=1" : "health?deep=1";
-    const [deep, listed] = await Promise.allSettled([askJson(query), askJson("tokens")]);
+    if (!this.accounts.children.length) {
+      this.accounts.replaceChildren(el("p", { class: "help", t: "checking" }));
+      this.shown = "";
+    }
+    const round = ++this.rounds.check;
+    const [deep] = await Promise.allSettled([askJson(isFresh ? "health?deep=1&fresh=1" : "health?deep=1"), this.list()]);
+    if (round !== this.rounds.check) return;
     this.refreshButton.disabled = false;
     if (deep.status === "rejected") {
-      this.accounts.replaceChildren();
-      this.form.hidden = true;
       say(this.streams, "");
       showError(this.error, deep.reason.status === 401 ? wordsError("owner_only") : asShown(deep.reason));
       return;
     }
-    this.showAccounts(deep.value, listed.status === "fulfilled" ? listed.value : null);
+    this.deep = deep.value;
+    this.showAccounts();
     this.showFacts(deep.value);
-    await this.measure(deep.value);
+    await this.measure(deep.value, () => round === this.rounds.check);
+  }
+
+  /** Show the accounts as soon as they come. The deep check may take a minute, or fail. */
+  async list() {
+    const round = ++this.rounds.list;
+    const [{ value, reason }] = await Promise.allSettled([askJson("tokens")]);
+    // An answer from before a change would hide the change.
+    if (round === this.rounds.list) {
+      this.isRefused = reason?.status >= 400 && reason.status < 500;
+      if (value || this.isRefused) this.listed = value ?? null;
+      this.showAccounts();
+    }
+    if (reason) throw reason;
   }
 
   async reloadAccounts() {
-    const listed = await askJson("tokens");
-    this.showAccounts(this.deep, listed);
+    await this.list();
     this.onChange();
   }
 
-  showAccounts(deep, listed) {
-    this.deep = deep;
-    this.form.hidden = !listed;
-    const rows = listed ? listed.accounts.map((account) => ({ ...account, ...use(account, deep) })) : (deep.accounts ?? []).map(fromHealth);
+  showAccounts() {
+    const { deep, listed } = this;
+    const rows = listed ? listed.accounts.map((account) => ({ ...account, ...use(account, deep) })) : deep.accounts?.map(fromHealth);
     const canChange = Boolean(listed) && listed.can_add !== false;
-    if (listed && !canChange) {
-      say(this.tokenHelp, "cannot_add", { why: listed.why ?? "" });
-      this.addButton.disabled = true;
-    } else {
-      say(this.tokenHelp, "refresh_token_help");
-      this.addButton.disabled = false;
-    }
-    if (!rows.length) {
-      this.accounts.replaceChildren(el("p", { class: "empty-note", t: "accounts_empty" }));
+    this.form.hidden = this.isRefused;
+    this.allowAdding();
+    // The same rows stay: to draw them again would take the focus from their buttons.
+    const shown = JSON.stringify([rows, canChange, locale()]);
+    if (shown === this.shown) return;
+    this.shown = shown;
+    this.drawAccounts(rows, canChange);
+  }
+
+  allowAdding() {
+    const canAdd = this.listed?.can_add !== false;
+    if (canAdd) say(this.tokenHelp, "refresh_token_help");
+    else say(this.tokenHelp, "cannot_add", { why: this.listed.why ?? "" });
+    this.addButton.disabled = this.isAdding || !canAdd;
+  }
+
+  drawAccounts(rows, canChange) {
+    if (!rows?.length) {
+      this.accounts.replaceChildren(...(rows ? [el("p", { class: "empty-note", t: "accounts_empty" })] : []));
       return;
     }
     const heads = ["account", "state", "until", "expires", "action"].map((key) => el("th", { scope: "col", t: key }));
@@ -165,7 +197,8 @@ export class Status {
       this.token.focus();
       return;
     }
-    this.addButton.disabled = true;
+    this.isAdding = true;
+    this.allowAdding();
     say(this.addDone, "adding");
     try {
       const response = await ask("tokens", { method: "POST", body: { token } });
@@ -177,7 +210,8 @@ export class Status {
       if (this.addDone.dataset.t === "adding") say(this.addDone, "");
       showError(this.addError, asShown(error));
     } finally {
-      this.addButton.disabled = false;
+      this.isAdding = false;
+      this.allowAdding();
     }
   }
 
@@ -209,15 +243,17 @@ export class Status {
   }
 
   /** Look when the five events of /health?stream=1 arrive. */
-  async measure(deep) {
+  async measure(deep, isCurrent) {
     const isBufferedByHost = deep.versions?.platform === "lambda";
     try {
       const times = [];
       for await (const _ of eventsOf(await ask("health?stream=1"))) times.push(performance.now());
+      if (!isCurrent()) return;
       const isSpread = times.length > 1 && times.at(-1) - times[0] >= SPREAD_MS;
       say(this.streams, isSpread ? "streams_yes" : isBufferedByHost ? "streams_unmeasured" : "streams_no");
       if (!isSpread && !isBufferedByHost) this.streams.append(el("span", { class: "help", t: "streams_no_help" }));
     } catch (error) {
+      if (!isCurrent()) return;
       say(this.streams, "");
       showError(this.error, asShown(error));
     }
