@@ -225,8 +225,9 @@ class Job {
       return true;
     }
     const percent = Math.round(answer.progress ?? 0);
-    if (answer.status === "queued" && !percent) {
-      say(this.words, "video_queued");
+    if (!percent) {
+      // The official API tells no percentage.
+      say(this.words, answer.status === "queued" ? "video_queued" : "video_making");
       this.bar.removeAttribute("value");
     } else {
       say(this.words, "video_working", { percent });
