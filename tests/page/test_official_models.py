@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -78,6 +79,32 @@ def test_a_kept_conversation_sends_an_official_model_all_messages(both: Tab) -> 
     assert [len(body["messages"]) for body in bodies] == [1, 3, 5, 7]
     # The conversation at chatglm.cn lacks two answers, so another one begins there.
     assert [body.get("conversation_id") for body in bodies] == ["", None, None, ""]
+
+
+HINTS = [
+    (
+        {"refused": "1003"},
+        ("it was the official API, correct GLM_API_KEYS", "官方 API 拒绝了，就改正 GLM_API_KEYS"),
+    ),
+    ({"has_balance": False}, ("Choose a free model", "请换免费模型")),
+    ({"refused": "1112"}, ("settle it with the vendor", "到官方平台处理")),
+    ({"refused": "1302"}, ("The upstream asks for a pause", "上游要求歇一会儿")),
+]
+
+
+@pytest.mark.parametrize(("key", "words"), HINTS)
+def test_a_refusal_of_the_official_api_names_its_own_next_step(
+    alone: Tab, official: Official, environment: pytest.MonkeyPatch, key: Any, words: tuple[str, str]
+) -> None:
+    environment.setenv("GLM_API_KEYS", official.add_key(**key))
+    page = alone.connect()
+    page.get_by_label("Model", exact=True).select_option("glm-4.7")
+    say(page, "hello")
+    hint = page.get_by_role("alert").locator(".hint").first
+    expect(hint).to_contain_text(words[0])
+    expect(hint).not_to_contain_text("chatglm.cn")
+    page.get_by_role("button", name="中文").click()
+    expect(hint).to_contain_text(words[1])
 
 
 def test_pictures_and_videos_can_be_made_by_an_official_model(both: Tab) -> None:
