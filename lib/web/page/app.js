@@ -84,8 +84,8 @@ async function prepare() {
 function disconnect() {
   forgetKey();
   videos.stop();
-  chat.restart();
-  clients.forget();
+  for (const tab of [chat, images, clients, status]) tab.forget();
+  announce("");
   byId("api-key").value = "";
   byId("app").hidden = true;
   byId("disconnect").hidden = true;

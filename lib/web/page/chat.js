@@ -152,6 +152,14 @@ export class Chat {
     this.message.focus();
   }
 
+  /** After a disconnection, nothing is left for the next key of this tab. */
+  forget() {
+    this.restart();
+    this.message.value = "";
+    this.message.style.height = "auto";
+    this.attachments.forget();
+  }
+
   showEmpty() {
     this.log.replaceChildren(el("div", { class: "empty" }, el("h2", { t: "empty_title" }), el("p", { t: "empty_text" })));
   }

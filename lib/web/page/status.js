@@ -1,6 +1,6 @@
 // The tab Status: accounts, the store, the clock, streams, versions.
 
-import { ApiError, ask, askJson, eventsOf, wordsError } from "./api.js";
+import { ApiError, ask, askJson, currentKey, eventsOf, wordsError } from "./api.js";
 import { announce, button, clearError, el, gatewayAddress, say, showError, t } from "./dom.js";
 import { findToken, guide, shownDate } from "./token.js";
 import { has, locale } from "./words.js";
@@ -49,6 +49,17 @@ export class Status {
   /** Know nothing: neither the deep check's answer nor the list of accounts. */
   start() {
     Object.assign(this, { deep: {}, listed: null, isRefused: false, shown: "" });
+  }
+
+  /** After a disconnection, nothing is left for the next key of this tab. Answers that come later show nothing. */
+  forget() {
+    this.rounds.check++;
+    this.rounds.list++;
+    this.start();
+    this.allowAdding();
+    this.token.value = "";
+    for (const place of [this.error, this.accounts, this.notes, this.facts, this.addError]) place.replaceChildren();
+    for (const line of [this.streams, this.addDone]) say(line, "");
   }
 
   addForm() {
@@ -197,16 +208,19 @@ export class Status {
       this.token.focus();
       return;
     }
+    const key = currentKey();
     this.isAdding = true;
     this.allowAdding();
     say(this.addDone, "adding");
     try {
       const response = await ask("tokens", { method: "POST", body: { token } });
       const account = await response.json();
+      if (key !== currentKey()) return;
       this.token.value = "";
       say(this.addDone, response.status === 200 ? "replaced" : "added", { label: account.label ?? "" });
       await this.reloadAccounts();
     } catch (error) {
+      if (key !== currentKey()) return;
       if (this.addDone.dataset.t === "adding") say(this.addDone, "");
       showError(this.addError, asShown(error));
     } finally {
@@ -217,13 +231,16 @@ export class Status {
 
   async remove(label, pressed) {
     clearError(this.addError);
+    const key = currentKey();
     pressed.disabled = true;
     try {
       await ask(`tokens/${encodeURIComponent(label)}`, { method: "DELETE" });
+      if (key !== currentKey()) return;
       await this.reloadAccounts();
       say(this.addDone, "removed", { label });
       this.token.focus();
     } catch (error) {
+      if (key !== currentKey()) return;
       pressed.disabled = false;
       showError(this.addError, asShown(error));
     }
