@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.web.index import DEMO_KEY
 from tests.conftest import SimulatedAccount
-from tests.page.browsing import Tab, choose, say, wait_for_answer
+from tests.page.browsing import Held, Tab, choose, say, wait_for_answer
 from tests.page.conftest import OpenTab
 from tests.support.client import KEY
 from tests.support.live import LiveGateway
@@ -130,14 +130,8 @@ def test_an_answer_for_an_earlier_key_shows_nothing_to_the_next_one(
 ) -> None:
     with tab.page.expect_response("**/tokens"):
         page = tab.connect()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    patterns = ("**/v1/*/generations", "**/health?deep=1", "**/tokens")
-    for pattern in patterns:
-        page.route(pattern, hold)
+    patterns = {"**/v1/*/generations": 2, "**/health?deep=1": 1, "**/tokens": 2}
+    held = [(Held(page, pattern), count) for pattern, count in patterns.items()]
     images = choose(page, "Images")
     images.get_by_label("Prompt").fill("a secret cat")
     images.get_by_role("button", name="Create").click()
@@ -159,7 +153,8 @@ def test_an_answer_for_an_earlier_key_shows_nothing_to_the_next_one(
         "label": "secret",
         "notes": ["secret"],
     }
-    asked = {(route.request.method, urlsplit(route.request.url).path) for route in held}
+    routes = [route for requests, count in held for route in requests.first(count)]
+    asked = {(route.request.method, urlsplit(route.request.url).path) for route in routes}
     assert asked == {
         ("POST", "/v1/images/generations"),
         ("POST", "/v1/videos/generations"),
@@ -167,7 +162,7 @@ def test_an_answer_for_an_earlier_key_shows_nothing_to_the_next_one(
         ("GET", "/tokens"),
         ("POST", "/tokens"),
     }
-    for route in held:
+    for route in routes:
         route.fulfill(json=late, status=400 if "/videos/" in route.request.url else 200)
     for pattern in patterns:
         page.unroute(pattern)

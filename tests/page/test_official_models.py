@@ -134,6 +134,27 @@ def test_without_an_account_only_the_official_models_are_offered(alone: Tab) -> 
     expect(page.get_by_role("img", name="a cat")).to_be_visible()
 
 
+def test_the_models_follow_the_accounts_and_the_chosen_one_stays(alone: Tab, upstream: Upstream) -> None:
+    added = upstream.add_account()
+    page = alone.connect()
+    models = page.get_by_label("Model", exact=True)
+    models.select_option("glm-4.7")
+    panel = choose(page, "Status")
+    panel.get_by_role("textbox", name="Refresh token").fill(added.token)
+    panel.get_by_role("button", name="Add", exact=True).click()
+    expect(panel).to_contain_text("was added")
+    assert "glm-5.3-flash" in group(page, "#model", "Your account")
+    choose(page, "Chat")
+    expect(models).to_have_value("glm-4.7")
+    models.select_option("glm-5.3-think")
+    expect(page.get_by_role("checkbox", name="Keep at chatglm.cn")).to_be_visible()
+    choose(page, "Status").get_by_role("button", name="Remove").click()
+    expect(page.locator("#model optgroup[label='Your account']")).to_have_count(0)
+    choose(page, "Chat")
+    expect(models).not_to_have_value("glm-5.3-think")
+    expect(page.get_by_role("checkbox", name="Keep at chatglm.cn")).to_be_hidden()
+
+
 def test_without_an_official_key_there_is_no_choice_of_a_models_upstream(tab: Tab) -> None:
     page = tab.connect()
     expect(page.locator("#model option").first).to_be_attached()

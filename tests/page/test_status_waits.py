@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import SimulatedAccount, Upstream
-from tests.page.browsing import Tab, choose
+from tests.page.browsing import Held, Tab, choose
 from tests.support.client import Client
 
 DEEP = "**/health?deep=1"
@@ -21,27 +21,13 @@ def row(page: Page, label: str) -> Locator:
     return page.get_by_role("row").filter(has_text=label)
 
 
-def hold(page: Page, pattern: str, method: str = "GET") -> list[Route]:
-    """Answer none of these requests before the test does."""
-    held: list[Route] = []
-
-    def take(route: Route) -> None:
-        if route.request.method == method:
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route(pattern, take)
-    return held
-
-
 def test_accounts_are_shown_added_and_removed_while_the_deep_check_runs(
     tab: Tab, upstream: Upstream, account: SimulatedAccount, client: Client
 ) -> None:
     kept, added = upstream.add_account(), upstream.add_account()
     client.post("/tokens", {"token": kept.token})
     page = tab.connect()
-    held = hold(page, DEEP)
+    held = Held(page, DEEP)
     panel = choose(page, "Status")
     expect(row(page, account.label)).to_be_visible()
     add(page, added.token)
@@ -52,8 +38,7 @@ def test_accounts_are_shown_added_and_removed_while_the_deep_check_runs(
     expect(panel).to_contain_text(f"Account {added.label} was removed.")
     focused = row(page, kept.label).get_by_role("button", name="Replace")
     focused.focus()
-    (deep,) = held
-    deep.continue_()
+    held.first(1)[0].continue_()
     expect(panel).to_contain_text("Streams arrive as they are made: yes")
     expect(row(page, added.label)).to_have_count(0)
     expect(focused).to_be_focused()
@@ -63,30 +48,32 @@ def test_accounts_are_shown_added_and_removed_while_the_deep_check_runs(
 def test_the_end_of_the_deep_check_lets_no_token_be_added_twice(tab: Tab, upstream: Upstream) -> None:
     added = upstream.add_account()
     page = tab.connect()
-    held_checks, held_orders = hold(page, DEEP), hold(page, "**/tokens", "POST")
+    checks, orders = Held(page, DEEP), Held(page, "**/tokens", "POST")
     panel = choose(page, "Status")
     add(page, added.token)
     expect(panel).to_contain_text("Checking with chatglm.cn")
-    held_checks[0].continue_()
+    checks.first(1)[0].continue_()
     expect(panel).to_contain_text("Streams arrive as they are made: yes")
     expect(page.get_by_role("button", name="Add", exact=True)).to_be_disabled()
-    held_orders[0].continue_()
+    orders.first(1)[0].continue_()
     expect(row(page, added.label)).to_be_visible()
     expect(page.get_by_role("button", name="Add", exact=True)).to_be_enabled()
 
 
 def test_a_list_from_before_a_change_does_not_hide_the_change(tab: Tab, upstream: Upstream) -> None:
     added = upstream.add_account()
-    page = tab.connect()
-    held = hold(page, "**/tokens")
+    with tab.page.expect_response("**/tokens"):
+        page = tab.connect()
+    held = Held(page, "**/tokens", "GET")
     choose(page, "Status")
-    before = held[0].fetch()
+    (early,) = held.first(1)
+    before = early.fetch()
     add(page, added.token)
     expect(page.get_by_role("tabpanel")).to_contain_text("was added")
-    held[1].continue_()
+    held.first(2)[1].continue_()
     expect(row(page, added.label)).to_be_visible()
     with page.expect_response("**/health?stream=1"):
-        held[0].fulfill(response=before)
+        early.fulfill(response=before)
     expect(row(page, added.label)).to_be_visible()
 
 
@@ -131,3 +118,22 @@ def test_only_a_refused_list_hides_the_form(tab: Tab, account: SimulatedAccount)
     # The public part of the check names the accounts all the same.
     expect(row(page, account.label)).to_be_visible()
     expect(panel.get_by_role("textbox", name="Refresh token")).to_be_hidden()
+
+
+def test_the_models_of_the_last_change_stay(tab: Tab, upstream: Upstream) -> None:
+    added = upstream.add_account()
+    page = tab.connect()
+    panel = choose(page, "Status")
+    held = Held(page, "**/v1/models")
+    add(page, added.token)
+    expect(row(page, added.label)).to_be_visible()
+    row(page, added.label).get_by_role("button", name="Remove").click()
+    expect(row(page, added.label)).to_have_count(0)
+    expect(panel).to_contain_text("was removed")
+    earlier, last = held.first(2)
+    last.fulfill(json={"data": [{"id": "last", "owned_by": "chatglm"}]})
+    expect(page.locator("#model option")).to_have_text(["last"])
+    with page.expect_request_finished(lambda request: request == earlier.request):
+        earlier.fulfill(json={"data": [{"id": "earlier", "owned_by": "chatglm"}]})
+    choose(page, "Clients")
+    expect(page.locator("#model option")).to_have_text(["last"])

@@ -19,7 +19,7 @@ const chat = new Chat(byId("panel-chat"), () => choose("status", { isFocused: tr
 const images = new Images(byId("panel-images"));
 const videos = new Videos(byId("panel-videos"));
 const clients = new Clients(byId("panel-clients"));
-const status = new Status(byId("panel-status"), prepare);
+const status = new Status(byId("panel-status"), refresh);
 
 // The tabs
 
@@ -79,6 +79,11 @@ async function prepare() {
   const available = { hasAccount: tokens.value?.accounts.length !== 0, hasOfficial: health.value?.official_keys > 0 };
   images.prepare(available);
   videos.prepare(available);
+}
+
+/** An account came or went, and its models with it. */
+async function refresh() {
+  await Promise.allSettled([prepare(), chat.connect()]);
 }
 
 function disconnect() {
