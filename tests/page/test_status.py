@@ -156,6 +156,21 @@ def test_the_refresh_token_is_found_in_the_pasted_text_and_nothing_else_is_sent(
     assert posted(tab, "/tokens") == [{"token": added.token}]
 
 
+NAMED = (
+    '{{"name":"chatglm_refresh_token","value":"{token}"}}',
+    '[{{"name":"chatglm_token","value":"{access}"}},{{"name":"chatglm_refresh_token","value":"{token}"}}]',
+    '{{\n  "name": "chatglm_refresh_token",\n  "path": "/",\n  "value": "{token}",\n  "id": 7\n}}',
+    "{{'name': 'chatglm_refresh_token', 'value': '{token}'}}",
+)
+
+
+@pytest.mark.parametrize("pasted", NAMED)
+def test_a_token_without_a_kind_is_found_by_the_name_of_its_cookie(paper: Page, pasted: str) -> None:
+    token, access = make_jwt(uid="a"), make_jwt(uid="b")
+    find = "async (text) => (await import('./token.js')).findToken(text)"
+    assert paper.evaluate(find, pasted.format(token=token, access=access)) == token
+
+
 def jwt(kind: str, ends_in_s: float = 1e6, **claims: object) -> str:
     return make_jwt(type=kind, exp=int(time.time() + ends_in_s), **claims)
 
