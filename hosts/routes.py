@@ -39,8 +39,8 @@ ENDPOINTS = (
     Endpoint("api/index.py", "index", ("/", "/*")),
     Endpoint("api/health.py", "health", ("/health",)),
     Endpoint("api/token.py", "token", ("/token/check", "/tokens", "/tokens/*")),
-    # Google's actions on a model answer here too. On AWS Lambda they stream only below /v1beta.
-    Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*")),
+    # Google's actions on a model answer here too, so this file streams.
+    Endpoint("api/v1/models.py", "models", ("/v1/models", "/v1/models/*"), streams=True),
     Endpoint("api/v1beta/models.py", "gemini", ("/v1beta/models", "/v1beta/models/*"), streams=True),
     Endpoint(
         "api/v1/chat/completions.py",

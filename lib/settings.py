@@ -71,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """AWS Lambda sends each invocation's deadline in a header. We trust this header only there."""
     connect_timeout_s: float = 10.0
     first_content_timeout_s: float = 60.0
+    thinking_timeout_s: float = 600.0
+    """The same for a model of the official API that thinks hard. FIRST_CONTENT_TIMEOUT_S sets both."""
     idle_timeout_s: float = 120.0
     heartbeat_s: float = 15.0
     account_wait_s: float = 30.0
@@ -113,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 values[field] = parse(text)
             except ValueError as error:
                 mistakes.append(f"{name} {error}")
+        if "first_content_timeout_s" in values:
+            values["thinking_timeout_s"] = values["first_content_timeout_s"]
         try:
             values["store"] = read_store_settings(environ)
         except ValueError as error:
@@ -340,8 +344,14 @@ def _official_keys(text: str) -> tuple[str, ...]:
 
 
 def _model_name(text: str) -> str:
-    """Read the name of a model of the official API; `api/` before it says nothing new."""
-    return _header_value(text).removeprefix("api/")
+    """Read the name of a model of the official API; `api/` before it says nothing new.
+
+    The vendor's names have small letters, and its API takes no others.
+    """
+    name = _header_value(text).strip().lower().removeprefix("api/").strip()
+    if not name:
+        raise ValueError("must be the name of a model")
+    return name
 
 
 def _header_value(text: str) -> str:

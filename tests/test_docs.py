@@ -47,7 +47,7 @@ _BLOCK = re.compile(
     rf"^(?P<mark>{re.escape(RUN_MARK)}\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(?:\]\(|\bsrc=\")([^)\s\"]+)[)\"]")
 _CODE = re.compile(r"`([^`]*)`")
 
 

@@ -5,18 +5,23 @@ python -m hosts.aws.stream_server api/v1/chat/completions.py PORT
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
+from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.upstreams.choose import prepare
+from lib.upstreams.choose import close_services, prepare
 
 KEEP_ALIVE_S = 75
 """The adapter closes an idle connection after 4 s, so it never meets a connection that this server closed."""
 GRACE_S = 2
 """Lambda leaves an environment this long between SIGTERM and its end."""
+CLOSING_S = 1.5
+"""An idle environment has this much of it to give the store what it may lack."""
 
 
 class WorkFirst:
@@ -53,6 +58,16 @@ class WorkFirst:
                 await send(held)
 
 
+class Server(uvicorn.Server):
+    """Closes the services of the loop at the end, as a box does."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await close_services()
+
+
 def load(endpoint: str) -> ASGIApp:
     """Load a file by its path. As a module, api/v1/videos.py would hide api/v1/videos/generations.py."""
     spec = spec_from_file_location("endpoint", endpoint)
@@ -84,7 +99,7 @@ def config_of(app: ASGIApp, port: int) -> uvicorn.Config:
 def main(endpoint: str, port: str) -> None:
     app = load(endpoint)
     prepare()  # Lambda lends a whole processor to the start, and bills the first request.
-    uvicorn.Server(config_of(app, int(port))).run()
+    Server(config_of(app, int(port))).run()
 
 
 if __name__ == "__main__":

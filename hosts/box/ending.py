@@ -63,14 +63,15 @@ class EndsInTime:
             settings.log_level, settings.log_format
         )  # Later: a broken file has a whole traceback.
         end_with_supervisor()
-        with on_end(self._cut_short_later):
+        with on_end(self._cut_short_later, is_worker=multiprocessing.parent_process() is not None):
             await self._app(scope, receive, send)
 
     def _cut_short_later(self) -> None:
         loop = asyncio.get_running_loop()
         if waiting := unanswered():
             log.warning(
-                "the server ends: it waits for the answers under way, a second Ctrl-C ends them now",
+                "the server ends: it waits for the answers under way, "
+                "a second Ctrl-C or SIGTERM ends them now",
                 extra={"answers": waiting, "seconds": self._grace_s},
             )
         for late_s in (0.0, TELL_S):
@@ -86,11 +87,14 @@ def cut_short_now() -> None:
 
 
 @contextmanager
-def on_end(first: Callable[[], None], again: Callable[[], None] = cut_short_now) -> Iterator[None]:
-    """Call `first` in the running loop at the first signal to end, and `again` if the same signal repeats.
+def on_end(
+    first: Callable[[], None], again: Callable[[], None] = cut_short_now, *, is_worker: bool = False
+) -> Iterator[None]:
+    """Call `first` in the running loop at the first signal to end, and `again` at the second one.
 
     The earlier handler (uvicorn's) gets the first signal, which ends it in good order, and the third, which
     ends it at once. A worker gets two different signals for one Ctrl-C: the terminal's and the supervisor's.
+    So only a signal of the same kind counts as its second.
     """
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {number: signal.getsignal(number) for number in ENDS}
@@ -98,12 +102,13 @@ def on_end(first: Callable[[], None], again: Callable[[], None] = cut_short_now)
 
     def handle(number: int, frame: FrameType | None) -> None:
         is_first = not counts
-        counts[number] += 1
+        kind = number if is_worker else 0
+        counts[kind] += 1
         if is_first:
             loop.call_soon_threadsafe(first)
-        elif counts[number] == 2:
+        elif counts[kind] == 2:
             loop.call_soon_threadsafe(again)
-        if (is_first or counts[number] > 2) and callable(before[number]):
+        if (is_first or counts[kind] > 2) and callable(before[number]):
             before[number](number, frame)
 
     for end in ENDS:

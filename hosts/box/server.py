@@ -27,7 +27,8 @@ from hosts.box.supervisor import Supervisor
 from hosts.box.terminal import demo_greeting, greeting, shown_host
 from lib.errors import ConfigurationError
 from lib.settings import Settings, current
-from lib.upstreams.choose import try_store
+from lib.upstreams.choose import close_services, services_of, try_store
+from lib.upstreams.condition import AddedAccounts
 from lib.web.logs import configure_logging
 
 CLEAN_UP_S = 22.0
@@ -37,6 +38,8 @@ MARGIN_S = 5.0
 WORKER_PATIENCE_S = 30
 """The supervisor replaces a worker that does not answer for this long. On a busy machine a start takes
 seconds."""
+READ_S = 2.0
+"""At the start the store may take this long to list its accounts. Later ones are not counted."""
 
 
 def main(arguments: Sequence[str] | None = None, api_folder: Path = API_FOLDER) -> int:
@@ -67,11 +70,22 @@ def _prepare(environ: MutableMapping[str, str], options: Options, url: str, stac
     if not options.is_demo:
         use_local_store(environ)
         settings = Settings.from_env(environ)
-        note = asyncio.run(try_store(settings))
-        return greeting(url, settings, [] if note is None else [note])
+        note, added = asyncio.run(_examine_store(settings))
+        return greeting(url, settings, [] if note is None else [note], added)
     start_demo(environ, stack)
     Settings.from_env(environ)  # A mistake is reported here, and not by every answer.
     return demo_greeting(url)
+
+
+async def _examine_store(settings: Settings) -> tuple[str | None, AddedAccounts]:
+    """Return a note if the store fails, and the accounts that the owner has added to it."""
+    note = await try_store(settings)
+    if note is not None or not settings.keeps_accounts:
+        return note, AddedAccounts(0, is_locked=False)
+    try:
+        return None, await services_of(settings).accounts.added(READ_S)
+    finally:
+        await close_services()
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket, announcement: str, grace_s: float) -> int:

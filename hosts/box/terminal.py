@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from hosts.box.demo import DEMO_KEY
 from lib.settings import Settings
 from lib.store.settings import SqliteSettings
+from lib.upstreams.condition import AddedAccounts
 from lib.version import VERSION
+
+NO_ADDED = AddedAccounts(0, is_locked=False)
 
 
 def shown_host(host: str) -> str:
@@ -17,12 +20,29 @@ def shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def greeting(url: str, settings: Settings, notes: Sequence[str] = ()) -> str:
-    said = (*notes, *settings.gaps(), *_emptiness(settings), *settings.invitation(), *settings.openness())
+def greeting(url: str, settings: Settings, notes: Sequence[str] = (), added: AddedAccounts = NO_ADDED) -> str:
+    said = (*notes, *settings.gaps(), *_about_accounts(settings, added), *settings.openness())
     gaps = [f"note: {one}" for one in said]
     return "\n".join(
-        (f"glm-gateway serves {url}/v1", f"  page: {url}/", *_what_it_has(settings), *gaps, "Ctrl-C ends it.")
+        (
+            f"glm-gateway serves {url}/v1",
+            f"  page: {url}/",
+            *_what_it_has(settings, added.count),
+            *gaps,
+            "Ctrl-C ends it.",
+        )
     )
+
+
+def _about_accounts(settings: Settings, added: AddedAccounts) -> list[str]:
+    """Say how to begin if nothing is set, and how to add the first account."""
+    if added.is_locked:
+        locked = (
+            "the store holds accounts that were added at run time, and no key of these settings opens them. "
+            "Set STORE_SECRET, or one of API_KEYS, as it was when you added them; or add them again."
+        )
+        return [locked]
+    return [] if added.count else [*_emptiness(settings), *settings.invitation()]
 
 
 def _emptiness(settings: Settings) -> list[str]:
@@ -36,12 +56,14 @@ def _emptiness(settings: Settings) -> list[str]:
     return [how_to_begin]
 
 
-def _what_it_has(settings: Settings) -> list[str]:
+def _what_it_has(settings: Settings, added: int) -> list[str]:
     store = settings.store
     passthrough = "on" if settings.allow_passthrough else "off"
     return [
         f"  version {VERSION}, default model {settings.first_default_model}",
-        f"  accounts: {len(settings.refresh_tokens)}, API keys: {len(settings.api_keys)}"
+        f"  accounts: {len(settings.refresh_tokens) + added}"
+        + (f" ({added} added at run time)" if added else "")
+        + f", API keys: {len(settings.api_keys)}"
         + (f", keys of the official API: {official}" if (official := len(settings.official_keys)) else ""),
         f"  pass-through: {passthrough}",
         f"  store: {settings.store.scheme}"

@@ -86,7 +86,8 @@ class Copies:
         """The store could not take the copy, and it is time to try again."""
         copy = self._copies.get(name)
         refused_at = None if copy is None else copy.refused_at
-        return refused_at is not None and self._now() - refused_at >= RETRY_EVERY_S
+        # A clock may be set back: a time to come is no reason to wait.
+        return refused_at is not None and not 0 <= self._now() - refused_at < RETRY_EVERY_S
 
     def to_offer(self) -> list[Copy]:
         """Return the ranked values that the store may lack: first the ones that are nowhere else."""

@@ -26,12 +26,12 @@ class LocalProcesses(Processes):
         self._proc = proc
         self._machine = _machine(proc)
         """It names this start of the machine, and the container: in each of them the numbers begin anew."""
-        self._own = 0, ""
+        self._own: tuple[int, str | None] = 0, None
         """This process and its start. Each chat writes a mark, and reading /proc costs the most of it."""
 
     def mark(self, token: str) -> str:
         pid = os.getpid()
-        if self._own[0] != pid:  # for the first time, or in a copy of the process
+        if self._own[0] != pid or not self._own[1]:  # for the first time, or in a copy of the process
             self._own = pid, self._started_at(pid)
         started = self._own[1]
         return f"{token}@{self._machine}:{pid}:{started}" if self._machine and started else token
@@ -52,18 +52,24 @@ class LocalProcesses(Processes):
         number, _, started = process.partition(":")
         if not machine or machine != self._machine or not number.isdecimal():
             return None
-        return self._started_at(int(number)) == started
+        running = self._started_at(int(number))
+        return None if running is None else running == started
 
-    def _started_at(self, pid: int) -> str:
+    def _started_at(self, pid: int) -> str | None:
         """Return the start of a process in clock ticks since the boot; empty if there is none, or a dead one.
+
+        Return None if the system does not tell: a process that has no file left to open must not take all
+        others for dead.
 
         The fields come after the name, and that may hold spaces and parentheses (proc_pid_stat(5)): the first
         is the state, the 20th the start.
         """
         try:
             stat = (self._proc / str(pid) / "stat").read_text(errors="replace")
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             return ""
+        except OSError:
+            return None
         fields = stat.rpartition(")")[2].split()
         return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
 

@@ -90,13 +90,19 @@ class ProcessServices:
         has_accounts = await self.web.has_accounts(caller)
         if upstream == "web":
             _require(has_accounts, chat, "an account: set CHATGLM_REFRESH_TOKENS")
-        elif not has_accounts or not await self._is_of_account(chat, caller):
+        elif not has_accounts:
+            await self.api.finds(chat.model, caller)  # Else a name that is new to us means the default model.
+            return (Candidate(self.api, chat),)
+        elif not await self._is_of_account(chat, caller):
             return (Candidate(self.api, chat),)
         return self._of_account(chat, caller)
 
     async def _is_of_account(self, chat: ChatRequest, caller: Caller) -> bool:
         """Apply the rule to a name without a prefix, for a caller with an account and a key."""
-        return await self.web.offers(chat.model, caller) or not self.api.offers(chat.model, caller)
+        if await self.web.offers(chat.model, caller) or not await self.api.finds(chat.model, caller):
+            return True
+        # The API costs money. So before it is asked, the store tells a new process what the account offers.
+        return await self.web.offers(chat.model, caller, looks_up=True)
 
     def _of_account(self, chat: ChatRequest, caller: Caller) -> tuple[Candidate, ...]:
         """Return the account, and behind it FALLBACK_MODEL for the owner.

@@ -234,8 +234,8 @@ class SoundMaker(Protocol):
 class AccountDesk(Protocol):
     """Looks after the owner's accounts, and checks any refresh token."""
 
-    async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
-        """Check each token, one after the other. No token is used up."""
+    async def check(self, refresh_tokens: tuple[str, ...], *, is_owners: bool) -> list[TokenStatus]:
+        """Check each token, one after the other. No token is used up. The owner's checks have no budget."""
         ...
 
     async def check_own(self, caller: Caller) -> list[TokenStatus]:

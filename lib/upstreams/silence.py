@@ -21,6 +21,8 @@ class Silence:
 
     def __init__(self, *, first_content_s: float, idle_s: float, stop_at: float | None) -> None:
         self.has_content = False
+        """A turn of the reply has said something."""
+        self._turn_has_content = False
         self._first_content_s = first_content_s
         self._idle_s = idle_s
         self.stop_at = stop_at
@@ -32,23 +34,28 @@ class Silence:
         return self._quiet_until if self.stop_at is None else min(self._quiet_until, self.stop_at)
 
     def begin(self, now: float) -> None:
-        """An account was asked: the wait for the first content begins."""
+        """An account was asked: the wait for the first content of a turn begins."""
+        self._turn_has_content = False
         self._quiet_until = now + self._first_content_s
 
     def hear(self, events: Sequence[ReplyEvent], now: float) -> None:
         """Put the end of the patience off. Any event does, also a thought that the client will not see."""
         if events:
             self._quiet_until = now + self._idle_s
-            self.has_content = self.has_content or any(isinstance(event, Content) for event in events)
+            self._turn_has_content |= any(isinstance(event, Content) for event in events)
+            self.has_content |= self._turn_has_content
 
     def ending(self) -> Finished | Failed:
-        """Return the ending of a reply whose read did not return in time."""
+        """Return the ending of a reply whose read did not return in time.
+
+        A later turn without a word is no answer: the words of the turn before it were wrong.
+        """
         is_deadline = self.until == self.stop_at
-        if is_deadline and self.has_content:
+        if is_deadline and self._turn_has_content:
             return Finished("length")
         if is_deadline:
             words = "The host ends this request before the upstream has said anything."
-        elif self.has_content:
+        elif self._turn_has_content:
             words = f"The upstream fell silent for {self._idle_s:g} s in mid-answer."
         else:
             words = f"The upstream said nothing for {self._first_content_s:g} s."

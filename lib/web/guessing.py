@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from lib.errors import AuthenticationFailed, GatewayError, Throttled
+from lib.errors import AccountRefused, AuthenticationFailed, GatewayError, Throttled
 
 PREFIX_CHARS = 4
 """Credentials that begin with the same four characters count together. A right key never waits."""
@@ -104,6 +104,12 @@ class Guesses:
         finally:
             self._waiting -= 1
         return error
+
+    async def slow_down_refused(self) -> None:
+        """Wait as for a refused token, before an answer that only tells of the refusal."""
+        refused = AccountRefused("The upstream refuses the token.")
+        if (error := await self.slow_down(refused)) is not refused:
+            raise error
 
 
 GUESSES = Guesses()

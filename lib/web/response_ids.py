@@ -26,6 +26,8 @@ class NamedResponse(msgspec.Struct, frozen=True, array_like=True):
     """False means that the conversation is deleted at the end of its answer."""
     nonce: bytes
     """It makes the ids of one conversation's answers different."""
+    upstream: str = "web"
+    """The name of the upstream that has answered. Only the account has conversations."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -16,6 +16,7 @@ from lib.dialects.interface import Address
 from lib.dialects.openai_responses_request import AskedResponse
 from lib.errors import ConversationNotFound, NotFound
 from lib.settings import current
+from lib.upstreams.interface import Call
 from lib.web.body import read_body
 from lib.web.call import body_limit, call_of
 from lib.web.caller import identify
@@ -23,6 +24,8 @@ from lib.web.chat import answer_chat
 from lib.web.response_ids import NamedResponse, seal, unseal
 
 _NONCE_BYTES = 6
+ACCOUNT = "web"
+"""The upstream that can keep a conversation."""
 
 
 async def create_response(request: Request) -> Response:
@@ -30,7 +33,7 @@ async def create_response(request: Request) -> Response:
     body = await read_body(request, limit=await body_limit(request, call))
     asked = continued(openai_responses.parse(body, Address()), call.caller)
     call.trace.notices.update(asked.ignored)
-    answer_id = naming(asked, call.caller, secrets.token_bytes(_NONCE_BYTES))
+    answer_id = naming(asked, call, secrets.token_bytes(_NONCE_BYTES))
     return await answer_chat(openai_responses, asked, call, answer_id=answer_id)
 
 
@@ -65,6 +68,12 @@ def continued(asked: AskedResponse, caller: Caller) -> AskedResponse:
             "answer later, send store: true with its request.",
             param="previous_response_id",
         )
+    if previous.upstream != ACCOUNT:
+        raise ConversationNotFound(
+            "The official API has answered this response, and it keeps no conversations: send all messages, "
+            "without previous_response_id.",
+            param="previous_response_id",
+        )
     if not previous.is_kept:
         raise ConversationNotFound(
             "The conversation of this previous_response_id is deleted. To continue an answer later, send "
@@ -75,12 +84,13 @@ def continued(asked: AskedResponse, caller: Caller) -> AskedResponse:
     return msgspec.structs.replace(asked, chat=chat)
 
 
-def naming(asked: AskedResponse, caller: Caller, nonce: bytes) -> Callable[[Started], str]:
+def naming(asked: AskedResponse, call: Call, nonce: bytes) -> Callable[[Started], str]:
     """Return a function that makes the answer's id from the upstream's id of the conversation."""
 
     def answer_id(started: Started) -> str:
-        is_kept = asked.chat.keeps_conversation and bool(started.id)
-        return seal(NamedResponse(started.id, is_kept, nonce), caller)
+        upstream = call.trace.upstream  # It is known now: after a fallback, it is not the first one.
+        is_kept = asked.chat.keeps_conversation and bool(started.id) and upstream == ACCOUNT
+        return seal(NamedResponse(started.id, is_kept, nonce, upstream), call.caller)
 
     return answer_id
 

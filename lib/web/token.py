@@ -15,6 +15,7 @@ from lib.web.app import create_app
 from lib.web.body import read_body
 from lib.web.call import call_of
 from lib.web.caller import credential_of, split_tokens
+from lib.web.guessing import GUESSES
 
 MAX_BODY_BYTES = 64 * 1024
 NO_STORE = {"cache-control": "no-store"}
@@ -36,8 +37,12 @@ async def post_check(request: Request) -> Response:
         call_of(request)  # A wrong credential is refused before its body is read.
     token = parse_token(await read_body(request, limit=MAX_BODY_BYTES, setting=""))
     call = call_of(request, brought=token)
-    desk = call.services.accounts
-    checks = await (desk.check(_tokens_in(token)) if token else desk.check_own(call.caller))
+    desk, is_owners = call.services.accounts, call.caller.is_owner
+    checks = await (
+        desk.check(_tokens_in(token), is_owners=is_owners) if token else desk.check_own(call.caller)
+    )
+    if not is_owners and not all(check.live for check in checks):
+        await GUESSES.slow_down_refused()
     return Response(render_checks(checks), media_type="application/json")
 
 

@@ -111,7 +111,7 @@ def main() -> int:
             check(deployment)
         except urllib.error.HTTPError as error:
             deployment.say(False, error.url, f"HTTP {error.code}: {_words(error)}", _cure_of(error))
-            if error.code == 401:  # The other checks need the same key.
+            if error.code in (401, 404):  # The other checks need the same key and the same base URL.
                 break
         except (OSError, ValueError, http.client.HTTPException) as error:
             deployment.say(False, "the connection", _reason(error), CURES["connection"])

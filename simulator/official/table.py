@@ -51,6 +51,7 @@ MODELS = {
         Model("glm-4.6v", _k(32), "type", sees=True),
         Model("glm-4.6v-flash", _k(32), "type", sees=True, is_free=True, in_list=False),
         Model("glm-4.5v", _k(16), "type", sees=True),
+        Model("glm-4.1v-thinking-flash", _k(16), "never", True, True, has_tools=False, in_list=False),
         Model("glm-4v-flash", _k(1), "never", sees=True, is_free=True, has_tools=False, in_list=False),
     )
 }

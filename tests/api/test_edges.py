@@ -18,6 +18,7 @@ from lib.dialects.openai_errors import error_body
 from lib.errors import Throttled
 from lib.web.app import create_app
 from lib.web.edge import EXPOSED_HEADERS
+from lib.web.guessing import GUESSES
 from tests.conftest import SimulatedAccount, Upstream
 from tests.support.client import CHAT, KEY, Client, chat_body, error_of
 from tests.support.live import LiveGateway
@@ -400,9 +401,14 @@ def test_a_token_is_checked_where_it_is_put(
     environment.delenv("API_KEYS")
     environment.setenv("ALLOW_PASSTHROUGH", "true")
     fresh = upstream.add_account()
+    assert not GUESSES.failures, "the owner may check any token"
     unsigned = client._http.post(client.url + "/token/check", json={"token": fresh.token})
     assert unsigned.json()["live"] is True
     assert client._http.post(client.url + "/token/check", json={"token": "junk"}).status_code == 401
+    guesses = sum(count for count, _ in GUESSES.failures.values())
+    assert client._http.post(client.url + "/token/check", json={"token": dead.token}).json()["live"] is False
+    slowed = sum(count for count, _ in GUESSES.failures.values())
+    assert slowed > guesses + 0.5, "a stranger's refused tokens are slowed, as in a chat"
 
 
 def test_one_check_asks_for_a_few_tokens_at_most(client: Client, upstream: Upstream) -> None:

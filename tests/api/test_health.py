@@ -223,6 +223,14 @@ def test_a_wrong_key_is_told_in_the_gateways_words(client: Client) -> None:
     assert "to mend it: give one of API_KEYS: scripts/doctor URL KEY" in done.stdout
 
 
+def test_a_wrong_base_url_is_one_finding() -> None:
+    with stranger(404, b"nothing here") as (url, _):
+        done = check(url)
+    assert done.returncode == 1
+    assert done.stdout.count("WRONG") == 1, "each further check would say the same"
+    assert "to mend it: check the address: give the base URL of the gateway" in done.stdout
+
+
 def test_keys_of_the_official_api_are_checked_too(
     client: Client, environment: pytest.MonkeyPatch, official: Official, official_server: OfficialServer
 ) -> None:

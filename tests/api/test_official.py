@@ -211,6 +211,20 @@ def test_an_image_goes_to_a_model_that_sees(api: Client, official: Official) -> 
     assert sent(official)[0]["messages"] == [{"role": "user", "content": image()}]
 
 
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_an_image_of_another_role_is_sent_behind_its_message(
+    api: Client, official: Official, role: str
+) -> None:
+    shown = {"role": role, "content": [{"type": "text", "text": "This."}, image()[1]]}
+    ask = {"role": "user", "content": "What?"}
+    answer = api.post(CHAT, {"model": "glm-4.6v", "messages": [shown, ask]})
+    assert answer.status_code == 200, answer.text
+    message, image_message, asked = sent(official)[0]["messages"]
+    assert (message["role"], message["content"], asked) == (role, "This.", ask)
+    assert image_message["role"] == "user"
+    assert image_message["content"][1]["image_url"]["url"] == PIXEL
+
+
 def test_an_image_for_a_text_model_is_refused_and_nothing_is_sent(api: Client, official: Official) -> None:
     answer = api.post(CHAT, body(messages=[{"role": "user", "content": image()}]))
     assert answer.status_code == 400
@@ -444,11 +458,41 @@ def test_a_forced_call_is_one_sentence_and_one_retry(
     assert "call of the function math_add" in sent(official)[0]["messages"][0]["content"]
 
 
+@pytest.mark.parametrize("model", ["glm-4v-flash", "glm-4.1v-thinking-flash"])
+def test_tools_are_only_words_for_a_model_that_takes_none(
+    api: Client, official: Official, model: str
+) -> None:
+    asked = body("[scene:text chars=9]", model, tools=[ADD], web_search_options={})
+    answer = api.post(CHAT, asked)
+    assert answer.status_code == 200, answer.text
+    [wire] = sent(official)
+    assert not {"tools", "tool_choice", "tool_stream"} & set(wire)
+    assert "math.add" in str(wire["messages"])
+    searching = api.post(CHAT, body(model=model, web_search_options={}))
+    assert searching.status_code == 200, searching.text
+    assert "tools" not in sent(official)[-1]
+
+
 def test_a_call_that_never_comes_is_an_error_after_two_tries(api: Client, official: Official) -> None:
     official.play("text chars=40", times=2)
     answer = api.post(CHAT, body(tools=[ADD], tool_choice="required"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "invalid_model_output")
     assert len(sent(official)) == 2
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("scene", ["silence", "silence headers=0"])
+def test_a_retry_that_meets_the_hosts_end_is_a_timeout(
+    api: Client, official: Official, environment: pytest.MonkeyPatch, scene: str, stream: bool
+) -> None:
+    environment.setenv("MAX_DURATION_S", "1.5")
+    official.play("text chars=40")
+    official.play(scene)
+    answer = api.post(CHAT, body(tools=[ADD], tool_choice="required", stream=stream))
+    assert len(sent(official)) == 2
+    assert '"code":"upstream_timeout"' in answer.text
+    assert "[DONE]" not in answer.text
+    assert answer.status_code == 504 or stream
 
 
 SCHEMA = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -85,6 +87,51 @@ def test_the_models_name_chooses_the_upstream(
     assert answer.json()["model"] == (model or "glm-5.3-flash"), "the name is echoed as it was sent"
 
 
+def restart(environment: pytest.MonkeyPatch) -> None:
+    """Let the next request meet services without any memory, as in a new process."""
+    environment.setenv("HEARTBEAT_S", "14")
+
+
+def test_a_new_process_knows_what_the_account_offers_by_the_store(
+    both: Client, environment: pytest.MonkeyPatch, sim: Simulator, official: Official, tmp_path: Path
+) -> None:
+    environment.setenv("STORE_URL", f"sqlite:///{tmp_path}/state.db")
+    offered = {"status": 0, "result": {"models": [{"selected_model": "glm-4.6"}]}}
+    sim.fail("operation/detail", status=200, body=offered)
+    assert asked(both, "glm-4.6").headers["x-glm-upstream"] == "api", "no process has seen the list"
+    listed = {model["id"]: model["owned_by"] for model in both.get("/v1/models").json()["data"]}
+    assert listed["glm-4.6"] == "chatglm"
+    restart(environment)
+    assert asked(both, "glm-4.6").headers["x-glm-upstream"] == "web"
+    assert len(official.calls_to("chat/completions")) == 1
+    assert sim.violations == ["assistant/stream: unknown selected_model 'glm-4.6'"]
+    sim.violations.clear()
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_a_name_that_only_the_vendors_list_has_is_served_by_the_api(
+    both: Client, environment: pytest.MonkeyPatch, official: Official, *, has_account: bool
+) -> None:
+    if not has_account:
+        environment.delenv("CHATGLM_REFRESH_TOKENS")
+    body = {"object": "list", "data": [{"id": "glm-5.9", "object": "model"}]}
+    official.fail("models", status=200, body=body)
+    asked(both, "glm-5.9")
+    assert official.calls_to("chat/completions")[0].json["model"] == "glm-5.9"
+    asked(both, "glm-5.9")
+    assert len(official.calls_to("models")) == 1
+
+
+def test_a_name_that_could_be_the_vendors_waits_a_moment_for_a_silent_list(
+    both: Client, official: Official
+) -> None:
+    official.fail("models", delay_s=30, times=9)
+    answer = asked(both, "glm-4-old")
+    assert answer.headers["x-glm-upstream"] == "web"
+    assert answer.elapsed.total_seconds() < 4
+    assert len(official.calls_to("models")) == 1
+
+
 def test_with_the_official_api_alone_it_serves_every_name(
     both: Client, environment: pytest.MonkeyPatch, official: Official
 ) -> None:
@@ -93,8 +140,9 @@ def test_with_the_official_api_alone_it_serves_every_name(
         answer = asked(both, model)
         assert (answer.headers["x-glm-upstream"], answer.headers["x-glm-model"]) == ("api", serving)
     assert asked(both, "").json()["model"] == "glm-4.5-flash"
-    environment.setenv("GLM_API_DEFAULT_MODEL", "glm-4.6")
-    assert asked(both, "claude-sonnet-4-5").headers["x-glm-model"] == "glm-4.6"
+    for name in ("glm-4.6", "GLM-4.6", "API/glm-4.6"):
+        environment.setenv("GLM_API_DEFAULT_MODEL", name)
+        assert asked(both, "claude-sonnet-4-5").headers["x-glm-model"] == "glm-4.6"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +237,15 @@ def test_the_words_of_the_name_count_for_the_fallback_model(
     assert "tools" not in sent, "a search costs money"
 
 
+def test_the_fallback_model_answers_for_an_explicit_name_of_the_account_too(
+    falling_back: Client, sim: Simulator
+) -> None:
+    sim.play("busy_429", times=3)
+    answer = asked(falling_back, "web/glm-5.3")
+    told = {name: answer.headers[f"x-glm-{name}"] for name in ("upstream", "model", "fallback")}
+    assert told == {"upstream": "api", "model": FALLBACK, "fallback": "account_busy"}
+
+
 def test_a_refused_account_is_no_obstacle(
     falling_back: Client, environment: pytest.MonkeyPatch, gateway: LiveGateway
 ) -> None:
@@ -273,6 +330,41 @@ def test_a_late_refusal_of_both_is_an_error_event(
     assert answer.status_code == 200
     assert '"code":"upstream_timeout"' in answer.text
     assert "[DONE]" not in answer.text
+
+
+# Responses: the official API keeps no conversation
+
+
+RESPONSES = "/v1/responses"
+
+
+def response_of(client: Client, model: str, *, stream: bool, **fields: Any) -> dict[str, Any]:
+    answer = client.post(RESPONSES, {"model": model, "input": "Hello!", "stream": stream, **fields})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-glm-upstream"] == "api"
+    if not stream:
+        return cast(dict[str, Any], answer.json())
+    last = answer.text.strip().split("\n\n")[-1].partition("data: ")[2]
+    return cast(dict[str, Any], json.loads(last)["response"])
+
+
+@pytest.mark.parametrize("model", ["glm-4.6", "glm-5.3-flash"], ids=["by name", "by fallback"])
+@BOTH_WAYS
+def test_a_response_of_the_official_api_says_that_it_cannot_go_on(
+    falling_back: Client, sim: Simulator, official: Official, model: str, stream: bool
+) -> None:
+    sim.play("busy_429", times=3)
+    told = response_of(falling_back, model, stream=stream, store=True)
+    asked = len(official.calls)
+    follow_up = {"model": model, "input": "And?", "previous_response_id": told["id"]}
+    refused = falling_back.post(RESPONSES, follow_up)
+    error = error_of(refused)
+    assert (refused.status_code, error["code"]) == (404, "conversation_not_found")
+    assert error["param"] == "previous_response_id"
+    assert "The official API has answered this response, and it keeps no conversations" in error["message"]
+    assert len(official.calls) == asked
+    deleted = falling_back.request("DELETE", f"{RESPONSES}/{told['id']}")
+    assert deleted.json() == {"id": told["id"], "object": "response", "deleted": True}
 
 
 # Pass-through

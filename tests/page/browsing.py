@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.client import KEY
 
@@ -31,6 +40,8 @@ NOTES = (
 )
 """The browser itself notes these."""
 WAIT_MS = 10_000
+MAX_FRAMES = 600
+"""A browser draws sixty in a second."""
 expect.set_options(timeout=WAIT_MS)
 
 
@@ -98,6 +109,31 @@ class Tab:
         self.context.close()
         assert self.foreign == [], self.foreign
         assert self.complaints == [], self.complaints
+
+
+class Held:
+    """Requests of a page that wait until the test answers them."""
+
+    def __init__(self, page: Page, pattern: str, method: str = "") -> None:
+        self._page = page
+        self._method = method
+        self._routes: list[Route] = []
+        page.route(pattern, self._take)
+
+    def _take(self, route: Route) -> None:
+        if self._method in ("", route.request.method):
+            self._routes.append(route)
+        else:
+            route.continue_()
+
+    def first(self, count: int) -> list[Route]:
+        """Let the browser go on until it has made so many requests, and return these."""
+        for _ in range(MAX_FRAMES):
+            if len(self._routes) >= count:
+                break
+            self._page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert len(self._routes) >= count, [route.request.url for route in self._routes]
+        return self._routes[:count]
 
 
 def choose(page: Page, name: str) -> Locator:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lib.web.index import DEMO_KEY
-from tests.page.browsing import Tab, choose, say, wait_for_answer
+from tests.conftest import SimulatedAccount
+from tests.page.browsing import Held, Tab, choose, say, wait_for_answer
 from tests.page.conftest import OpenTab
 from tests.support.client import KEY
 from tests.support.live import LiveGateway
+from tests.unit.upstreams.chatglm.accounts.fakes import make_jwt
 
 FILES = (".js", ".css", ".svg", "/", "/favicon.ico")
 
@@ -85,6 +90,89 @@ def test_a_disconnected_page_holds_nothing_of_the_conversation(tab: Tab) -> None
     page.get_by_role("button", name="Disconnect").click()
     assert "a private word" not in page.content()
     assert KEY not in page.content()
+
+
+def fill_everything(page: Page, label: str) -> None:
+    """Leave something secret in every tab."""
+    images = choose(page, "Images")
+    images.get_by_label("Prompt").fill("a secret cat")
+    images.get_by_role("button", name="Create").click()
+    expect(images.get_by_role("img", name="a secret cat")).to_be_visible()
+    choose(page, "Videos").get_by_label("Prompt").fill("a secret ship")
+    status = choose(page, "Status")
+    expect(status).to_contain_text("Streams arrive as they are made: yes")
+    expect(status.get_by_role("row").filter(has_text=label)).to_be_visible()
+    status.get_by_label("Refresh token").fill("a secret token")
+    chat = choose(page, "Chat")
+    chat.locator("input[type=file]").set_input_files(
+        [{"name": "secret.txt", "mimeType": "text/plain", "buffer": b"secret"}]
+    )
+    expect(chat.get_by_role("list", name="Attached files")).to_contain_text("secret.txt")
+    chat.get_by_role("textbox", name="Message").fill("a secret message")
+
+
+def test_nothing_of_one_key_is_left_for_the_next_one(tab: Tab, account: SimulatedAccount) -> None:
+    page = tab.connect()
+    fill_everything(page, account.label)
+    page.get_by_role("button", name="Disconnect").click()
+    fields = page.locator("input, textarea").evaluate_all("(all) => all.map(({ value }) => value)")
+    assert [value for value in fields if "secret" in value] == []
+    assert "secret" not in page.content()
+    assert account.label not in page.content()
+    page.get_by_label("API key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(choose(page, "Images")).to_contain_text("Your pictures will appear here")
+    expect(choose(page, "Status").get_by_role("row").filter(has_text=account.label)).to_be_visible()
+
+
+def test_an_answer_for_an_earlier_key_shows_nothing_to_the_next_one(
+    tab: Tab, account: SimulatedAccount
+) -> None:
+    with tab.page.expect_response("**/tokens"):
+        page = tab.connect()
+    patterns = {"**/v1/*/generations": 2, "**/health?deep=1": 1, "**/tokens": 2}
+    held = [(Held(page, pattern), count) for pattern, count in patterns.items()]
+    images = choose(page, "Images")
+    images.get_by_label("Prompt").fill("a secret cat")
+    images.get_by_role("button", name="Create").click()
+    expect(images).to_contain_text("Drawing…")
+    videos = choose(page, "Videos")
+    videos.get_by_label("Prompt").fill("a secret ship")
+    videos.get_by_role("button", name="Create").click()
+    expect(videos).to_contain_text("Ordering…")
+    choose(page, "Status")
+    page.locator("#refresh-token").fill(make_jwt(type="refresh"))
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.get_by_label("API key")).to_be_focused()
+    late: dict[str, Any] = {
+        "error": {"message": "secret", "code": None},
+        "created": 1,
+        "data": [{"url": "https://files.example/secret"}],
+        "accounts": [{"label": "secret", "state": "ready", "source": "store"}],
+        "label": "secret",
+        "notes": ["secret"],
+    }
+    routes = [route for requests, count in held for route in requests.first(count)]
+    asked = {(route.request.method, urlsplit(route.request.url).path) for route in routes}
+    assert asked == {
+        ("POST", "/v1/images/generations"),
+        ("POST", "/v1/videos/generations"),
+        ("GET", "/health"),
+        ("GET", "/tokens"),
+        ("POST", "/tokens"),
+    }
+    for route in routes:
+        route.fulfill(json=late, status=400 if "/videos/" in route.request.url else 200)
+    for pattern in patterns:
+        page.unroute(pattern)
+    page.get_by_label("API key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Chat", exact=True)).to_be_visible()
+    assert "secret" not in page.content()
+    expect(choose(page, "Status").get_by_role("row").filter(has_text=account.label)).to_be_visible()
+    expect(page.get_by_role("tabpanel")).to_contain_text("Streams arrive as they are made: yes")
+    assert "secret" not in page.content()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import Upstream
 from tests.page.browsing import Tab, choose, posted
+from tests.page.conftest import OpenTab
 
 
 def order(page: Page, tab_name: str, prompt: str) -> None:
@@ -99,6 +101,22 @@ def test_a_video_shows_its_progress_and_survives_a_reload(tab: Tab) -> None:
     expect(panel.get_by_role("progressbar")).to_have_count(0)
     page.reload()
     expect(choose(page, "Videos")).to_contain_text("Your videos will appear here")
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "Being made…"), ("zh-CN", "生成中…")])
+def test_a_video_without_a_percentage_shows_none(open_tab: OpenTab, locale: str, words: str) -> None:
+    page = open_tab(locale=locale).connect()
+    page.route(
+        "**/v1/videos/generations**",
+        lambda route: route.fulfill(json={"id": "v", "status": "in_progress", "progress": 0}),
+    )
+    page.locator("#tab-videos").click()
+    page.locator("#video-prompt").fill("a ship")
+    page.locator("#panel-videos [type=submit]").click()
+    panel = page.get_by_role("tabpanel")
+    expect(panel.locator(".video-state")).to_have_text(words)
+    # A bar without a value moves, and says no number to a screen reader either.
+    assert panel.get_by_role("progressbar").get_attribute("value") is None
 
 
 def test_a_failed_video_is_told_in_words(tab: Tab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -80,6 +81,32 @@ def test_a_kept_conversation_sends_an_official_model_all_messages(both: Tab) -> 
     assert [body.get("conversation_id") for body in bodies] == ["", None, None, ""]
 
 
+HINTS = [
+    (
+        {"refused": "1003"},
+        ("it was the official API, correct GLM_API_KEYS", "官方 API 拒绝了，就改正 GLM_API_KEYS"),
+    ),
+    ({"has_balance": False}, ("Choose a free model", "请换免费模型")),
+    ({"refused": "1112"}, ("settle it with the vendor", "到官方平台处理")),
+    ({"refused": "1302"}, ("The upstream asks for a pause", "上游要求歇一会儿")),
+]
+
+
+@pytest.mark.parametrize(("key", "words"), HINTS)
+def test_a_refusal_of_the_official_api_names_its_own_next_step(
+    alone: Tab, official: Official, environment: pytest.MonkeyPatch, key: Any, words: tuple[str, str]
+) -> None:
+    environment.setenv("GLM_API_KEYS", official.add_key(**key))
+    page = alone.connect()
+    page.get_by_label("Model", exact=True).select_option("glm-4.7")
+    say(page, "hello")
+    hint = page.get_by_role("alert").locator(".hint").first
+    expect(hint).to_contain_text(words[0])
+    expect(hint).not_to_contain_text("chatglm.cn")
+    page.get_by_role("button", name="中文").click()
+    expect(hint).to_contain_text(words[1])
+
+
 def test_pictures_and_videos_can_be_made_by_an_official_model(both: Tab) -> None:
     page = both.connect()
     official = group(page, "#image-model", "Official API")
@@ -105,6 +132,27 @@ def test_without_an_account_only_the_official_models_are_offered(alone: Tab) -> 
     expect(page.get_by_role("checkbox", name="Keep at chatglm.cn")).to_be_hidden()
     order(page, "Images")
     expect(page.get_by_role("img", name="a cat")).to_be_visible()
+
+
+def test_the_models_follow_the_accounts_and_the_chosen_one_stays(alone: Tab, upstream: Upstream) -> None:
+    added = upstream.add_account()
+    page = alone.connect()
+    models = page.get_by_label("Model", exact=True)
+    models.select_option("glm-4.7")
+    panel = choose(page, "Status")
+    panel.get_by_role("textbox", name="Refresh token").fill(added.token)
+    panel.get_by_role("button", name="Add", exact=True).click()
+    expect(panel).to_contain_text("was added")
+    assert "glm-5.3-flash" in group(page, "#model", "Your account")
+    choose(page, "Chat")
+    expect(models).to_have_value("glm-4.7")
+    models.select_option("glm-5.3-think")
+    expect(page.get_by_role("checkbox", name="Keep at chatglm.cn")).to_be_visible()
+    choose(page, "Status").get_by_role("button", name="Remove").click()
+    expect(page.locator("#model optgroup[label='Your account']")).to_have_count(0)
+    choose(page, "Chat")
+    expect(models).not_to_have_value("glm-5.3-think")
+    expect(page.get_by_role("checkbox", name="Keep at chatglm.cn")).to_be_hidden()
 
 
 def test_without_an_official_key_there_is_no_choice_of_a_models_upstream(tab: Tab) -> None:

@@ -170,7 +170,7 @@ def read_google_events(raw: bytes) -> Said:
     return _read_google_chunks([json.loads(record.partition("data: ")[2]) for record in records])
 
 
-def _read_google_array(raw: bytes) -> Said:
+def read_google_array(raw: bytes) -> Said:
     return _read_google_chunks(json.loads(raw))
 
 
@@ -243,5 +243,5 @@ DIALECTS = [
         stream_path=f"{GOOGLE}:streamGenerateContent?alt=sse",
         read_stream=read_google_events,
     ),
-    _google("google array", stream_path=f"{GOOGLE}:streamGenerateContent", read_stream=_read_google_array),
+    _google("google array", stream_path=f"{GOOGLE}:streamGenerateContent", read_stream=read_google_array),
 ]

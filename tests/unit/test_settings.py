@@ -82,7 +82,10 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
             "https://api.z.ai/api/paas/v4",
         ),
         ("GLM_API_DEFAULT_MODEL", "glm-4.6", "official_default_model", "glm-4.6"),
+        ("GLM_API_DEFAULT_MODEL", "GLM-4.6", "official_default_model", "glm-4.6"),
+        ("GLM_API_DEFAULT_MODEL", "API/ glm-4.6", "official_default_model", "glm-4.6"),
         ("FALLBACK_MODEL", "api/glm-4.5-flash", "fallback_model", "glm-4.5-flash"),
+        ("FALLBACK_MODEL", " Api/GLM-4.5-Flash ", "fallback_model", "glm-4.5-flash"),
         ("TOOL_SYNTAX", "DSML", "tool_syntax", "dsml"),
         ("STORE_URL", "sqlite:////var/lib/glm.db", "store", SqliteSettings("/var/lib/glm.db")),
         ("STORE_SECRET", "sixteen letters!", "store_secret", "sixteen letters!"),
@@ -134,6 +137,17 @@ def test_all_mistakes_are_told_at_once() -> None:
     message = mistakes(**wrong)
     for name in wrong:
         assert len(re.findall(rf"\b{name} must ", message)) == 1, name
+
+
+def test_the_owners_wait_for_the_first_content_holds_for_hard_thoughts_too() -> None:
+    assert read().thinking_timeout_s == 600
+    for text in ("20", "900"):
+        settings = read(FIRST_CONTENT_TIMEOUT_S=text)
+        assert settings.first_content_timeout_s == settings.thinking_timeout_s == float(text)
+
+
+def test_a_prefix_without_a_model_is_a_mistake() -> None:
+    assert "FALLBACK_MODEL must be the name of a model" in mistakes(FALLBACK_MODEL="api/")
 
 
 ACCEPT_ANYTHING = {"CHATGLM_REFRESH_TOKENS", "FETCH_ALLOW_HOSTS", "CAPTURE_DIR", "STORE_SECRET"}

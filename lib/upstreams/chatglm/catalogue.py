@@ -62,6 +62,7 @@ class ModelLists:
         self._now = now
         self._max_tries = max_tries
         self._tried_at: dict[str, float] = {}
+        self._looked_up: set[str] = set()
 
     def known(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
         """Return a list without asking the store or the upstream."""
@@ -74,6 +75,15 @@ class ModelLists:
     def is_listed(self, accounts: tuple[Account, ...]) -> bool:
         """Tell whether any account's list is known, be it old."""
         return any(map(self._copy, accounts))
+
+    async def look_up(self, accounts: tuple[Account, ...]) -> None:
+        """Take the list that another process has kept, once in a process. The upstream is not asked."""
+        if not accounts or self.is_listed(accounts) or accounts[0].key in self._looked_up:
+            return
+        if len(self._looked_up) >= self._max_tries:
+            self._looked_up.clear()
+        self._looked_up.add(accounts[0].key)
+        await self._state.recall(models_place(accounts[0]))
 
     async def offered(self, accounts: tuple[Account, ...]) -> tuple[str, ...]:
         """Return the models that these accounts are offered; ask every ten minutes at most."""

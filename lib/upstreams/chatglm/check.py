@@ -28,15 +28,18 @@ BLOCKED = "chatglm.cn has blocked this account. See what it says when you log in
 
 
 async def check_tokens(
-    refresh_tokens: tuple[str, ...], gateway: Gateway, *, is_fresh: bool = False
+    refresh_tokens: tuple[str, ...], gateway: Gateway, *, is_fresh: bool = False, is_owners: bool = False
 ) -> list[TokenStatus]:
-    """Check the tokens one after the other: the upstream dislikes bursts. `is_fresh`: ask it in any case."""
+    """Check the tokens one after the other: the upstream dislikes bursts.
+
+    `is_fresh`: ask it in any case. `is_owners`: the owner asks, so the strangers' budget stays as it is.
+    """
     if not refresh_tokens:
         raise gateway.roster.none()
-    return [await _check(token, gateway, is_fresh=is_fresh) for token in refresh_tokens]
+    return [await _check(token, gateway, is_fresh=is_fresh, is_owners=is_owners) for token in refresh_tokens]
 
 
-async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> TokenStatus:
+async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool, is_owners: bool) -> TokenStatus:
     """Say whether the token's account can be used; raise if the upstream does not tell."""
     # No token, but perhaps an API key, which the upstream must not see.
     if len(refresh_token) > MAX_TOKEN_CHARS or refresh_token.count(".") != 2:
@@ -51,7 +54,7 @@ async def _check(refresh_token: str, gateway: Gateway, *, is_fresh: bool) -> Tok
             return known
         if not gateway.roster.owns(refresh_token):
             try:
-                await gateway.proofs.admit(account)
+                await gateway.proofs.admit(account, is_owners=is_owners)
             except AccountRefused as error:
                 return _dead(REFUSED if error.code == AccountRefused.code else error.message)
         status = await _ask(account, gateway)

@@ -40,8 +40,8 @@ class AccountDesk:
         self._settings = gateway.settings
         self._pause_s = pause_s
 
-    async def check(self, refresh_tokens: tuple[str, ...]) -> list[TokenStatus]:
-        return await check_tokens(refresh_tokens, self._gateway)
+    async def check(self, refresh_tokens: tuple[str, ...], *, is_owners: bool) -> list[TokenStatus]:
+        return await check_tokens(refresh_tokens, self._gateway, is_owners=is_owners)
 
     async def check_own(self, caller: Caller) -> list[TokenStatus]:
         tokens = caller.refresh_tokens

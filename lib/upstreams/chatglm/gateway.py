@@ -120,7 +120,7 @@ class Gateway:
         return News(self.roster, caller.refresh_tokens, label_in(conversation_id))
 
     async def aclose(self) -> None:
-        await self.roster.settle()
+        await self.roster.offer()
         await self.tokens.settle()
         await self.memory.close()
         await self.upstream.aclose()

@@ -50,9 +50,15 @@ class ChatGLMUpstream:
         """Tell whether the caller has an account, in the settings or added at run time."""
         return bool(caller.refresh_tokens) or (caller.is_owner and bool(await self._accounts(caller)))
 
-    async def offers(self, name: str, caller: Caller) -> bool:
-        """Tell whether a name is known to be the account's: a model of its list, or an agent's id."""
-        known = self._gateway.models.known(await self._accounts(caller))
+    async def offers(self, name: str, caller: Caller, *, looks_up: bool = False) -> bool:
+        """Tell whether a name is known to be the account's: a model of its list, or an agent's id.
+
+        `looks_up`: the list of a new process may be in the store.
+        """
+        accounts = await self._accounts(caller)
+        if looks_up:
+            await self._gateway.models.look_up(accounts)
+        known = self._gateway.models.known(accounts)
         return read_name(name).is_agent or find_name(name, known) is not None
 
     def serves(self, name: str) -> bool:

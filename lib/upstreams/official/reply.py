@@ -21,7 +21,7 @@ from lib.upstreams.official.decoder import Decoder
 from lib.upstreams.official.gateway import OfficialGateway, keys_of
 from lib.upstreams.official.wire.body import CHAT, Written, write_body
 from lib.upstreams.official.wire.keys import Key
-from lib.upstreams.official.wire.models import Target
+from lib.upstreams.official.wire.models import Target, thinks_hard
 from lib.upstreams.official.wire.ring import Terms
 from lib.upstreams.silence import Silence, stop_time
 
@@ -80,8 +80,9 @@ class Reply:
         self._target: Target = gateway.target(chat, self._keys)
         self._written: Written = write_body(chat, self._target, gateway.region)
         settings = gateway.settings
+        is_hard = thinks_hard(self._target.model, self._target.effort)
         self._silence = Silence(
-            first_content_s=settings.first_content_timeout_s,
+            first_content_s=settings.thinking_timeout_s if is_hard else settings.first_content_timeout_s,
             idle_s=settings.idle_timeout_s,
             stop_at=None if call.deadline_at is None else stop_time(call.deadline_at),
         )
@@ -171,7 +172,8 @@ class Reply:
 
     def _explained(self, error: GatewayError) -> GatewayError:
         """A schema is the likely cause of 1234, if the request has tools."""
-        if error.number != UNREADABLE_SCHEMA or not self._chat.tools:
+        has_schema = bool(self._chat.tools) and self._target.model.has_tools
+        if error.number != UNREADABLE_SCHEMA or not has_schema:
             return error
         hint = "The JSON schema of a tool may be more than the model can read."
         return UpstreamRejected(f"{error.message} {hint}", retry=error.retry).numbered(

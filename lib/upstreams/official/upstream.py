@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from contextlib import AbstractAsyncContextManager, suppress
 
 from lib.chat.caller import Caller
 from lib.chat.models import find_name
@@ -11,6 +12,9 @@ from lib.upstreams.interface import Abilities, Call
 from lib.upstreams.official.gateway import OfficialGateway, keys_of
 from lib.upstreams.official.reply import Reply, open_reply
 from lib.upstreams.official.wire.body import asks_for_json_object
+
+LOOK_S = 1.0
+"""A chat waits so long for the vendor's list. The next one takes what is known."""
 
 
 class OfficialUpstream:
@@ -51,6 +55,14 @@ class OfficialUpstream:
     def offers(self, name: str, caller: Caller) -> bool:
         """Tell whether a name is of the table or of the vendor's list, with or without words in it."""
         return find_name(name, self._gateway.models.known(keys_of(caller))) is not None
+
+    async def finds(self, name: str, caller: Caller) -> bool:
+        """Do as `offers`. A new process asks for the vendor's list, if only that can have the name."""
+        if not self.offers(name, caller) and name.strip().lower().startswith("glm-"):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._gateway.models.offered(keys_of(caller))
+        return self.offers(name, caller)
 
     def serves(self, name: str) -> bool:
         """Take every name that says `api/`: the API itself knows whether it has the model."""

@@ -19,7 +19,7 @@ const chat = new Chat(byId("panel-chat"), () => choose("status", { isFocused: tr
 const images = new Images(byId("panel-images"));
 const videos = new Videos(byId("panel-videos"));
 const clients = new Clients(byId("panel-clients"));
-const status = new Status(byId("panel-status"), prepare);
+const status = new Status(byId("panel-status"), refresh);
 
 // The tabs
 
@@ -81,11 +81,16 @@ async function prepare() {
   videos.prepare(available);
 }
 
+/** An account came or went, and its models with it. */
+async function refresh() {
+  await Promise.allSettled([prepare(), chat.connect()]);
+}
+
 function disconnect() {
   forgetKey();
   videos.stop();
-  chat.restart();
-  clients.forget();
+  for (const tab of [chat, images, clients, status]) tab.forget();
+  announce("");
   byId("api-key").value = "";
   byId("app").hidden = true;
   byId("disconnect").hidden = true;

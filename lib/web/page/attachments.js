@@ -11,6 +11,7 @@ const MAX_FILE_MIB = 20;
 export class Attachments {
   constructor(onError) {
     this.files = [];
+    this.visit = 0;
     this.list = el("ul", { class: "files", tLabel: "attached_files" });
     this.list.hidden = true;
     this.chooser = el("input", { type: "file", multiple: true, hidden: true, tabindex: "-1" });
@@ -26,14 +27,20 @@ export class Attachments {
   }
 
   async add(files) {
+    const { visit } = this;
     for (const file of files) {
-      try {
-        this.files.push(await read(file, this.files.length));
-      } catch (error) {
-        this.onError(error);
-      }
+      const [{ value, reason }] = await Promise.allSettled([read(file, this.files.length)]);
+      if (visit !== this.visit) return;
+      if (value) this.files.push(value);
+      else this.onError(reason);
     }
     this.show();
+  }
+
+  /** Drop all files, those too that are still being read. */
+  forget() {
+    this.visit++;
+    this.take();
   }
 
   take() {

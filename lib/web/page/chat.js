@@ -16,6 +16,7 @@ export class Chat {
     this.conversationId = undefined;
     this.searchesByDefault = false;
     this.stopping = null;
+    this.round = 0;
     this.attachments = new Attachments((error) => showError(this.error, error));
     this.build(panel, openStatus);
   }
@@ -102,8 +103,11 @@ export class Chat {
   }
 
   async connect() {
-    const chosen = this.model.value;
+    const round = ++this.round;
     const { data } = await askJson("v1/models");
+    // A later list is asked for, or was here first.
+    if (round !== this.round) return;
+    const chosen = this.model.value;
     const groups = [
       ["by_account", data.filter(({ owned_by: owner }) => owner === ACCOUNT)],
       ["by_official", data.filter(({ owned_by: owner }) => owner !== ACCOUNT)],
@@ -150,6 +154,15 @@ export class Chat {
     clearError(this.error);
     this.showEmpty();
     this.message.focus();
+  }
+
+  /** After a disconnection, nothing is left for the next key of this tab. */
+  forget() {
+    this.round++;
+    this.restart();
+    this.message.value = "";
+    this.message.style.height = "auto";
+    this.attachments.forget();
   }
 
   showEmpty() {

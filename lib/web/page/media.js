@@ -65,9 +65,15 @@ function promptForm(name, hintKey, choices, choiceKey, onSubmit) {
   return { form, prompt, create, error, choice };
 }
 
+function clearForm({ prompt, error }) {
+  prompt.value = "";
+  clearError(error);
+}
+
 export class Images {
   constructor(panel) {
     this.gallery = el("div", { class: "gallery" });
+    this.drawings = new Set();
     this.empty = el("p", { class: "empty-note", t: "images_empty" });
     this.parts = promptForm("image", "image_hint", SHAPES, "size", (prompt, size) => this.create(prompt, size));
     this.model = el("select", { id: "image-model" });
@@ -83,8 +89,16 @@ export class Images {
     this.modelField.hidden = this.model.options.length < 2;
   }
 
+  forget() {
+    for (const stopping of this.drawings) stopping.abort();
+    this.gallery.replaceChildren();
+    this.empty.hidden = false;
+    clearForm(this.parts);
+  }
+
   async create(prompt, size) {
     const stopping = new AbortController();
+    this.drawings.add(stopping);
     const cancel = button("cancel", () => stopping.abort(), { class: "small" });
     const card = el("div", { class: "drawing", role: "status" }, el("span", { class: "pulse", "aria-hidden": "true" }), el("p", { t: "drawing" }), cancel);
     this.empty.hidden = true;
@@ -101,6 +115,7 @@ export class Images {
       else showError(this.parts.error, asShown(error));
       this.empty.hidden = this.gallery.children.length > 0;
     } finally {
+      this.drawings.delete(stopping);
       this.parts.create.disabled = false;
     }
   }
@@ -141,6 +156,7 @@ export class Videos {
     this.jobs = [];
     this.list.replaceChildren();
     this.empty.hidden = false;
+    clearForm(this.parts);
     keepVideos([]);
   }
 
@@ -151,8 +167,8 @@ export class Videos {
     try {
       await job.order(model);
     } catch (error) {
+      if (!job.isOver) showError(this.parts.error, asShown(error));
       job.remove();
-      showError(this.parts.error, asShown(error));
     } finally {
       this.parts.create.disabled = false;
     }
@@ -225,8 +241,9 @@ class Job {
       return true;
     }
     const percent = Math.round(answer.progress ?? 0);
-    if (answer.status === "queued" && !percent) {
-      say(this.words, "video_queued");
+    if (!percent) {
+      // The official API tells no percentage.
+      say(this.words, answer.status === "queued" ? "video_queued" : "video_making");
       this.bar.removeAttribute("value");
     } else {
       say(this.words, "video_working", { percent });

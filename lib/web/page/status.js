@@ -1,6 +1,6 @@
 // The tab Status: accounts, the store, the clock, streams, versions.
 
-import { ApiError, ask, askJson, eventsOf, wordsError } from "./api.js";
+import { ApiError, ask, askJson, currentKey, eventsOf, wordsError } from "./api.js";
 import { announce, button, clearError, el, gatewayAddress, say, showError, t } from "./dom.js";
 import { findToken, guide, shownDate } from "./token.js";
 import { has, locale } from "./words.js";
@@ -20,6 +20,9 @@ const DOCUMENTS = {
 export class Status {
   constructor(panel, onChange) {
     this.onChange = onChange;
+    this.rounds = { check: 0, list: 0 };
+    this.isAdding = false;
+    this.start();
     this.error = el("div", { class: "error-place" });
     this.accounts = el("div", { class: "accounts" });
     this.facts = el("dl", { class: "facts" });
@@ -41,6 +44,22 @@ export class Status {
         el("p", { class: "links" }, page("openapi.json"), page("health"), ...documents()),
       ),
     ));
+  }
+
+  /** Know nothing: neither the deep check's answer nor the list of accounts. */
+  start() {
+    Object.assign(this, { deep: {}, listed: null, isRefused: false, shown: "" });
+  }
+
+  /** After a disconnection, nothing is left for the next key of this tab. Answers that come later show nothing. */
+  forget() {
+    this.rounds.check++;
+    this.rounds.list++;
+    this.start();
+    this.allowAdding();
+    this.token.value = "";
+    for (const place of [this.error, this.accounts, this.notes, this.facts, this.addError]) place.replaceChildren();
+    for (const line of [this.streams, this.addDone]) say(line, "");
   }
 
   addForm() {
@@ -92,42 +111,66 @@ export class Status {
     clearError(this.error);
     this.refreshButton.disabled = true;
     say(this.streams, "streams_checking");
-    if (!this.accounts.children.length) this.accounts.replaceChildren(el("p", { class: "help", t: "checking" }));
-    const query = isFresh ? "health?deep=1&fresh=1" : "health?deep=1";
-    const [deep, listed] = await Promise.allSettled([askJson(query), askJson("tokens")]);
+    if (!this.accounts.children.length) {
+      this.accounts.replaceChildren(el("p", { class: "help", t: "checking" }));
+      this.shown = "";
+    }
+    const round = ++this.rounds.check;
+    const [deep] = await Promise.allSettled([askJson(isFresh ? "health?deep=1&fresh=1" : "health?deep=1"), this.list()]);
+    if (round !== this.rounds.check) return;
     this.refreshButton.disabled = false;
     if (deep.status === "rejected") {
-      this.accounts.replaceChildren();
-      this.form.hidden = true;
       say(this.streams, "");
       showError(this.error, deep.reason.status === 401 ? wordsError("owner_only") : asShown(deep.reason));
       return;
     }
-    this.showAccounts(deep.value, listed.status === "fulfilled" ? listed.value : null);
+    this.deep = deep.value;
+    this.showAccounts();
     this.showFacts(deep.value);
-    await this.measure(deep.value);
+    await this.measure(deep.value, () => round === this.rounds.check);
+  }
+
+  /** Show the accounts as soon as they come. The deep check may take a minute, or fail. */
+  async list() {
+    const round = ++this.rounds.list;
+    const [{ value, reason }] = await Promise.allSettled([askJson("tokens")]);
+    // An answer from before a change would hide the change.
+    if (round === this.rounds.list) {
+      this.isRefused = reason?.status >= 400 && reason.status < 500;
+      if (value || this.isRefused) this.listed = value ?? null;
+      this.showAccounts();
+    }
+    if (reason) throw reason;
   }
 
   async reloadAccounts() {
-    const listed = await askJson("tokens");
-    this.showAccounts(this.deep, listed);
+    await this.list();
     this.onChange();
   }
 
-  showAccounts(deep, listed) {
-    this.deep = deep;
-    this.form.hidden = !listed;
-    const rows = listed ? listed.accounts.map((account) => ({ ...account, ...use(account, deep) })) : (deep.accounts ?? []).map(fromHealth);
+  showAccounts() {
+    const { deep, listed } = this;
+    const rows = listed ? listed.accounts.map((account) => ({ ...account, ...use(account, deep) })) : deep.accounts?.map(fromHealth);
     const canChange = Boolean(listed) && listed.can_add !== false;
-    if (listed && !canChange) {
-      say(this.tokenHelp, "cannot_add", { why: listed.why ?? "" });
-      this.addButton.disabled = true;
-    } else {
-      say(this.tokenHelp, "refresh_token_help");
-      this.addButton.disabled = false;
-    }
-    if (!rows.length) {
-      this.accounts.replaceChildren(el("p", { class: "empty-note", t: "accounts_empty" }));
+    this.form.hidden = this.isRefused;
+    this.allowAdding();
+    // The same rows stay: to draw them again would take the focus from their buttons.
+    const shown = JSON.stringify([rows, canChange, locale()]);
+    if (shown === this.shown) return;
+    this.shown = shown;
+    this.drawAccounts(rows, canChange);
+  }
+
+  allowAdding() {
+    const canAdd = this.listed?.can_add !== false;
+    if (canAdd) say(this.tokenHelp, "refresh_token_help");
+    else say(this.tokenHelp, "cannot_add", { why: this.listed.why ?? "" });
+    this.addButton.disabled = this.isAdding || !canAdd;
+  }
+
+  drawAccounts(rows, canChange) {
+    if (!rows?.length) {
+      this.accounts.replaceChildren(...(rows ? [el("p", { class: "empty-note", t: "accounts_empty" })] : []));
       return;
     }
     const heads = ["account", "state", "until", "expires", "action"].map((key) => el("th", { scope: "col", t: key }));
@@ -165,31 +208,39 @@ export class Status {
       this.token.focus();
       return;
     }
-    this.addButton.disabled = true;
+    const key = currentKey();
+    this.isAdding = true;
+    this.allowAdding();
     say(this.addDone, "adding");
     try {
       const response = await ask("tokens", { method: "POST", body: { token } });
       const account = await response.json();
+      if (key !== currentKey()) return;
       this.token.value = "";
       say(this.addDone, response.status === 200 ? "replaced" : "added", { label: account.label ?? "" });
       await this.reloadAccounts();
     } catch (error) {
+      if (key !== currentKey()) return;
       if (this.addDone.dataset.t === "adding") say(this.addDone, "");
       showError(this.addError, asShown(error));
     } finally {
-      this.addButton.disabled = false;
+      this.isAdding = false;
+      this.allowAdding();
     }
   }
 
   async remove(label, pressed) {
     clearError(this.addError);
+    const key = currentKey();
     pressed.disabled = true;
     try {
       await ask(`tokens/${encodeURIComponent(label)}`, { method: "DELETE" });
+      if (key !== currentKey()) return;
       await this.reloadAccounts();
       say(this.addDone, "removed", { label });
       this.token.focus();
     } catch (error) {
+      if (key !== currentKey()) return;
       pressed.disabled = false;
       showError(this.addError, asShown(error));
     }
@@ -209,15 +260,17 @@ export class Status {
   }
 
   /** Look when the five events of /health?stream=1 arrive. */
-  async measure(deep) {
+  async measure(deep, isCurrent) {
     const isBufferedByHost = deep.versions?.platform === "lambda";
     try {
       const times = [];
       for await (const _ of eventsOf(await ask("health?stream=1"))) times.push(performance.now());
+      if (!isCurrent()) return;
       const isSpread = times.length > 1 && times.at(-1) - times[0] >= SPREAD_MS;
       say(this.streams, isSpread ? "streams_yes" : isBufferedByHost ? "streams_unmeasured" : "streams_no");
       if (!isSpread && !isBufferedByHost) this.streams.append(el("span", { class: "help", t: "streams_no_help" }));
     } catch (error) {
+      if (!isCurrent()) return;
       say(this.streams, "");
       showError(this.error, asShown(error));
     }

@@ -4,8 +4,8 @@ import { wordsError } from "./api.js";
 import { el } from "./dom.js";
 import { locale } from "./words.js";
 
-const NAMED = /chatglm_(refresh_)?token["'\s]*[=:\t]\s*["']?([\w%.-]+)/g;
-/** A cookie string, `document.cookie`, a row of the developer tools, or JSON. */
+const NAMED = /chatglm_(refresh_)?token["'\s]*(?:[=:\t]|,[^{}]*?["']value["']\s*:)\s*["']?([\w%.-]+)/g;
+/** A cookie string, `document.cookie`, a row of the developer tools, JSON, or the JSON of an extension: name, …, value. */
 const JWT = /[\w-]{4,}\.[\w-]{4,}\.[\w-]+/g;
 
 /** Return the one refresh token of the text. Raise an error in words if there is none. */

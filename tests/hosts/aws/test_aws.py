@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,8 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hosts.aws import handlers, stream_server
+from tests.conftest import SimulatedAccount, Upstream
+from tests.support.client import KEY, chat_body
 from tests.support.waiting import wait_until
 from tests.support.wire import RawClient
 
@@ -198,27 +202,54 @@ def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
         stream_server.load(str(tmp_path / "notes"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_the_server_serves_one_file_until_it_is_told_to_end(how: signal.Signals) -> None:
+@contextmanager
+def served(endpoint: str, how: signal.Signals, **environ: str) -> Iterator[httpx.Client]:
+    """Serve one file, and end it by the signal after the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "hosts.aws.stream_server", "api/index.py", str(port)],
+        [sys.executable, "-m", "hosts.aws.stream_server", endpoint, str(port)],
         cwd=ROOT,
-        env={**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "f"},
+        env={**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "f", **environ},
         stderr=subprocess.PIPE,
     ) as server:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
                 wait_until(lambda: _listens(port), 20, "the server listens")
-                answer = client.get("/ping")
-                assert (answer.status_code, answer.text) == (200, "pong")
-                assert "server" not in answer.headers
-                assert client.get("/v1/models").status_code == 404
+                yield client
             server.send_signal(how)
             server.wait(10)
         finally:
             server.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_serves_one_file_until_it_is_told_to_end(how: signal.Signals) -> None:
+    with served("api/index.py", how) as client:
+        answer = client.get("/ping")
+        assert (answer.status_code, answer.text) == (200, "pong")
+        assert "server" not in answer.headers
+        assert client.get("/v1/models").status_code == 404
+
+
+def test_the_end_of_an_environment_gives_an_emptied_store_the_login_back(
+    upstream: Upstream, account: SimulatedAccount, tmp_path: Path
+) -> None:
+    environ = {
+        "API_KEYS": KEY,
+        "CHATGLM_BASE_URL": upstream.base_url,
+        "CHATGLM_REFRESH_TOKENS": account.token,
+        "STORE_URL": f"sqlite:///{tmp_path}/state.db",
+    }
+    for is_first in (True, False):
+        with served("api/v1/chat/completions.py", signal.SIGTERM, **environ) as client:
+            headers = {"authorization": f"Bearer {KEY}"}
+            answer = client.post("/v1/chat/completions", json=chat_body("Hello!"), headers=headers)
+            assert answer.status_code == 200, answer.text
+            if is_first:
+                for file in tmp_path.iterdir():
+                    file.unlink()
+    assert upstream.count("user/refresh") == 1, "the second environment has found the first one's chain"
 
 
 def test_a_stream_for_http_1_0_has_no_chunks_and_ends_with_its_connection() -> None:

@@ -38,7 +38,7 @@ async def test_a_terminal_and_a_supervisor_are_one_wish(handled: list[int]) -> N
     acted = asyncio.Queue[str]()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts a program in the background
     try:
-        with on_end(lambda: acted.put_nowait("first"), lambda: acted.put_nowait("again")):
+        with on_end(lambda: acted.put_nowait("first"), lambda: acted.put_nowait("again"), is_worker=True):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGTERM)
             assert await asyncio.wait_for(acted.get(), 10) == "first"
@@ -47,6 +47,15 @@ async def test_a_terminal_and_a_supervisor_are_one_wish(handled: list[int]) -> N
         signal.signal(signal.SIGINT, before)
     assert acted.empty()
     assert handled == []
+
+
+async def test_a_ctrl_c_after_another_signal_is_the_second_one(handled: list[int]) -> None:
+    acted = asyncio.Queue[str]()
+    with on_end(lambda: acted.put_nowait("first"), lambda: acted.put_nowait("again")):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert [await asyncio.wait_for(acted.get(), 10) for _ in range(2)] == ["first", "again"]
+    assert handled == [signal.SIGTERM]
 
 
 async def test_afterwards_the_handler_is_the_one_before(handled: list[int]) -> None:

@@ -20,6 +20,7 @@ from hosts.box.server import main
 from hosts.box.terminal import greeting, shown_host
 from lib.settings import Settings
 from lib.store.settings import SqliteSettings
+from lib.upstreams.condition import AddedAccounts
 from lib.version import VERSION
 from tests.conftest import Upstream
 from tests.hosts.box.served import (
@@ -29,6 +30,7 @@ from tests.hosts.box.served import (
     leases,
     lets_in,
 )
+from tests.support.client import KEY
 from tests.support.waiting import wait_until
 
 
@@ -119,6 +121,15 @@ def test_without_an_account_the_start_says_where_to_add_one() -> None:
     assert "no account and no key is set" not in greeting("http://h:1", waiting)
 
 
+def test_accounts_that_were_added_at_run_time_are_counted_and_none_is_asked_for() -> None:
+    settings = Settings(api_keys=(KEY,), allow_passthrough=False, store=SqliteSettings("x"))
+    text = greeting("http://h:1", settings, added=AddedAccounts(1, is_locked=False))
+    assert "accounts: 1 (1 added at run time), API keys: 1\n" in text
+    assert "note: " not in text
+    locked = greeting("http://h:1", settings, added=AddedAccounts(0, is_locked=True))
+    assert "note: the store holds accounts that were added at run time, and no key" in locked
+
+
 def test_with_nothing_set_the_start_says_how_to_begin() -> None:
     text = greeting("http://h:1", Settings(allow_passthrough=True, store=SqliteSettings("x")))
     assert "note: no account and no key is set. For your own account, set CHATGLM_REFRESH_TOKENS" in text
@@ -203,6 +214,28 @@ def test_wrong_settings_are_said_without_a_traceback(
     assert "HEARTBEAT_S" in capsys.readouterr().err
 
 
+def test_an_account_that_was_added_is_counted_at_the_next_start(
+    upstream: Upstream, owned: dict[str, str]
+) -> None:
+    environ = {**owned, "CHATGLM_REFRESH_TOKENS": ""}
+    with Served(API_FOLDER, **environ) as server:
+        added = httpx.post(
+            f"{server.url()}/tokens",
+            json={"token": upstream.add_account().token},
+            headers={"authorization": f"Bearer {KEY}"},
+            trust_env=False,
+        )
+        assert added.status_code == 201, added.text
+        server.end(signal.SIGTERM)
+    with Served(API_FOLDER, **environ) as server:
+        server.url()
+        assert server.process.stdout is not None
+        said = list(iter(server.process.stdout.readline, "Ctrl-C ends it.\n"))
+        assert "  accounts: 1 (1 added at run time), API keys: 1\n" in said
+        assert not [line for line in said if "CHATGLM_REFRESH_TOKENS" in line]
+        assert server.end(signal.SIGTERM) == (0, "")
+
+
 # The end, with the real endpoints and an upstream
 
 
@@ -249,6 +282,24 @@ def test_a_stream_under_way_is_finished_and_nobody_else_is_let_in(
             assert b"data: [DONE]" in streamed.read_to_end()
         assert server.process.wait(timeout=15) == 0
     assert upstream.sim.live_conversations() == []
+    assert leases(tmp_path) == 0
+
+
+def test_a_ctrl_c_after_a_sigterm_ends_the_answers_at_once(
+    upstream: Upstream, owned: dict[str, str], tmp_path: Path
+) -> None:
+    upstream.sim.play("stall s=60")
+    with Served(API_FOLDER, "--grace", "60", **owned) as server:
+        with ask(server.url(), stream=True) as streamed:
+            streamed.read_until(b"and then")
+            assert server.process.stderr is not None
+            server.process.send_signal(signal.SIGTERM)
+            assert "a second Ctrl-C or SIGTERM ends them now" in server.process.stderr.readline()
+            server.process.send_signal(signal.SIGINT)
+            assert "it cuts the answers under way short" in server.process.stderr.readline()
+            told = streamed.read_to_end()
+        assert server.process.wait(timeout=15) == 0
+    assert b'"code":"shutting_down"' in told.rpartition(b"data: ")[2]
     assert leases(tmp_path) == 0
 
 

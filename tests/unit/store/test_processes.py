@@ -67,6 +67,23 @@ def test_a_copy_of_the_process_marks_with_its_own_start() -> None:
         os.close(pipe)
 
 
+def test_a_process_that_may_not_be_looked_at_is_neither_there_nor_gone(tmp_path: Path) -> None:
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("boot")
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").touch()
+    own = tmp_path / str(os.getpid())
+    own.mkdir()
+    (own / "stat").write_text(f"{os.getpid()} (a b) R" + " 7" * 30)
+    processes = LocalProcesses(tmp_path)
+    mark = processes.mark("ours")
+    assert (processes.is_there(mark), processes.is_gone(mark)) == (True, False)
+    (own / "stat").unlink()
+    assert (processes.is_there(mark), processes.is_gone(mark)) == (False, True)
+    (own / "stat").mkdir()  # Reading it fails, as with too many open files.
+    assert (processes.is_there(mark), processes.is_gone(mark)) == (False, False)
+
+
 def test_a_number_that_belongs_to_another_process_by_now_is_gone() -> None:
     mark = LocalProcesses().mark("ours")
     writer, _, started = mark.rpartition(":")

@@ -90,6 +90,9 @@ async def test_a_write_without_hurry_is_offered_again_after_a_while(
     store.is_lost = True
     await state.keep(PLACE, "value", ttl_s=600)
     assert not state.wants_saving(PLACE)
+    clock.time -= 3600.0
+    assert state.wants_saving(PLACE), "a clock that was set back is no reason to wait"
+    clock.time += 3600.0
     clock.time += RETRY_EVERY_S
     assert state.wants_saving(PLACE)
     await state.recall(PLACE)

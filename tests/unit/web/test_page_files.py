@@ -13,6 +13,7 @@ from lib.upstreams.condition import KeyHealth
 from lib.web.index import DEMO_KEY, index_app
 from lib.web.page_files import FOLDER, FOREVER, TYPES, page_of, read_page
 
+ROOT = Path(__file__).parents[3]
 MAX_BYTES = 150 * 1024
 POLICY = {
     "default-src": "'none'",
@@ -25,6 +26,16 @@ POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
+NOT_MET = {
+    # The page sends well-formed requests to paths that exist, each order with a name of its own.
+    *("invalid_json", "missing_field", "invalid_value", "unsupported_parameter", "invalid_form"),
+    *("not_found", "method_not_allowed", "unsupported_encoding", "idempotency_key_reused"),
+    # It asks for no embeddings, reranking or sound, and for no content of a video.
+    *("official_key_missing", "video_not_ready"),
+    # The next step is the same sentence for everybody, and the message has it.
+    *("request_timeout", "internal_error"),
+}
+"""These codes have no hint."""
 NAMES = sorted(path.name for path in FOLDER.iterdir())
 
 
@@ -153,6 +164,15 @@ def test_every_word_that_is_asked_for_is_there_and_every_word_is_asked_for() -> 
     assert known - used - composed - {"language"} == set()
     asked = set(re.findall(r'\bt(?:Label|Placeholder|Alt|Group)?: "(\w+)"|data-t(?:-label)?="(\w+)"', code))
     assert {first or second for first, second in asked} <= known
+
+
+def test_every_code_of_an_error_that_the_page_can_meet_has_its_next_step() -> None:
+    table = (ROOT / "docs/errors.md").read_text().partition("## All of them")[2].partition("\n## ")[0]
+    codes = set(re.findall(r"^\| \d{3} \| `\w+` \| `(\w+)` \|", table, re.MULTILINE))
+    words = (FOLDER / "words.js").read_text()
+    assert len(codes) > 30
+    assert codes >= NOT_MET
+    assert {code for code in codes if words.count(f" hint_{code}: ") != 2} == NOT_MET
 
 
 def test_every_state_of_a_key_of_the_official_api_has_its_word() -> None:

@@ -117,7 +117,9 @@ class CoolDownBook:
         now = self._now()
 
         def change(old: CoolDowns) -> CoolDowns:
-            strikes = old.strikes if old.throttled_until + STRIKES_KEPT_S > now else 0
+            # As in `of`: a throttle that ends later was written before a clock was set back.
+            is_recent = -STRIKES_KEPT_S < old.throttled_until - now <= MAX_THROTTLE_S + CLOCKS_APART_S
+            strikes = old.strikes if is_recent else 0
             wait_s = FIRST_THROTTLE_S * 2.0 ** min(strikes, 10) if retry_after_s is None else retry_after_s
             until = now + min(max(wait_s, 1.0), MAX_THROTTLE_S)
             return replace(old, throttled_until=until, strikes=strikes + 1)

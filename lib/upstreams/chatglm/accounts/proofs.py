@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from lib.chat.caller import Caller
-from lib.errors import AccountRefused, GatewayError, Throttled
+from lib.errors import AccountRefused, GatewayError, Throttled, UpstreamUnreachable
 from lib.upstreams.chatglm.accounts.account import Account, require_form
 from lib.upstreams.chatglm.accounts.cooldowns import CoolDownBook
 from lib.upstreams.chatglm.accounts.tokens import AccessTokens
@@ -69,6 +69,10 @@ class Proofs:
                     continue
             try:
                 await self._prove(account)
+            except UpstreamUnreachable:  # Another token would not reach it either.
+                if proven:
+                    break
+                raise
             except GatewayError as error:
                 refusal = error
             else:

@@ -143,6 +143,12 @@ class Roster:
         if self._under_way is not None:
             await asyncio.wait({self._under_way})
 
+    async def offer(self) -> None:
+        """Give a store that was emptied the list back, before this process ends and with it the last copy."""
+        if self._added:
+            await self.read()
+        await self.settle()
+
     async def add(self, account: Account) -> tuple[Member, bool]:
         """Keep the account's token. Return the account, and if its token took the place of an earlier one."""
         own = _own(self._tokens).get(account.label)

@@ -8,6 +8,7 @@ from random import uniform
 
 from lib.chat.caller import Caller
 from lib.errors import AccountRefused, GatewayError, NoAccountAvailable, UpstreamUnreachable
+from lib.tasks import run_to_end
 from lib.trace import current_trace
 from lib.upstreams.chatglm.accounts.account import Account
 from lib.upstreams.chatglm.accounts.callers import for_caller
@@ -82,9 +83,11 @@ class Rotation:
         """Lease the next account. If no account can be had, raise the last refusal, or else the reason."""
         while True:
             lease = await self._acquire()
-            if self._news is not None:
-                self._take(await self._news.arrived())
-                self._news.begin()  # In a new process it goes on beside the upstream's answer.
+            try:
+                await self._catch_up()
+            except BaseException:  # No caller has the lease yet, so no caller could give it back.
+                await run_to_end(lease.release())
+                raise
             candidate = self._candidates.get(lease.account.label)
             if candidate is not None and candidate.account == lease.account:
                 break
@@ -113,6 +116,12 @@ class Rotation:
         left = self._left()
         if refusal.retry == "again" and len(left) == 1 and left[0].was_asked:
             await asyncio.sleep(uniform(*RETRY_PAUSE_S))
+
+    async def _catch_up(self) -> None:
+        """Take the list of the owner's accounts, if a reading of it ends soon."""
+        if self._news is not None:
+            self._take(await self._news.arrived())
+            self._news.begin()  # In a new process it goes on beside the upstream's answer.
 
     async def _acquire(self) -> Lease:
         # Before it waits for a busy account, it takes a look at the list, which may name another one.

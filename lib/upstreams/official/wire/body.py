@@ -58,7 +58,7 @@ def write_body(chat: ChatRequest, target: Target, region: Region) -> Written:
     tools, notices = _tools(chat, target, region)
     if tools:
         body["tools"] = tools
-    if chat.tools:
+    if chat.tools and model.has_tools:
         body["tool_choice"] = "auto"
         if model.streams_tools:
             body["tool_stream"] = True  # Without it, glm-5 degenerates while it streams (2026-03).
@@ -96,7 +96,12 @@ def _sampling(chat: ChatRequest) -> Json:
 
 
 def _tools(chat: ChatRequest, target: Target, region: Region) -> tuple[list[Json], tuple[str, ...]]:
-    """Write the functions, or else the web search: the API takes one kind of tools at a time."""
+    """Write the functions, or else the web search: the API takes one kind of tools at a time.
+
+    A model without tools takes neither (1210). The chat's messages tell it of the functions.
+    """
+    if not target.model.has_tools:
+        return [], ("search_left_out",) if target.web_search else ()
     if chat.tools:
         written = [_function(tool) for tool in chat.tools]
         notices = ["schema_flattened"] * sum(has_changed for _, has_changed in written)

@@ -14,17 +14,19 @@ Json = dict[str, Any]
 NO_RESULT = "(There is no result of this call.)"
 """The API wants a result of each call, and clients drop some."""
 
+_SYSTEM = ("system", "developer")
+_ASSISTANT_SHOWS = "The assistant's message shows:"
+
 
 def write_messages(chat: ChatRequest, model: Model) -> list[Json]:
     """Raise InvalidRequest for an attachment that the model does not take. Nothing is left out silently."""
     _refuse_attachments(chat.messages, model)
-    system = [message.text for message in chat.messages if message.role in ("system", "developer")]
+    system = [message.text for message in chat.messages if message.role in _SYSTEM]
     if chat.closing:
         system.append(chat.closing)
     # One system message at the front is the form that every version of the API takes.
     head = [{"role": "system", "content": "\n\n".join(filter(None, system))}] if any(system) else []
-    said = [message for message in chat.messages if message.role not in ("system", "developer")]
-    body = list(_conversation(said))
+    body = list(_conversation(chat.messages))
     if any(message["role"] in ("user", "tool") for message in body):
         return [*head, *body]
     # The API refuses a list without any word of a user's.
@@ -62,10 +64,14 @@ def _conversation(messages: Sequence[Message]) -> Iterator[Json]:
         calls = list(_with_ids(message.tool_calls, made))
         made += len(calls)
         yield _assistant(message, calls)
-        if calls:
+        if not calls:
+            yield from _shown(message, _ASSISTANT_SHOWS)
+        else:
             end = _end_of_turn(messages, position)
             results, others = _paired(calls, message.tool_calls, messages[position:end])
-            yield from _after_calls(calls, results, others)
+            yield from _results(calls, results)
+            yield from _shown(message, _ASSISTANT_SHOWS)
+            yield from _after_results(calls, results, others)
             position = end
 
 
@@ -85,18 +91,27 @@ def _end_of_turn(messages: Sequence[Message], start: int) -> int:
     return next(places, len(messages))
 
 
-def _after_calls(
-    calls: Sequence[ToolCall], results: Mapping[str, Message], others: Sequence[Message]
-) -> Iterator[Json]:
+def _results(calls: Sequence[ToolCall], results: Mapping[str, Message]) -> Iterator[Json]:
     for call in calls:
         result = results.get(call.id)
         text = NO_RESULT if result is None else _result_text(result)
         yield {"role": "tool", "tool_call_id": call.id, "content": text}
+
+
+def _after_results(
+    calls: Sequence[ToolCall], results: Mapping[str, Message], others: Sequence[Message]
+) -> Iterator[Json]:
     for call in calls:
-        if (result := results.get(call.id)) is not None and (shown := _attachments(result)):
-            yield _user(Message("user", (TextPart(f"The result of {call.name} shows:"), *shown)))
+        if (result := results.get(call.id)) is not None:
+            yield from _shown(result, f"The result of {call.name} shows:")
     for message in others:
         yield from _said_without_call(message)
+
+
+def _shown(message: Message, words: str) -> Iterator[Json]:
+    """Write the attachments of a message as the user's: only the user's messages can have some."""
+    if shown := _attachments(message):
+        yield _user(Message("user", (TextPart(words), *shown)))
 
 
 def _paired(
@@ -119,7 +134,13 @@ def _paired(
 
 
 def _said_without_call(message: Message) -> Iterator[Json]:
-    """Write a user's message. A result whose call is not there is told as the user's words."""
+    """Write a user's message. A result whose call is not there is told as the user's words.
+
+    The text of a system message is at the front already.
+    """
+    if message.role in _SYSTEM:
+        yield from _shown(message, "The system message shows:")
+        return
     if message.role != "tool":
         if message.parts:
             yield _user(message)

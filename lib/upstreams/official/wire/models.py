@@ -121,3 +121,14 @@ def thinking_fields(model: Model, effort: Effort | None) -> dict[str, object]:
         case _:
             is_off = effort in ("none", "minimal")
             return {"thinking": {"type": "disabled" if is_off else "enabled"}}
+
+
+def thinks_hard(model: Model, effort: Effort | None) -> bool:
+    """Tell whether the first word may take minutes: at high or max effort, and max is the default."""
+    match model.thinking:
+        case "always":
+            return effort is None or _EFFORT_OF_ALWAYS[effort] != "low"
+        case "effort":
+            return effort not in ("none", "minimal")  # The API takes low and medium for high.
+        case _:
+            return False

@@ -13,6 +13,9 @@ Schema = Mapping[str, Any]
 MAX_DEPTH = 12
 """Deep nesting breaks the API, too."""
 MAX_NODES = 20_000
+MAX_GROWTH_CHARS = 65_536
+"""The definitions that references put into a schema have at most so many characters together. Nine types that
+refer to each other have a hundred thousand paths."""
 _UNIONS = ("anyOf", "oneOf")
 _LEFT_OUT = frozenset(
     ("$schema", "$id", "$defs", "definitions", "$ref", "$comment", "format", "strict", "allOf", *_UNIONS)
@@ -26,6 +29,7 @@ class Flattener:
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._nodes = 0
+        self._growth_chars = 0
         self.has_changed = False
 
     def flatten(self) -> dict[str, Any]:
@@ -76,13 +80,16 @@ class Flattener:
         whole = dict(schema)
         for _ in range(MAX_DEPTH):
             parts: list[Schema] = []
-            reference = whole.pop("$ref", None)
-            if isinstance(reference, str):
+            if reference := _reference(whole):
                 parts.append({} if reference in within else self._referred(reference))
                 within |= {reference}
+            whole.pop("$ref", None)
             parts += [part for part in _listed(whole.pop("allOf", None)) if isinstance(part, Mapping)]
             for keyword in _UNIONS:
-                parts += self._branch(_listed(whole.pop(keyword, None)))
+                self.has_changed |= keyword in whole
+                taken, references = self._branch(_listed(whole.pop(keyword, None)), within)
+                parts += taken
+                within |= references
             if not parts:
                 break
             self.has_changed = True
@@ -90,32 +97,52 @@ class Flattener:
                 whole = _merged(part, whole)
         return whole, within
 
-    def _branch(self, options: list[Any]) -> list[Schema]:
-        """Reduce a union: constants become an enumeration, objects one object, others their first branch."""
-        branches = [self._resolved(option) for option in options if isinstance(option, Mapping)]
-        branches = [branch for branch in branches if branch.get("type") != "null"]
+    def _branch(self, options: list[Any], within: frozenset[str]) -> tuple[list[Schema], frozenset[str]]:
+        """Reduce a union: constants become an enumeration, objects one object, others their first branch.
+
+        Return also the references that were followed for it. An option that leads back is left out.
+        """
+        followed = [
+            (_reference(option), self._resolved(option))
+            for option in options
+            if isinstance(option, Mapping) and _reference(option) not in within
+        ]
+        followed = [(reference, branch) for reference, branch in followed if branch.get("type") != "null"]
+        references = frozenset(reference for reference, _ in followed if reference)
+        branches = [branch for _, branch in followed]
         if not branches:
-            return []
+            return [], frozenset()
         if all("const" in branch for branch in branches):
-            return [{"enum": [branch["const"] for branch in branches]}]
+            return [{"enum": [branch["const"] for branch in branches]}], references
         if all("enum" in branch for branch in branches):
-            return [{"enum": [value for branch in branches for value in _listed(branch["enum"])]}]
+            values = [value for branch in branches for value in _listed(branch["enum"])]
+            return [{"enum": values}], references
         objects = [branch for branch in branches if isinstance(branch.get("properties"), Mapping)]
         if len(objects) > 1 and len(objects) == len(branches):
-            return [_any_of(objects)]
-        return [branches[0]]
+            return [_any_of(objects)], references
+        return [branches[0]], references & {followed[0][0]}
 
     def _resolved(self, schema: Schema) -> Schema:
-        return self._referred(schema["$ref"]) if isinstance(schema.get("$ref"), str) else schema
+        reference = _reference(schema)
+        return self._referred(reference) if reference else schema
 
     def _referred(self, reference: str) -> Schema:
+        """Return the definition; anything is allowed if there is none, or no room for it."""
         node: object = self._root
-        if not reference.startswith("#"):
+        if not reference.startswith("#") or self._growth_chars > MAX_GROWTH_CHARS:
             return {}
         for step in reference[1:].strip("/").split("/") if reference != "#" else ():
             name = step.replace("~1", "/").replace("~0", "~")
             node = node.get(name) if isinstance(node, Mapping) else None
-        return node if isinstance(node, Mapping) else {}
+        if not isinstance(node, Mapping):
+            return {}
+        self._growth_chars += len(str(node))
+        return node
+
+
+def _reference(schema: Schema) -> str:
+    reference = schema.get("$ref")
+    return reference if isinstance(reference, str) else ""
 
 
 def _listed(value: object) -> list[Any]:

@@ -43,8 +43,8 @@ uvicorn.run(app, port=int(sys.argv[1]), **plain)
 """
 )
 FLOOR_RUN = '#!/bin/sh\ncd "$LAMBDA_TASK_ROOT" && exec python3 floor_server.py "$AWS_LWA_PORT"\n'
-BUFFERED = ("models", "token", "health", "index")
-STREAMING = ("api/v1/chat/completions.py", "api/v1/images/generations.py")
+BUFFERED = ("token", "health", "index")
+STREAMING = ("api/v1/chat/completions.py", "api/v1/images/generations.py", "api/v1/models.py")
 VIDEOS = "api/v1/videos.py"
 
 

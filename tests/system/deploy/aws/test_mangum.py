@@ -16,6 +16,7 @@ from tests.system.deploy.aws.conftest import World
 from tests.system.deploy.aws.events import EVENTS, Asked, MakeEvent, body_of, rest_v1
 from tests.system.deploy.conftest import ROOT
 
+OWNER_KEY = "sk-of-the-owner"
 every_front = pytest.mark.parametrize("event", EVENTS, ids=[make.__name__ for make in EVENTS])
 
 
@@ -49,25 +50,29 @@ def test_ping_and_the_page_answer(world: World, event: MakeEvent) -> None:
 
 
 @every_front
-def test_the_models_of_the_callers_account(world: World, event: MakeEvent, upstream: Upstream) -> None:
-    account = upstream.add_account()
-    with world.emulator("models") as models:
-        answer = models.invoke(event(Asked("GET", "/v1/models", bearer(account.token))))
-        assert answer["statusCode"] == 200, body_of(answer)
-        names = [model["id"] for model in json_of(answer)["data"]]
-        assert "glm-5.3" in names
+def test_an_account_is_added_listed_and_removed(world: World, event: MakeEvent, upstream: Upstream) -> None:
+    token = upstream.add_account().token
+    owner = bearer(OWNER_KEY)
+    with world.emulator("token", API_KEYS=OWNER_KEY) as tokens:
+        body = json.dumps({"token": token}).encode()
+        answer = tokens.invoke(event(Asked("POST", "/tokens", owner, body)))
+        assert answer["statusCode"] == 201, body_of(answer)
+        label = json_of(answer)["label"]
+        answer = tokens.invoke(event(Asked("GET", "/tokens", owner)))
+        assert [account["label"] for account in json_of(answer)["accounts"]] == [label]
 
-        for path in ("/v1/models/glm%2D5.3", "/v1/models/glm-5.3", "/v1/models/glm-5%2e3"):
-            answer = models.invoke(event(Asked("GET", path, bearer(account.token))))
-            assert json_of(answer)["id"] == "glm-5.3", path
-
-        # Gemini's clients send their key in the query
-        answer = models.invoke(event(Asked("GET", "/v1/models", query=f"x=1&key={account.token}")))
+        # Gemini's clients send their key in the query.
+        answer = tokens.invoke(event(Asked("GET", "/tokens", query=f"x=1&key={OWNER_KEY}")))
         assert answer["statusCode"] == 200
-
-        answer = models.invoke(event(Asked("GET", "/v1/models")))
+        answer = tokens.invoke(event(Asked("GET", "/tokens")))
         assert (answer["statusCode"], json_of(answer)["error"]["code"]) == (401, "invalid_api_key")
-        assert account.token not in models.logged
+
+        encoded = f"/tokens/%{ord(label[0]):02x}{label[1:]}"
+        for status in (204, 404):
+            answer = tokens.invoke(event(Asked("DELETE", encoded, owner)))
+            assert answer["statusCode"] == status, body_of(answer)
+        assert token not in tokens.logged
+        assert OWNER_KEY not in tokens.logged
 
 
 @every_front
@@ -120,16 +125,17 @@ def test_bodies_come_in_every_form(world: World, event: MakeEvent, upstream: Ups
 def test_cookies_and_preflights_do_no_harm(world: World, event: MakeEvent, upstream: Upstream) -> None:
     account = upstream.add_account()
     cookies = ("a=1", "chatglm_refresh_token=x.y.z", "c=é")
-    with world.emulator("models") as models:
-        asked = Asked("GET", "/v1/models", bearer(account.token), cookies=cookies)
-        answer = models.invoke(event(asked))
+    with world.emulator("token") as check:
+        asked = Asked("POST", "/token/check", bearer(account.token), cookies=cookies)
+        answer = check.invoke(event(asked))
         assert answer["statusCode"] == 200
         assert not answer.get("cookies")
         assert "set-cookie" not in answer["headers"]
+        assert upstream.sim.calls
         assert all("cookie" not in call.headers for call in upstream.sim.calls)
 
-        headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
-        answer = models.invoke(event(Asked("OPTIONS", "/v1/models", headers)))
+        headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        answer = check.invoke(event(Asked("OPTIONS", "/token/check", headers)))
         assert answer["statusCode"] == 200
         assert answer["headers"]["access-control-allow-origin"] == "*"
 
@@ -168,7 +174,7 @@ def chat_module(tmp_path: Path) -> str:
 
 def test_cleaning_up_is_part_of_the_invocation(world: World, upstream: Upstream, chat_module: str) -> None:
     account = upstream.add_account()
-    with world.emulator("models", handler="buffered_chat.handler", PYTHONPATH=chat_module) as function:
+    with world.emulator("token", handler="buffered_chat.handler", PYTHONPATH=chat_module) as function:
         for _ in range(2):
             event = rest_v1(Asked("POST", "/v1/chat/completions", bearer(account.token), chat()))
             answer = function.invoke(event)
@@ -184,7 +190,7 @@ def test_an_answer_ends_before_the_function_does(world: World, upstream: Upstrea
     account = upstream.add_account()
     upstream.sim.play("stall")
     module = {"handler": "buffered_chat.handler", "PYTHONPATH": chat_module}
-    with world.emulator("models", timeout_s=4, **module) as function:
+    with world.emulator("token", timeout_s=4, **module) as function:
         # The header is the adapter's: under Mangum it is the caller's, and says nothing.
         headers = bearer(account.token) | {"x-amzn-lambda-context": '{"deadline": 99999999999999}'}
         answer = function.invoke(rest_v1(Asked("POST", "/v1/chat/completions", headers, chat())))

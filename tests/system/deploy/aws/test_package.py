@@ -17,9 +17,9 @@ from tests.system.deploy.aws.template import Template
 from tests.system.deploy.conftest import ROOT
 
 LEFT_OUT = {"buffered": {"pillow"}, "streaming": {"pillow", "mangum"}, "videos": {"mangum"}}
-BUFFERED = ("index", "health", "models", "token", "embeddings")
+BUFFERED = ("index", "health", "token", "embeddings")
 STREAMING = (
-    "audio", "chatCompletions", "gemini", "imagesGenerations", "messages", "responses", "videos"
+    "audio", "chatCompletions", "gemini", "imagesGenerations", "messages", "models", "responses", "videos"
 )  # fmt: skip
 ACCOUNT = ("CHATGLM_REFRESH_TOKENS", "API_KEYS", "STORE_SECRET", "STORE_URL")
 API_FILES = sorted(path.relative_to(ROOT).as_posix() for path in function_files(ROOT / "api"))
@@ -111,7 +111,7 @@ def test_a_function_is_what_was_chosen(package: Package, name: str) -> None:
     assert function["Architectures"] == ["x86_64"]
     assert function["MemorySize"] == (256 if name == "index" else 1024)
     # A refresh is three calls of up to 20 s, and must end after API Gateway has given up waiting for it.
-    refreshes = name in ("health", "models", "token")
+    refreshes = name in ("health", "token")
     assert function["Timeout"] == (900 if name in STREAMING else 120 if refreshes else 29)
     assert "ReservedConcurrentExecutions" not in function
     zipped = "videos" if name == "videos" else "streaming" if name in STREAMING else "buffered"
@@ -238,7 +238,7 @@ def test_the_deployers_settings_arrive_where_they_belong(
     assert variables["API_KEYS"] == "sk-one,sk-two"
     assert variables["LOG_LEVEL"] == "DEBUG"
     assert template.function("chatCompletions")["ReservedConcurrentExecutions"] == 3
-    assert "ReservedConcurrentExecutions" not in template.function("models")
+    assert "ReservedConcurrentExecutions" not in template.function("token")
     assert template.function("index")["FunctionName"] == "glm-gateway-mine-index"
     assert "sk-one" not in str(template.function("index"))
 

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from simulator.scenes import sample_text
 from tests.conftest import Upstream
+from tests.support.dialects import google_body, read_google_array, read_google_events
 from tests.support.waiting import wait_until
 from tests.system.deploy.aws.adapter import Adapter
 from tests.system.deploy.aws.conftest import Package, World
@@ -21,6 +23,8 @@ from tests.system.deploy.aws.counting import Relay
 from tests.system.deploy.aws.events import Asked, rest_v1
 
 CHAT = "/v1/chat/completions"
+MODELS = "/v1/models"
+GOOGLE_FORMS = {"alt=sse": read_google_events, "": read_google_array}
 
 
 def event(
@@ -66,6 +70,59 @@ def test_a_chat_streams_in_order_while_it_is_being_made(chat: Adapter, upstream:
     assert text.endswith("data: [DONE]\n\n")
     assert chunks_of(text)[-1]["choices"][0]["finish_reason"] == "stop"
     assert len(text_of(text)) == 200
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("/v1", "models"), ("/v1beta", "gemini"), ("", "models")])
+@pytest.mark.parametrize("query", GOOGLE_FORMS)
+def test_a_google_stream_comes_in_order_while_it_is_being_made(
+    world: World, upstream: Upstream, prefix: str, name: str, query: str
+) -> None:
+    path = f"{prefix}/models/glm-5.3:streamGenerateContent"
+    assert world.package.template.route_of(path).integration.get("ResponseTransferMode") == "STREAM"
+    sent = {"x-goog-api-key": upstream.add_account().token, "Content-Type": "application/json"}
+    body = json.dumps(google_body("[scene:text chars=200]")).encode()
+    upstream.sim.pace_s = 0.05
+    was_running = []
+    received = b""
+    with (
+        world.adapter(name) as function,
+        function.invoke(rest_v1(Asked("POST", path, sent, body, query=query))) as answer,
+    ):
+        assert answer.status_code == 200
+        assert "content-length" not in answer.headers
+        for piece in answer.iter_bytes():
+            received += piece
+            if b'"text"' in piece:
+                was_running.append(upstream.sim.active_generations() == 1)
+    assert was_running[0], "the first content came only when the upstream had ended"
+    assert was_running.count(True) > 5
+    assert GOOGLE_FORMS[query](received).text == sample_text(200)
+
+
+def test_the_models_of_the_callers_account(world: World, upstream: Upstream) -> None:
+    token = upstream.add_account().token
+    bearer = {"Authorization": f"Bearer {token}"}
+    with world.adapter("models") as models:
+        answer = models.answer(rest_v1(Asked("GET", MODELS, bearer)))
+        assert answer.status_code == 200, answer.text
+        assert "glm-5.3" in [model["id"] for model in answer.json()["data"]]
+        assert int(answer.headers["content-length"]) == len(answer.content)
+
+        for path in ("/v1/models/glm%2D5.3", "/v1/models/glm-5.3", "/v1/models/glm-5%2e3", "/models/glm-5.3"):
+            answer = models.answer(rest_v1(Asked("GET", path, bearer)))
+            assert answer.json()["id"] == "glm-5.3", path
+
+        # Gemini's clients send their key in the query.
+        assert models.answer(rest_v1(Asked("GET", MODELS, query=f"x=1&key={token}"))).status_code == 200
+        answer = models.answer(rest_v1(Asked("GET", MODELS, {"x-goog-api-key": token})))
+        assert "models/glm-5.3" in [model["name"] for model in answer.json()["models"]]
+
+        answer = models.answer(rest_v1(Asked("GET", MODELS)))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+        preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
+        answer = models.answer(rest_v1(Asked("OPTIONS", MODELS, preflight)))
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert token not in models.logged
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from lib.chat.caller import Caller
-from lib.errors import AccessTokenRefused, AccountRefused, Throttled
+from lib.errors import AccessTokenRefused, AccountRefused, Throttled, UpstreamNotReached
 from lib.store.seal import AesSivSeal, Seal, Unsealed
 from lib.store.settings import SqliteSettings
-from lib.upstreams.chatglm.accounts.account import parse_account
+from lib.upstreams.chatglm.accounts.account import Account, parse_account
 from lib.upstreams.chatglm.accounts.callers import accounts_of
 from lib.upstreams.chatglm.accounts.proofs import Proofs, StrangerLimits
+from lib.upstreams.chatglm.accounts.tokens import AccessTokens, Grant
 from lib.upstreams.chatglm.check import check_tokens
 from lib.upstreams.chatglm.gateway import Gateway
 from lib.upstreams.chatglm.wire.client import ChatGLM, Session
@@ -54,6 +55,26 @@ async def test_a_gateway_is_closed_once_and_made_anew_when_it_is_needed_again(
     await flow.ask([account])
     await close_services()
     await close_services()
+
+
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+async def test_an_orderly_end_gives_an_emptied_store_the_added_accounts_and_their_chains(
+    flow: Flow, account: SimulatedAccount, tmp_path: Path
+) -> None:
+    flow.configure(store=SqliteSettings(f"{tmp_path}/store.db"), api_keys=("k" * 40,), refresh_tokens=())
+    added = parse_account(account.token)
+    await flow.gateway.roster.read()
+    await flow.gateway.roster.add(added)
+    await flow.gateway.client(added).call(ChatGLM.user_info)
+    empty(tmp_path)
+    await close_services()
+    await flow.gateway.roster.read()
+    assert [member.account for member in flow.gateway.roster.members] == [added]
+    assert await flow.gateway.tokens.is_known(added)
 
 
 async def test_many_requests_at_a_cold_start_refresh_once(
@@ -209,6 +230,26 @@ async def test_of_a_strangers_token_only_a_derived_key_is_remembered(
     assert [text[:40] for text in remembered if stranger.token in text] == []
 
 
+async def test_an_upstream_that_cannot_be_reached_is_not_asked_about_each_token(
+    flow: Flow, upstream: Upstream
+) -> None:
+    gateway = flow.gateway
+    strangers = tuple(parse_account(upstream.add_account().token) for _ in range(4))
+    caller = Caller((), is_owner=False)
+    await gateway.proofs.proven(strangers[:1], caller)
+    asked: list[str] = []
+
+    async def refresh(account: Account, _: str) -> Grant:
+        asked.append(account.label)
+        raise UpstreamNotReached("It is down.")
+
+    cut_off = Proofs(AccessTokens(gateway.memory, refresh), gateway.pool.cool_downs)
+    with pytest.raises(UpstreamNotReached):
+        await cut_off.proven(strangers[1:], caller)
+    assert len(asked) == 1
+    assert await cut_off.proven(strangers, caller) == strangers[:1], "a proven one can be tried"
+
+
 async def test_tokens_that_are_not_known_have_a_budget_and_known_ones_need_none(
     flow: Flow, upstream: Upstream
 ) -> None:
@@ -225,8 +266,11 @@ async def test_tokens_that_are_not_known_have_a_budget_and_known_ones_need_none(
     assert (caught.value.code, caught.value.retry_after_s) == ("too_many_attempts", 5.0)
     with pytest.raises(Throttled):
         await check_tokens((third.refresh_token,), gateway)
+    owners = parse_account(upstream.add_account().token)
+    [check] = await check_tokens((owners.refresh_token,), gateway, is_owners=True)
+    assert check.live, "strangers do not use up the owner's checks"
     await gateway.proofs.proven((known,), caller)
-    assert upstream.count("user/refresh") == 2
+    assert upstream.count("user/refresh") == 3
     now += 5.0
     await gateway.proofs.proven((third,), caller)
     now -= 3600.0  # A clock that is set back does not close the door for an hour.

@@ -25,7 +25,12 @@ class Stand:
     """The official API's gateway, one key, and chats over it."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        settings = Settings(official_base_url=base_url, first_content_timeout_s=0.3, idle_timeout_s=0.3)
+        settings = Settings(
+            official_base_url=base_url,
+            first_content_timeout_s=0.3,
+            thinking_timeout_s=0.5,
+            idle_timeout_s=0.3,
+        )
         at_once = Patience(too_many_s=(0.0, 0.0), overloaded_s=(0.0,), broken_s=(0.0,))
         self.gateway = OfficialGateway(settings, ring=KeyRing(wait_s=1.0, patience=at_once))
         self.caller = Caller((), is_owner=True, official_keys=(key,))

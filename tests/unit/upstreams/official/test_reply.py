@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lib.chat.events import Failed, Finished, Notice, ReplyEvent, Started, TextDelta
-from lib.chat.request import Tool
+from lib.chat.request import Effort, Tool
 from lib.errors import ConversationNotFound, GatewayError, UpstreamTimeout
 from lib.upstreams.official.catalogue import ModelLists
 from lib.upstreams.official.reply import Reply
@@ -41,6 +41,27 @@ async def test_a_reply_begins_with_its_name_and_ends_once(stand: Stand) -> None:
 async def test_silence_before_the_first_word_is_a_timeout(stand: Stand, scene: str) -> None:
     with pytest.raises(UpstreamTimeout, match="said nothing for"):
         async with stand.open(f"[scene:{scene}]"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "waits_s"),
+    [
+        ("glm-5.3", None, 0.5),
+        ("glm-5.3", "low", 0.3),
+        ("glm-5.3", "medium", 0.5),
+        ("glm-5.2", "max", 0.5),
+        ("glm-5.2", None, 0.5),
+        ("glm-5.2", "none", 0.3),
+        ("glm-4.6", "max", 0.3),
+        ("glm-4-long", None, 0.3),
+    ],
+)
+async def test_a_model_that_thinks_hard_has_more_time(
+    stand: Stand, model: str, effort: Effort | None, waits_s: float
+) -> None:
+    with pytest.raises(UpstreamTimeout, match=f"said nothing for {waits_s} s"):
+        async with stand.open("[scene:silence]", model=f"api/{model}", effort=effort):
             pass
 
 
@@ -130,6 +151,28 @@ async def test_a_second_turn_may_be_refused(stand: Stand, official: Official) ->
             await reply.again("Again.")
 
 
+@pytest.mark.parametrize("scene", ["silence", "silence headers=0"])
+async def test_a_second_turn_without_a_word_by_the_hosts_end_is_a_timeout(
+    stand: Stand, official: Official, scene: str
+) -> None:
+    async with stand.open(left_s=0.25) as reply:
+        await read(reply)
+        official.play(scene)
+        with pytest.raises(UpstreamTimeout, match="The host ends"):
+            await reply.again("Again.")
+
+
+@pytest.mark.parametrize(("model", "is_hinted"), [("glm-4.6", True), ("glm-4v-flash", False)])
+async def test_only_a_schema_that_was_sent_is_suspected(
+    stand: Stand, official: Official, model: str, is_hinted: bool
+) -> None:
+    official.play("error code=1234", times=2)
+    with pytest.raises(GatewayError) as caught:
+        async with stand.open(model=f"api/{model}", tools=(Tool(name="g"),)):
+            pass
+    assert ("JSON schema" in caught.value.message) is is_hinted
+
+
 async def test_a_conversation_cannot_be_continued(stand: Stand, official: Official) -> None:
     with pytest.raises(ConversationNotFound, match="send all messages"):
         async with stand.open(conversation_id="x"):
@@ -144,6 +187,12 @@ async def test_things_that_were_changed_are_noticed(stand: Stand) -> None:
         events = await read(reply)
     kinds = [event.kind for event in events if isinstance(event, Notice)]
     assert kinds == ["schema_flattened", "search_left_out"]
+
+
+async def test_a_search_by_a_model_that_takes_no_tools_is_noticed(stand: Stand) -> None:
+    async with stand.open(model="api/glm-4v-flash", tools=(Tool(name="g"),), web_search=True) as reply:
+        events = await read(reply)
+    assert [event.kind for event in events if isinstance(event, Notice)] == ["search_left_out"]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,16 @@ async def test_a_throttle_long_after_the_last_one_is_a_first(book: CoolDownBook,
     assert await cools_for(book, clock) == 30
 
 
+async def test_a_throttle_before_a_clock_was_set_back_does_not_lengthen_the_next(
+    book: CoolDownBook, clock: Clock
+) -> None:
+    for _ in range(5):
+        await book.throttled(ACCOUNT, None)
+    clock.time -= 30 * 86400
+    await book.throttled(ACCOUNT, None)
+    assert await cools_for(book, clock) == 30
+
+
 @pytest.mark.parametrize(("told_s", "waits_s"), [(5, 5), (90.5, 90.5), (0, 1), (-3, 1), (7200, 1800)])
 async def test_the_upstreams_own_figure_is_believed_within_bounds(
     book: CoolDownBook, clock: Clock, told_s: float, waits_s: float

@@ -51,7 +51,12 @@ def pool() -> Pool:
 
 
 def make_rotation(
-    pool: Pool, *accounts: Account, caller: Caller = STRANGER, wait_s: float = 30.0, tries: int = 2
+    pool: Pool,
+    *accounts: Account,
+    caller: Caller = STRANGER,
+    wait_s: float = 30.0,
+    tries: int = 2,
+    news: Any = None,
 ) -> Rotation:
     async def refresh(account: Account, refresh_token: str) -> Grant:
         raise NotImplementedError
@@ -64,7 +69,21 @@ def make_rotation(
         cast(ChatGLM, None),
         until=asyncio.get_running_loop().time() + wait_s,
         tries=tries,
+        news=news,
     )
+
+
+class SlowNews:
+    """The list of the owner's accounts is being read, and does not arrive."""
+
+    is_coming = False
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    async def arrived(self) -> tuple[Account, ...]:
+        await asyncio.sleep(3600)
+        raise NotImplementedError
 
 
 async def walk(rotation: Rotation, refusal: GatewayError) -> tuple[str, GatewayError]:
@@ -141,3 +160,15 @@ async def test_without_a_refusal_the_reason_is_the_pools(pool: Pool) -> None:
     with pytest.raises(AccountBusy, match=r"Every account is busy.*one answer at a time.*ACCOUNT_WAIT_S"):
         await make_rotation(pool, A, wait_s=0.0).lease()
     await holder.release()
+
+
+async def test_a_caller_that_leaves_while_the_list_is_read_gives_the_account_back(pool: Pool) -> None:
+    leaving = asyncio.create_task(make_rotation(pool, A, news=SlowNews()).lease())
+    await asyncio.sleep(1)
+    with pytest.raises(AccountBusy):
+        await pool.acquire([A], wait_s=0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    lease = await pool.acquire([A], wait_s=0)
+    await lease.release()

@@ -142,6 +142,47 @@ def test_an_image_in_a_result_is_shown_by_the_user() -> None:
     assert messages[3]["content"][1] == {"type": "image_url", "image_url": {"url": "data:,x"}}
 
 
+SHOWN = {"type": "image_url", "image_url": {"url": "data:,x"}}
+
+
+def test_an_image_of_the_assistants_or_the_systems_is_shown_by_the_user() -> None:
+    messages = written(
+        said("system", "Be brief.", ImagePart("data:,x")),
+        said("user", "Draw."),
+        said("assistant", "Here.", ImagePart("data:,x")),
+        said("user", "More."),
+        said("developer", "", ImagePart("data:,x")),
+        model=SEEING,
+    )
+    assert messages == [
+        {"role": "system", "content": "Be brief."},
+        user([{"type": "text", "text": "The system message shows:"}, SHOWN]),
+        user("Draw."),
+        {"role": "assistant", "content": "Here."},
+        user([{"type": "text", "text": "The assistant's message shows:"}, SHOWN]),
+        user("More."),
+        user([{"type": "text", "text": "The system message shows:"}, SHOWN]),
+    ]
+
+
+def test_an_image_beside_calls_comes_after_their_results() -> None:
+    messages = written(
+        said("user", "Go"),
+        said("assistant", "", ImagePart("data:,x"), tool_calls=(CALL,)),
+        said("tool", "seen", tool_call_id="c1"),
+        said("user", "And?"),
+        model=SEEING,
+    )
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "user", "user"]
+    assert messages[3]["content"][1] == SHOWN
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "assistant"])
+def test_an_image_of_any_role_is_refused_for_a_text_model(role: str) -> None:
+    with pytest.raises(InvalidRequest, match="takes no images"):
+        written(said("user", "Hi"), said(role, "x", ImagePart("data:,x")))
+
+
 @pytest.mark.parametrize(
     ("attached", "model", "words"),
     [

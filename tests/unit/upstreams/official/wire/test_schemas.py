@@ -152,6 +152,9 @@ def test_a_change_is_known() -> None:
     plain.flatten()
     changed.flatten()
     assert (plain.has_changed, changed.has_changed) == (False, True)
+    emptied = Flattener(of(a={"anyOf": [{"type": "null"}]}))
+    emptied.flatten()
+    assert emptied.has_changed
 
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
@@ -160,6 +163,41 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     assert node["properties"]["next"] == {}
     around = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     assert flat(around) == {"type": "object", "properties": {}}
+
+
+def optional(name: str) -> dict[str, Any]:
+    """Give the form in which pydantic writes a property that may be null."""
+    return {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
+
+
+def test_a_union_that_refers_to_its_own_schema_ends() -> None:
+    number = {"type": "integer"}
+    node = of(value=number, left=optional("node"), right=optional("node"))
+    tree = {"$ref": "#/$defs/node", "$defs": {"node": node}}
+    assert flat(tree) == of(value=number, left={}, right={})
+    assert flat({**of(root=optional("node")), "$defs": {"node": node}})["properties"]["root"] == flat(tree)
+    plus = of(one={"$ref": "#/$defs/term"}, other={"$ref": "#/$defs/term"})
+    term = {"oneOf": [{"$ref": "#/$defs/plus"}, number]}
+    expression = {
+        **of(a={"oneOf": [{"$ref": "#/$defs/plus"}, number]}),
+        "$defs": {"plus": plus, "term": term},
+    }
+    assert flat(expression)["properties"]["a"] == of(one=number, other=number)
+
+
+def test_two_objects_of_a_union_that_refer_to_each_other_end() -> None:
+    one, other = of(x=optional("b")), of(y=optional("a"), z={"type": "integer"})
+    either = {"oneOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}
+    schema = {**of(root=either), "$defs": {"a": one, "b": other}}
+    assert flat(schema)["properties"]["root"] == of(x={}, y={}, z={"type": "integer"})
+
+
+def test_schemas_that_refer_to_each_other_stay_small() -> None:
+    names = [f"n{i}" for i in range(9)]
+    definitions = {name: of(**{other: optional(other) for other in names}) for name in names}
+    flattened = flat({"$ref": "#/$defs/n0", "$defs": definitions})
+    assert set(flattened["properties"]) == set(names)
+    assert len(str(flattened)) < 200_000
 
 
 def test_a_deep_and_a_large_schema_are_cut() -> None:
