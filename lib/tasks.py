@@ -6,7 +6,7 @@ No other module of lib starts a task outside a TaskGroup.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Lock
@@ -141,3 +141,21 @@ class Threads:
     def _landed(self, _: Future[Any]) -> None:
         with self._counting:
             self._pending -= 1
+
+
+STEP_CHARS = 16_384
+"""The loop turns after a piece of work on so many characters."""
+
+
+async def with_pauses(work: Generator[int, None, T]) -> T:
+    """Do work in steps while the loop turns. Each step tells its characters; short work has no pause."""
+    done = 0
+    while True:
+        try:
+            done += next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if done >= STEP_CHARS:
+            done = 0
+            await asyncio.sleep(0)

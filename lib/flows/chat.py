@@ -30,8 +30,7 @@ from lib.errors import (
     UpstreamProtocolError,
 )
 from lib.flows.plan import Planned, planning, tells_calls
-from lib.steps import with_pauses
-from lib.tasks import beside
+from lib.tasks import beside, with_pauses
 from lib.upstreams.interface import Abilities, Batch, Call, Candidate, Reply
 
 MAX_REPLY_CHARS = 16_000_000

@@ -14,9 +14,9 @@ from lib.chat.stages.meter import Meter
 from lib.chat.stages.pipeline import Pipeline
 from lib.chat.stages.silence import WithoutReasoning, WithoutSources
 from lib.chat.stages.stop import StopSearch
+from lib.chat.steps import at_once
 from lib.chat.usage import PromptCount
 from lib.settings import ToolSyntax
-from lib.steps import at_once
 from lib.upstreams.interface import Abilities
 
 if TYPE_CHECKING:

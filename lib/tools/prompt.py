@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import msgspec
 
 from lib.chat.request import ChatRequest, JsonFormat, Message, ToolCall
-from lib.steps import at_once
+from lib.chat.steps import at_once
 from lib.tools.budgets import Budgets
 from lib.tools.catalogue import examples_of, list_tools
 from lib.tools.history import tell
