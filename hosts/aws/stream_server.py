@@ -21,7 +21,7 @@ KEEP_ALIVE_S = 75
 GRACE_S = 2
 """Lambda leaves an environment this long between SIGTERM and its end."""
 CLOSING_S = 1.5
-"""An idle environment has this much of it to give the store what it may lack."""
+"""The services have this much of that time to give the store the values that it lacks."""
 
 
 class WorkFirst:

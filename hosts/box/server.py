@@ -24,7 +24,7 @@ from hosts.box.environment import require_shared_store, require_workers, use_loc
 from hosts.box.listening import CanNotListen, allow_open_files, listen
 from hosts.box.mounting import API_FOLDER
 from hosts.box.supervisor import Supervisor
-from hosts.box.terminal import demo_greeting, greeting, shown_host
+from hosts.box.terminal import NO_ADDED, demo_greeting, greeting, shown_host
 from lib.errors import ConfigurationError
 from lib.settings import Settings, current
 from lib.upstreams.choose import close_services, services_of, try_store
@@ -81,7 +81,7 @@ async def _examine_store(settings: Settings) -> tuple[str | None, AddedAccounts]
     """Return a note if the store fails, and the accounts that the owner has added to it."""
     note = await try_store(settings)
     if note is not None or not settings.keeps_accounts:
-        return note, AddedAccounts(0, is_locked=False)
+        return note, NO_ADDED
     try:
         return None, await services_of(settings).accounts.added(READ_S)
     finally:

@@ -14,7 +14,7 @@ from lib.upstreams.official.reply import Reply, open_reply
 from lib.upstreams.official.wire.body import asks_for_json_object
 
 LOOK_S = 1.0
-"""A chat waits so long for the vendor's list. The next one takes what is known."""
+"""A chat waits so long for the vendor's list. The next chat takes the list as it is known."""
 
 
 class OfficialUpstream:

@@ -134,7 +134,7 @@ def _paired(
 
 
 def _said_without_call(message: Message) -> Iterator[Json]:
-    """Write a user's message. A result whose call is not there is told as the user's words.
+    """Write a user's message. If a result has no call, the user says it.
 
     The text of a system message is at the front already.
     """
